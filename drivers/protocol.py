@@ -1,0 +1,60 @@
+"""What a driver is.
+
+A driver performs commands and answers with outcomes; it never raises for what the world did (an exception is taken
+as Refused unknown, and logged as the driver's bug). It must be safe to perform
+
+* the same token again, at once or years later: no further change, the same outcome if it was Done;
+* a command whose effect is already there, or was never there (deletes and releases of nothing are Done);
+* with a fence lower than one seen for the VM: Refused permanent, and nothing changes.
+
+Calls arrive concurrently on one event loop; a driver that blocks does so in threads of its own and leaves none
+behind after `close`. Cancelling `perform` may leave the effect done or not done; the engine asks again by token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
+
+import msgspec
+
+from interlock.schema.cloud import Host, StoragePool
+from interlock.schema.commands import AnyCommand, Outcome
+
+
+class Home(msgspec.Struct, frozen=True):
+    """Where a driver may keep files of its own: in `directory`, with names that begin with `stem`."""
+
+    directory: Path
+    stem: str
+
+
+@runtime_checkable
+class Driver(Protocol):
+    """A hypervisor and its storage."""
+
+    async def attach(self, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
+        """Learn which hosts and pools are this driver's; called after opening and when the cloud changes."""
+        ...
+
+    async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
+        """Carry out one command; see the module's header for what must hold."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; the world stays as it is."""
+        ...
+
+
+class DriverFactory(Protocol):
+    """What an entry point in `interlock.drivers` names: usually the driver's class."""
+
+    @classmethod
+    async def open(cls, options: Mapping[str, Any], home: Home) -> Self:
+        """Make a driver from the options that the cloud description gives it.
+
+        Raises:
+            PluginError: an option is unknown or wrong; the message says which.
+        """
+        ...

@@ -1,0 +1,123 @@
+"""What befalls a command between being sent and being answered: token, fence, ordered faults, late effects.
+
+In this order, all in one transaction:
+
+    a fence higher than any seen for the VM is noted, whatever becomes of the command
+    the token is Done          Done again, unless an order loses the reply; nothing more happens
+    the fence is too low       refused: another worker drives this VM now
+    an order matches           the fault takes its course (faults.py)
+    else                       the rule carries it out (rules.py); if that is Done, the token is remembered
+
+Only Done is remembered: a refusal may be asked again. A Done token is answered before the fence is looked
+at, since the answer is true and changes nothing. One token for two different commands is the sender's error
+and is refused.
+
+Late effects wait in the file with the time they are due, and are carried out before anything else is read
+or written after that time (`settle`). So no timer runs, an effect is due even if the process that asked has
+died, and nobody can tell the difference. A late effect is held to its fence: once a higher one was seen, it
+never happens. Under the *same* fence it may come after a StopDomain and start the guest again, as in a real
+data centre.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+import msgspec
+
+from interlock.drivers.simulator import faults
+from interlock.drivers.simulator.faults import Order, When
+from interlock.drivers.simulator.rules import DONE, carry_out, place_of, refused
+from interlock.schema.commands import AnyCommand, Done, Outcome, Refused, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command with what goes with it."""
+
+    command: AnyCommand
+    token: str
+    fence: int
+
+
+def deliver(db: sqlite3.Connection, sent: Sent, now: float) -> Outcome | None:
+    """Perform a command.
+
+    Args:
+        db: the world, in a transaction.
+        sent: the command.
+        now: when it arrives, in seconds; late effects count from it.
+
+    Returns:
+        The outcome; None if no answer will ever come.
+    """
+    stale, repeated = _stale(db, sent), _done_before(db, sent)
+    if isinstance(repeated, Refused):
+        return repeated
+    if stale and not repeated:
+        return stale
+    order = faults.take(db, sent.command, repeated=repeated)
+    if order is not None:
+        return _go_wrong(db, sent, order, now + order.seconds)
+    return DONE if repeated else _act(db, sent)
+
+
+def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
+    """Note a higher fence; refuse a lower one."""
+    vm_id = sent.command.vm_id
+    row = db.execute("SELECT fence FROM fence WHERE vm = ?", (vm_id,)).fetchone()
+    if row is None or row[0] < sent.fence:
+        db.execute("INSERT OR REPLACE INTO fence (vm, fence) VALUES (?, ?)", (vm_id, sent.fence))
+    elif row[0] > sent.fence:
+        return refused(Scope.VM, f"fence {sent.fence} of VM {vm_id} is too low: {row[0]} was seen")
+    return None
+
+
+def _done_before(db: sqlite3.Connection, sent: Sent) -> bool | Refused:
+    row = db.execute("SELECT command, at, subject FROM token WHERE token = ?", (sent.token,)).fetchone()
+    if row is None:
+        return False
+    if row == _gist(sent.command):
+        return True
+    return refused(Scope.VM, f"token {sent.token} was already used for {' '.join(row)}; each effect needs its own")
+
+
+def _gist(command: AnyCommand) -> tuple[str, str, str]:
+    return type(command).__name__, command.at, command.subject
+
+
+def _act(db: sqlite3.Connection, sent: Sent) -> Outcome:
+    outcome = carry_out(db, sent.command)
+    if isinstance(outcome, Done):
+        row = (sent.token, *_gist(sent.command))
+        db.execute("INSERT OR IGNORE INTO token (token, command, at, subject) VALUES (?, ?, ?, ?)", row)
+    return outcome
+
+
+def _go_wrong(db: sqlite3.Connection, sent: Sent, order: Order, due: float) -> Refused | None:
+    course = order.course
+    if course.effect is When.NOW:
+        _settle_one(db, sent)
+    elif course.effect is When.LATER:
+        letter = msgspec.json.encode(sent.command)
+        row = (due, sent.token, sent.fence, letter)
+        db.execute("INSERT INTO late (due, token, fence, command) VALUES (?, ?, ?, ?)", row)
+    if course.answer is None:
+        return None
+    scope = course.scope or place_of(sent.command)
+    return Refused(kind=course.answer, scope=scope, reason=f"{course.reason} (fault {order.id}, on order)")
+
+
+def settle(db: sqlite3.Connection, now: float) -> None:
+    """Let the late effects happen that are due."""
+    due = db.execute("SELECT id, token, fence, command FROM late WHERE due <= ? ORDER BY due, id", (now,))
+    for number, token, fence, letter in due.fetchall():
+        db.execute("DELETE FROM late WHERE id = ?", (number,))
+        _settle_one(db, Sent(msgspec.json.decode(letter, type=AnyCommand), token, fence))
+
+
+def _settle_one(db: sqlite3.Connection, sent: Sent) -> None:
+    """An effect whose outcome nobody hears."""
+    if _done_before(db, sent) is False and _stale(db, sent) is None:
+        _act(db, sent)

@@ -1,0 +1,142 @@
+"""The tables of a simulated world's file.
+
+`host`, `pool`, `domain`, `volume`, `nic` are the world; `token`, `fence`, `fault`, `late` its memory. Nothing
+refers to another table by a foreign key: a world may be inconsistent, and then one must be able to see it.
+
+The triggers keep what is used, so that a command costs the same in a full pool as in an empty one, and so
+that no rule can forget to. A guest that is powered off uses nothing.
+"""
+
+MARK = 0x494C5349
+"""In the file's header (`application_id`): this is a simulated world, whatever its name says."""
+
+FORMAT = 1
+"""In the file's header (`user_version`). Rises when a table changes; files of another format are refused, for
+a simulated world is cheap to build again."""
+
+HOST = """
+    CREATE TABLE host (
+        id              TEXT PRIMARY KEY,
+        cpu_mhz         INTEGER NOT NULL,            -- with overcommit
+        memory_mib      INTEGER NOT NULL,            -- with overcommit
+        cpu_used_mhz    INTEGER NOT NULL DEFAULT 0,
+        memory_used_mib INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID
+"""
+POOL = """
+    CREATE TABLE pool (
+        id       TEXT PRIMARY KEY,
+        size_mib INTEGER NOT NULL,                   -- with overcommit
+        used_mib INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID
+"""
+DOMAIN = """
+    CREATE TABLE domain (
+        vm         TEXT PRIMARY KEY,                 -- never two guests of one VM
+        host       TEXT NOT NULL,
+        name       TEXT NOT NULL,
+        cpu_mhz    INTEGER NOT NULL,
+        memory_mib INTEGER NOT NULL,
+        power      TEXT NOT NULL,
+        boots      INTEGER NOT NULL
+    ) WITHOUT ROWID
+"""
+VOLUME = """
+    CREATE TABLE volume (
+        id       TEXT,
+        pool     TEXT,
+        vm       TEXT NOT NULL,
+        size_mib INTEGER NOT NULL,
+        template TEXT,
+        PRIMARY KEY (id, pool)                       -- pools do not know of each other
+    ) WITHOUT ROWID
+"""
+NIC = """
+    CREATE TABLE nic (
+        id   TEXT,
+        host TEXT,
+        vm   TEXT NOT NULL,
+        ip   TEXT NOT NULL,
+        mac  TEXT NOT NULL,
+        PRIMARY KEY (id, host)                       -- hosts do not know of each other
+    ) WITHOUT ROWID
+"""
+DONE = """
+    CREATE TABLE token (
+        token   TEXT PRIMARY KEY,                    -- of an effect that is Done
+        command TEXT NOT NULL,
+        at      TEXT NOT NULL,
+        subject TEXT NOT NULL
+    ) WITHOUT ROWID
+"""
+FENCE = """
+    CREATE TABLE fence (
+        vm    TEXT PRIMARY KEY,
+        fence INTEGER NOT NULL                       -- the highest seen
+    ) WITHOUT ROWID
+"""
+FAULT = """
+    CREATE TABLE fault (
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind       TEXT NOT NULL,
+        command    TEXT NOT NULL,
+        at         TEXT,
+        vm         TEXT,
+        subject    TEXT,
+        seconds    REAL NOT NULL,
+        times_left INTEGER NOT NULL,
+        fired      INTEGER NOT NULL DEFAULT 0
+    )
+"""
+FAULT_OPEN = "CREATE INDEX fault_open ON fault (id) WHERE times_left > 0"
+LATE = """
+    CREATE TABLE late (
+        id      INTEGER PRIMARY KEY,
+        due     REAL NOT NULL,
+        token   TEXT NOT NULL,
+        fence   INTEGER NOT NULL,
+        command BLOB NOT NULL
+    )
+"""
+LATE_DUE = "CREATE INDEX late_due ON late (due, id)"
+
+DOMAIN_IN = """
+    CREATE TRIGGER domain_in AFTER INSERT ON domain WHEN new.power = 'On' BEGIN
+        UPDATE host SET cpu_used_mhz = cpu_used_mhz + new.cpu_mhz,
+            memory_used_mib = memory_used_mib + new.memory_mib WHERE id = new.host;
+    END
+"""
+DOMAIN_OUT = """
+    CREATE TRIGGER domain_out AFTER DELETE ON domain WHEN old.power = 'On' BEGIN
+        UPDATE host SET cpu_used_mhz = cpu_used_mhz - old.cpu_mhz,
+            memory_used_mib = memory_used_mib - old.memory_mib WHERE id = old.host;
+    END
+"""
+DOMAIN_OFF = """
+    CREATE TRIGGER domain_off AFTER UPDATE OF power ON domain WHEN old.power = 'On' BEGIN
+        UPDATE host SET cpu_used_mhz = cpu_used_mhz - old.cpu_mhz,
+            memory_used_mib = memory_used_mib - old.memory_mib WHERE id = old.host;
+    END
+"""
+DOMAIN_ON = """
+    CREATE TRIGGER domain_on AFTER UPDATE OF power ON domain WHEN new.power = 'On' BEGIN
+        UPDATE host SET cpu_used_mhz = cpu_used_mhz + new.cpu_mhz,
+            memory_used_mib = memory_used_mib + new.memory_mib WHERE id = new.host;
+    END
+"""
+VOLUME_IN = """
+    CREATE TRIGGER volume_in AFTER INSERT ON volume BEGIN
+        UPDATE pool SET used_mib = used_mib + new.size_mib WHERE id = new.pool;
+    END
+"""
+VOLUME_OUT = """
+    CREATE TRIGGER volume_out AFTER DELETE ON volume BEGIN
+        UPDATE pool SET used_mib = used_mib - old.size_mib WHERE id = old.pool;
+    END
+"""
+
+TABLES = (HOST, POOL, DOMAIN, VOLUME, NIC, DONE, FENCE, FAULT, FAULT_OPEN, LATE, LATE_DUE)
+TRIGGERS = (DOMAIN_IN, DOMAIN_OUT, DOMAIN_OFF, DOMAIN_ON, VOLUME_IN, VOLUME_OUT)
+HEADERS = ("application_id", "user_version")
+BUILD = (*TABLES, *TRIGGERS, f"PRAGMA application_id = {MARK}", f"PRAGMA user_version = {FORMAT}")
+"""All statements that make a new file."""

@@ -1,0 +1,232 @@
+"""decide(snapshot, event) -> decision: the one door of the core.
+
+An operation goes forward step by step. When effects are refused it tries again, plans again elsewhere, or unwinds:
+
+    Queued ─Claimed→ Running ─all Done→ next step … ─→ Succeeded
+                       │ transient, unknown: Retrying, same step, same tokens, up to `tries`
+                       │ refused by a host or pool: it joins the avoid set, Undoing back to `place`, next attempt
+                       └ anything else: Undoing to the beginning ─→ Failed (Cancelled)
+    Undoing ─an undo cannot be done→ Stuck, with the ways out in `Way`
+
+Races considered. A cancel while effects are under way is noted in `then` and acted on when they have answered: an
+effect is never abandoned half-way. A worker that takes over repeats the announced effects under the same tokens.
+A step that was entered is undone even if no effect of it answered. Attempts are part of the token, so the effects
+of a second attempt are never mistaken for those of the first.
+"""
+
+from __future__ import annotations
+
+from interlock.engine.core.admission import admit
+from interlock.engine.core.backoff import SECOND, wait
+from interlock.engine.core.course import (
+    CANCELLED,
+    FAILED,
+    REPLAN,
+    backward,
+    forward,
+    perform_again,
+    present_act,
+    program_of,
+    stick,
+    turn_back,
+)
+from interlock.engine.core.decision import Decision
+from interlock.engine.core.draft import Draft
+from interlock.engine.core.events import (
+    Broken,
+    CancelRequested,
+    Claimed,
+    Event,
+    Overdue,
+    Requested,
+    Resolved,
+    Settled,
+    Way,
+    Woken,
+)
+from interlock.engine.core.operations import PROGRAMS
+from interlock.engine.core.snapshot import Rules, Snapshot
+from interlock.schema.commands import AnyCommand, Done, Outcome, Refusal, Refused, Scope
+from interlock.schema.errors import InvalidRequest
+from interlock.schema.records import Avoided
+
+Answers = list[tuple[AnyCommand, Refused]]
+"""The refusals among a step's outcomes, each with what was asked."""
+
+
+def decide(snapshot: Snapshot, event: Event, rules: Rules) -> Decision:
+    """What follows from `event` for the entities of `snapshot`.
+
+    Raises:
+        InvalidRequest: a request that cannot be accepted; nothing follows from it.
+    """
+    if isinstance(event, Requested):
+        return admit(snapshot, event, rules)
+    operation = snapshot.operation
+    if operation is None:
+        raise ValueError(f"{type(event).__name__} needs an operation")
+    draft = Draft(snapshot, event.at, rules, operation.actor, operation.id)
+    _react(draft, event)
+    return draft.decision()
+
+
+def _react(draft: Draft, event: Event) -> None:
+    match event:
+        case Claimed():
+            _claimed(draft, event)
+        case Settled():
+            _settled(draft, event)
+        case Woken():
+            _woken(draft)
+        case Overdue():
+            _overdue(draft, event)
+        case CancelRequested():
+            _cancel(draft, event)
+        case Resolved():
+            _resolved(draft, event)
+        case Broken():
+            stick(draft, f"internal error: {event.error}")
+
+
+def _claimed(draft: Draft, event: Claimed) -> None:
+    operation = draft.operation
+    if operation.kind not in PROGRAMS:
+        stick(draft, f"this release has no operation {operation.kind}; use the release that began it")
+    elif operation.state == "Queued":
+        forward(draft, "Claimed", worker_id=event.worker_id)
+    else:
+        draft.move(operation, "Claimed", worker_id=event.worker_id)
+        if operation.wake_at is None:
+            perform_again(draft)
+
+
+def _settled(draft: Draft, event: Settled) -> None:
+    # The commands follow from the committed records, so they are the ones that were announced.
+    commands = present_act(draft).effects(draft)
+    answers = [
+        (command, outcome)
+        for command, outcome in zip(commands, event.outcomes, strict=True)
+        if isinstance(outcome, Refused)
+    ]
+    draft.detail["outcomes"] = [_said(outcome) for outcome in event.outcomes]
+    if draft.operation.state == "Undoing":
+        _undo_settled(draft, answers)
+    elif answers:
+        _refused(draft, answers)
+    else:
+        _step_done(draft)
+
+
+def _step_done(draft: Draft) -> None:
+    present_act(draft).settle(draft)
+    operation = draft.operation
+    unfinished = operation.step < len(program_of(draft).steps) - 1
+    if operation.then == CANCELLED and unfinished:
+        turn_back(draft, CANCELLED, operation.error or "cancelled")
+    else:
+        forward(draft, "StepSucceeded")
+
+
+def _refused(draft: Draft, answers: Answers) -> None:
+    operation, policy = draft.operation, draft.rules.policy
+    if operation.then == CANCELLED:
+        turn_back(draft, CANCELLED, operation.error or "cancelled")
+        return
+    tries = operation.tries + 1
+    if not _hopeless(answers) and tries < policy.tries:
+        wake_at = draft.at + wait(policy, operation.id, tries)
+        draft.move(operation, "OperationRetry", cause=_reason(answers), tries=tries, wake_at=wake_at)
+        return
+    elsewhere = all(outcome.scope is not Scope.VM for _, outcome in answers)
+    placed = program_of(draft).index_of("place") is not None
+    again = placed and elsewhere and operation.attempt < policy.placements
+    turn_back(draft, REPLAN if again else FAILED, _reason(answers), avoid=_avoid(draft, answers))
+
+
+def _hopeless(answers: Answers) -> bool:
+    return any(outcome.kind is Refusal.PERMANENT for _, outcome in answers)
+
+
+def _avoid(draft: Draft, answers: Answers) -> tuple[Avoided, ...]:
+    until = draft.at + int(draft.rules.policy.avoid_for * SECOND)
+    places = {
+        (
+            outcome.scope.value,
+            draft.vm.host_id or "" if outcome.scope is Scope.HOST else command.at,
+        ): outcome.reason
+        for command, outcome in answers
+        if outcome.scope is not Scope.VM
+    }
+    kept = (entry for entry in draft.operation.avoid if (entry.scope, entry.id) not in places)
+    added = (Avoided(scope=scope, id=place, cause=reason, until=until) for (scope, place), reason in places.items())
+    return (*kept, *added)
+
+
+def _undo_settled(draft: Draft, answers: Answers) -> None:
+    operation, policy = draft.operation, draft.rules.policy
+    tries = operation.tries + 1
+    if not answers:
+        present_act(draft).settle(draft)
+        backward(draft, operation.step - 1)
+    elif _hopeless(answers) or tries >= policy.undo_tries:
+        stick(draft, f"its undo was refused: {_reason(answers)}")
+    else:
+        wake_at = draft.at + wait(policy, operation.id, tries)
+        draft.move(operation, "UndoRetry", cause=_reason(answers), tries=tries, wake_at=wake_at)
+
+
+def _woken(draft: Draft) -> None:
+    event = "OperationResumed" if draft.operation.state == "Retrying" else "StepUndone"
+    draft.move(draft.operation, event, wake_at=None)
+    perform_again(draft)
+
+
+def _overdue(draft: Draft, event: Overdue) -> None:
+    if draft.operation.state == "Undoing":
+        stick(draft, f"it is overdue while being undone: {event.what}")
+    else:
+        turn_back(draft, FAILED, f"overdue: {event.what}")
+
+
+def _cancel(draft: Draft, event: CancelRequested) -> None:
+    operation = draft.operation
+    if operation.state in ("Queued", "Running", "Retrying") or operation.then == REPLAN:
+        cause = f"cancelled by {event.actor}"
+        draft.move(operation, "CancelRequested", cause=cause, then=CANCELLED, error=cause, wake_at=None)
+    else:
+        raise InvalidRequest(f"operation {operation.id} is {operation.state}: there is nothing left to cancel")
+    if operation.state in ("Queued", "Retrying"):
+        backward(draft, operation.step)
+    elif operation.wake_at is not None:
+        perform_again(draft)
+
+
+def _resolved(draft: Draft, event: Resolved) -> None:
+    operation = draft.operation
+    if operation.state != "Stuck":
+        raise InvalidRequest(f"operation {operation.id} is {operation.state}, not Stuck: there is nothing to resolve")
+    if operation.kind not in PROGRAMS:
+        raise InvalidRequest(f"operation {operation.id}: this release has no operation {operation.kind}")
+    cause = f"{event.actor}: {event.reason}"
+    if event.way is Way.RETRY:
+        _try_again(draft, cause)
+        return
+    way = "AcceptRequested" if event.way is Way.ACCEPT else "UndoRequested"
+    draft.move(operation, way, cause=cause, tries=0, then=operation.then or FAILED)
+    backward(draft, operation.step, vouched=event.way is Way.ACCEPT)
+
+
+def _try_again(draft: Draft, cause: str) -> None:
+    operation = draft.operation
+    if operation.then is not None:
+        raise InvalidRequest(f"operation {operation.id} was being undone: go on with --undo, or vouch with --accept")
+    draft.move(operation, "RetryRequested", cause=cause, tries=0, error=None)
+    perform_again(draft)
+
+
+def _said(outcome: Outcome) -> str:
+    return "Done" if isinstance(outcome, Done) else f"{outcome.kind} ({outcome.scope}): {outcome.reason}"
+
+
+def _reason(answers: Answers) -> str:
+    return "; ".join(dict.fromkeys(outcome.reason for _, outcome in answers))

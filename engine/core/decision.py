@@ -1,0 +1,162 @@
+"""What the core answers: the changes to commit, their journal rows, the effects to perform afterwards, and the end.
+
+Promises: a decision is complete. Committing its changes and rows in one transaction, then performing its effects,
+then telling the core their outcomes is all the shell ever does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from interlock.schema.commands import AnyCommand
+from interlock.schema.holdings import Movement, movements
+from interlock.schema.machine import CREATED, NOT_YET
+from interlock.schema.machines import TABLE_VERSION
+from interlock.schema.records import MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
+
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+DERIVED = frozenset({"id", "state", "since", "version", "hash", "created_at"})
+"""Columns that follow from the journal row itself, and are therefore not in its `changes`."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A journal row without its number, which the commit gives it. Fields are the columns, in order."""
+
+    at: int
+    machine: str
+    entity_id: str
+    vm_id: str
+    version: int
+    event: str
+    source: str
+    destination: str
+    operation_id: str | None
+    actor: str
+    cause: str | None
+    changes: str
+    ledger: str
+    detail: str | None
+    tables: int
+    prev: str
+    hash: str
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A compare-and-set of one record: it must still be `before` (None: not be there) to become `after`."""
+
+    machine: str
+    before: Entity | None
+    after: Entity
+    ledger: tuple[Movement, ...]
+    entry: Entry
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """A driver call to make once the decision is committed; `token` is its idempotency key."""
+
+    token: str
+    command: AnyCommand
+
+
+class End(StrEnum):
+    """How an operation stands when nothing more is driven."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    STUCK = "Stuck"
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one event.
+
+    `if_fresh`: it refuses something for want of room, so it must not be committed on figures that others have
+    changed meanwhile. `wake_at`: with neither effects nor outcome, when to ask again.
+    """
+
+    operation: Operation
+    vm: Vm
+    nics: tuple[Nic, ...]
+    volumes: tuple[Volume, ...]
+    changes: tuple[Change, ...]
+    effects: tuple[Effect, ...]
+    wake_at: int | None
+    outcome: End | None
+    if_fresh: bool
+
+    @property
+    def ledger(self) -> tuple[Movement, ...]:
+        """All movements of scarce things, in order."""
+        return tuple(movement for change in self.changes for movement in change.ledger)
+
+    @property
+    def journal(self) -> tuple[Entry, ...]:
+        """All journal rows, in order."""
+        return tuple(change.entry for change in self.changes)
+
+
+class Author(msgspec.Struct, frozen=True, kw_only=True):
+    """On whose behalf a change is made."""
+
+    at: int
+    operation_id: str | None
+    actor: str
+
+
+def change(
+    before: Entity | None,
+    after: Entity,
+    event: str,
+    author: Author,
+    cause: str | None,
+    detail: dict[str, Any] | None,
+) -> Change:
+    """The change from `before` to `after` with its ledger and its journal row; sets the record's hash."""
+    machine = MACHINE_OF[type(after)]
+    ledger = tuple(movements(machine, after.id, before, after))
+    entry = Entry(
+        at=author.at,
+        machine=machine,
+        entity_id=after.id,
+        vm_id=after.id if isinstance(after, Vm) else after.vm_id,
+        version=after.version,
+        event=event,
+        source=before.state if before else NOT_YET,
+        destination=after.state,
+        operation_id=author.operation_id,
+        actor=author.actor,
+        cause=cause,
+        changes=_canonical(_changed(before, after)).decode(),
+        ledger=_canonical(ledger).decode(),
+        detail=_canonical(detail).decode() if detail else None,
+        tables=TABLE_VERSION,
+        prev=before.hash if before else UNWRITTEN,
+        hash=UNWRITTEN,
+    )
+    sealed = msgspec.structs.replace(entry, hash=seal(entry))
+    written = msgspec.structs.replace(after, hash=sealed.hash)
+    return Change(machine=machine, before=before, after=written, ledger=ledger, entry=sealed)
+
+
+def seal(entry: Entry) -> str:
+    """The hash of a journal row: over its previous hash and every column but its own hash and number."""
+    unsealed = msgspec.structs.replace(entry, hash=UNWRITTEN) if entry.hash else entry
+    return hashlib.sha256(_canonical(msgspec.structs.astuple(unsealed))).hexdigest()
+
+
+def _changed(before: Entity | None, after: Entity) -> dict[str, Any]:
+    return {
+        name: getattr(after, name)
+        for name in after.__struct_fields__
+        if name not in DERIVED and (before is None or getattr(before, name) != getattr(after, name))
+    }
+
+
+def is_birth(entry: Entry) -> bool:
+    """Whether the row is an entity's first."""
+    return entry.source == NOT_YET and entry.event == CREATED

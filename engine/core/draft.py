@@ -1,0 +1,143 @@
+"""The draft of a decision: where the rules of the operations write down what shall become of what.
+
+A rule reads `draft.vm`, `draft.nics`, … as they will be after what was written so far, and calls `move`, which checks
+the transition table and the interlocks. The draft lives inside one call of `decide` and never leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from interlock.engine.core.decision import Author, Change, Decision, Effect, End, change
+from interlock.engine.core.snapshot import Cloud, Rules, Snapshot
+from interlock.planners.protocol import Plan
+from interlock.schema.errors import InterlockViolated
+from interlock.schema.interlocks import Standing, violated
+from interlock.schema.machine import CREATED
+from interlock.schema.machines import MACHINES
+from interlock.schema.records import MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
+
+E = TypeVar("E", Vm, Nic, Volume, Operation)
+
+
+class Draft:
+    """A decision in the making.
+
+    Args:
+        snapshot: the entities and the cloud as they are.
+        at: the event's time.
+        rules: policy and plug-ins.
+        actor: who asked.
+        operation_id: the operation that moves; known before its record is made.
+    """
+
+    def __init__(self, snapshot: Snapshot, at: int, rules: Rules, actor: str, operation_id: str) -> None:
+        self.at = at
+        self.operation_id = operation_id
+        self.rules = rules
+        self.cloud: Cloud = snapshot.cloud
+        self.plan: Plan | None = None
+        """What `place` chose, for the announcements that follow it in the same decision."""
+        self.detail: dict[str, Any] = {}
+        """What was decided on; goes into the operation's next journal row."""
+        self.effects: tuple[Effect, ...] = ()
+        self.if_fresh = False
+        self._author = Author(at=at, operation_id=operation_id, actor=actor)
+        self._changes: list[Change] = []
+        self._now: dict[str, Entity] = {
+            entity.id: entity
+            for entity in (snapshot.operation, snapshot.vm, *snapshot.nics, *snapshot.volumes)
+            if entity is not None
+        }
+
+    @property
+    def operation(self) -> Operation:
+        """The operation as it will be."""
+        return next(self._all(Operation))
+
+    @property
+    def vm(self) -> Vm:
+        """The VM as it will be."""
+        return next(self._all(Vm))
+
+    @property
+    def nics(self) -> tuple[Nic, ...]:
+        """The VM's NICs as they will be, by device."""
+        return tuple(self._all(Nic))
+
+    @property
+    def volumes(self) -> tuple[Volume, ...]:
+        """The VM's volumes as they will be, by device."""
+        return tuple(self._all(Volume))
+
+    def _all(self, record_type: type[E]) -> Iterator[E]:
+        return (entity for entity in self._now.values() if isinstance(entity, record_type))
+
+    def create(self, record_type: type[E], /, **attributes: Any) -> E:
+        """Write a new record in its machine's first state."""
+        machine = MACHINES[MACHINE_OF[record_type]]
+        record = record_type(
+            **attributes, created_at=self.at, state=machine.initial, since=self.at, version=1, hash=UNWRITTEN
+        )
+        return self._write(None, record, CREATED, None)
+
+    def move(self, entity: E, event: str, *, cause: str | None = None, **attributes: Any) -> E:
+        """Take one transition, with attributes that change along.
+
+        Raises:
+            IllegalTransition: the table has no such row.
+            InterlockViolated: something else does not stand where this needs it.
+        """
+        machine = MACHINES[MACHINE_OF[type(entity)]]
+        before = cast(E, self._now[entity.id])
+        state = machine.destination(before.state, event, before.id)
+        after = msgspec.structs.replace(
+            before,
+            **attributes,
+            state=state,
+            version=before.version + 1,
+            since=self.at if state != before.state else before.since,
+        )
+        if state != before.state:
+            self._check(machine.name, after)
+        return self._write(before, after, event, cause)
+
+    def _check(self, machine: str, entity: Entity) -> None:
+        reasons = violated(MACHINES[machine], entity.state, entity, self._standing())
+        if reasons:
+            raise InterlockViolated(f"{machine} {entity.id} may not become {entity.state}: {'; '.join(reasons)}")
+
+    def _standing(self) -> Iterable[Standing]:
+        for entity in self._now.values():
+            yield Standing(machine=MACHINE_OF[type(entity)], id=entity.id, state=entity.state)
+
+    def _write(self, before: E | None, after: E, event: str, cause: str | None) -> E:
+        detail = None
+        if type(after) is Operation and self.detail:
+            detail, self.detail = self.detail, {}
+        made = change(before, after, event, self._author, cause, detail)
+        self._changes.append(made)
+        self._now[after.id] = made.after
+        return cast(E, made.after)
+
+    def decision(self) -> Decision:
+        """What has been written, as a value."""
+        operation = self.operation
+        ended = operation.state in END_STATES
+        return Decision(
+            operation=operation,
+            vm=self.vm,
+            nics=self.nics,
+            volumes=self.volumes,
+            changes=tuple(self._changes),
+            effects=self.effects,
+            wake_at=None if ended else operation.wake_at,
+            outcome=End(operation.state) if ended else None,
+            if_fresh=self.if_fresh,
+        )
+
+
+END_STATES = frozenset(end.value for end in End)

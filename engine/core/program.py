@@ -1,0 +1,80 @@
+"""What an operation is made of: a flat list of steps, each with a forward act and its undo.
+
+An act has three parts. `announce` writes the transitions that say what is about to happen; they are committed before
+anything does. `effects` are the driver calls, computed from the committed records alone, so that a worker that takes
+over computes the same. `settle` writes what follows once all effects are Done. A step without effects settles in the
+decision that announces it. The undo of a step must cope with effects that happened, did not, or may have.
+
+Who owns which field of the operation's record: `decide.py` owns all but two; `place` writes `avoid` never, only
+reads it; `prepare` owns `made`. Rules that refuse raise `Refusal` before they move anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from interlock.engine.core.draft import Draft
+from interlock.schema.commands import AnyCommand
+
+Rule = Callable[[Draft], None]
+Effects = Callable[[Draft], tuple[AnyCommand, ...]]
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+    """A rule finds that the operation cannot go on: it is to be undone.
+
+    Args:
+        message: why, for people.
+        reasons: each candidate that was looked at, and why not.
+    """
+
+    def __init__(self, message: str, reasons: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.message, self.reasons = message, reasons
+
+
+def nothing(draft: Draft) -> None:
+    """A rule that has nothing to write."""
+
+
+def no_effects(draft: Draft) -> tuple[AnyCommand, ...]:
+    """An act that asks nothing of drivers."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One direction of a step."""
+
+    announce: Rule = nothing
+    effects: Effects = no_effects
+    settle: Rule = nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step: what it does, and how that is undone."""
+
+    name: str
+    forward: Act
+    undo: Act = Act()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An operation. `accepts`: the VM states it may be asked in; `allocates`: its first step is done by the request."""
+
+    kind: str
+    accepts: tuple[str, ...]
+    steps: tuple[Step, ...]
+    allocates: bool = False
+
+    @property
+    def first_undone(self) -> int:
+        """The step a new operation counts as having entered."""
+        return 0 if self.allocates else -1
+
+    def index_of(self, name: str) -> int | None:
+        """Where the step of that name is, if the program has it."""
+        return next((number for number, step in enumerate(self.steps) if step.name == name), None)

@@ -1,0 +1,71 @@
+"""What the core is shown: the entities concerned, the cloud around them, and the rules in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from interlock.planners.protocol import AddressView, CloudView, HostPlanner, NetworkGuru
+from interlock.schema.cloud import Network, Place
+from interlock.schema.records import Nic, Operation, Vm, Volume
+
+P = TypeVar("P", bound=Place)
+
+
+class Cloud(CloudView, Protocol):
+    """The cloud as the core sees it: what planners see, and look-ups by name."""
+
+    def find(self, kind: type[P], place_id: str) -> P | None:
+        """The place of that kind and id, if there is one."""
+        ...
+
+    def ids(self, kind: type[P]) -> tuple[str, ...]:
+        """The ids of all places of a kind, for messages that say what there is."""
+        ...
+
+    def default_network(self, zone_id: str, account_id: str) -> Network | None:
+        """The network taken when a request names none."""
+        ...
+
+    def addresses(self, network_id: str) -> AddressView:
+        """Which addresses of a network are taken."""
+        ...
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The knobs of the core. Times in seconds."""
+
+    planner: str = "first-fit"
+    """Who places VMs whose offering and request name no planner."""
+    placements: int = 4
+    """Places tried for one operation. Too low: one bad host fails deploys; too high: a bad template tours the fleet."""
+    tries: int = 4
+    """Tries of an effect that may succeed when asked again. Too low: a blip unwinds; too high: a dead host delays."""
+    undo_tries: int = 10
+    """The same while undoing, where giving up means Stuck and a person's time."""
+    backoff: float = 0.5
+    """Wait before the second try; doubles with each, up to `backoff_most`."""
+    backoff_most: float = 30.0
+    """Too low: a struggling host is hammered; too high: recovery is noticed late."""
+    avoid_for: float = 900.0
+    """How long a refusal keeps an operation away from a host or pool."""
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """Policy, and the pure plug-ins by name."""
+
+    policy: Policy
+    planners: Mapping[str, HostPlanner]
+    gurus: Mapping[str, NetworkGuru]
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one decision may depend on, besides the event. Empty but for the cloud before a deploy."""
+
+    cloud: Cloud
+    operation: Operation | None = None
+    vm: Vm | None = None
+    nics: tuple[Nic, ...] = ()
+    volumes: tuple[Volume, ...] = ()

@@ -1,0 +1,30 @@
+"""Ends for good: what both an expunge and the undo of an allocation do to NICs and volumes that hold nothing in the world."""
+
+from __future__ import annotations
+
+from interlock.engine.core.draft import Draft
+
+
+def doom_volumes(draft: Draft) -> None:
+    """Every volume that is not gone becomes Expunging."""
+    for volume in draft.volumes:
+        doomed = volume
+        if doomed.state in ("Allocated", "Ready"):
+            doomed = draft.move(doomed, "DestroyRequested")
+        if doomed.state == "Destroy":
+            draft.move(doomed, "ExpungingRequested")
+
+
+def bury_volumes(draft: Draft) -> None:
+    """Every Expunging volume becomes Expunged and gives its space back."""
+    for volume in draft.volumes:
+        if volume.state == "Expunging":
+            draft.move(volume, "OperationSucceeded", pool_id=None)
+
+
+def free_addresses(draft: Draft) -> None:
+    """Every NIC becomes Deallocated and gives its addresses back."""
+    for nic in draft.nics:
+        if nic.state == "Allocated":
+            leaving = draft.move(nic, "DeallocateRequested")
+            draft.move(leaving, "OperationCompleted", ip_address=None, mac_address=None)

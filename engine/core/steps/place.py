@@ -1,0 +1,58 @@
+"""place: choose host and pools. No effect of its own; the capacity is taken in the commit that announces what follows.
+
+Forward: the VM becomes Starting on the chosen host (StartRequested), or moves on to the next one (OperationRetry,
+which gives the former host's capacity back in the same transition). Undo: OperationFailed, capacity given back.
+Races: two operations that choose the last room are told apart by the host's capacity check at commit; the loser
+decides again on fresh figures.
+"""
+
+from __future__ import annotations
+
+from interlock.engine.core.draft import Draft
+from interlock.engine.core.program import Act, Refusal, Step
+from interlock.planners.protocol import Demand, NoPlan, VolumeDemand
+
+
+def _choose(draft: Draft) -> None:
+    vm = draft.vm
+    planner = draft.rules.planners.get(vm.planner)
+    if planner is None:
+        raise Refusal(f"VM {vm.name} wants planner {vm.planner}, which is not installed here")
+    answer = planner.plan(_demand(draft), draft.cloud)
+    rejected = tuple((each.candidate, each.reason) for each in answer.rejected)
+    if isinstance(answer, NoPlan):
+        hosts = sum(candidate.startswith("host ") for candidate, _ in rejected)
+        raise Refusal(f"no place for VM {vm.name} in zone {vm.zone_id}: {hosts} hosts looked at, none can", rejected)
+    draft.plan = answer
+    draft.detail["place"] = {"host": answer.host_id, "pools": answer.pools, "planner": vm.planner}
+    draft.detail["rejected"] = rejected
+    draft.move(vm, "OperationRetry" if vm.state == "Starting" else "StartRequested", host_id=answer.host_id)
+
+
+def _demand(draft: Draft) -> Demand:
+    vm, operation = draft.vm, draft.operation
+    avoided = [entry for entry in operation.avoid if entry.until > draft.at]
+    return Demand(
+        vm_id=vm.id,
+        account_id=vm.account_id,
+        zone_id=vm.zone_id,
+        cpu_mhz=vm.cpu_mhz,
+        memory_mib=vm.memory_mib,
+        volumes=tuple(
+            VolumeDemand(id=each.id, size_mib=each.size_mib, storage=each.storage, pool_id=each.pool_id)
+            for each in draft.volumes
+            if each.state in ("Allocated", "Ready")
+        ),
+        avoid_hosts={entry.id: entry.cause for entry in avoided if entry.scope == "host"},
+        avoid_pools={entry.id: entry.cause for entry in avoided if entry.scope == "pool"},
+        seed=f"{operation.id}/{operation.attempt}",
+    )
+
+
+def _give_back(draft: Draft) -> None:
+    vm = draft.vm
+    if vm.state == "Starting":
+        draft.move(vm, "OperationFailed", host_id=None)
+
+
+PLACE = Step("place", Act(announce=_choose), undo=Act(settle=_give_back))

@@ -1,0 +1,117 @@
+"""Records as drivers need them: the specs and commands that several steps send."""
+
+from __future__ import annotations
+
+from interlock.engine.core.draft import Draft
+from interlock.schema.cloud import Host, StoragePool
+from interlock.schema.commands import (
+    DeleteVolume,
+    NicSpec,
+    PrepareNic,
+    ReleaseNic,
+    StartDomain,
+    StopDomain,
+    VolumeSpec,
+)
+from interlock.schema.errors import InterlockViolated
+from interlock.schema.records import Nic, Volume
+
+
+def host_of(draft: Draft) -> Host:
+    """The host the VM holds capacity on."""
+    host = draft.cloud.find(Host, draft.vm.host_id or "")
+    if host is None:
+        raise InterlockViolated(f"vm {draft.vm.id} is on host {draft.vm.host_id}, which is not in the cloud any more")
+    return host
+
+
+def pool_driver(draft: Draft, pool_id: str) -> str:
+    """The driver that acts on a pool."""
+    pool = draft.cloud.find(StoragePool, pool_id)
+    if pool is None:
+        raise InterlockViolated(f"pool {pool_id} holds volumes and is not in the cloud any more")
+    return pool.driver
+
+
+def nic_spec(nic: Nic) -> NicSpec:
+    """A NIC for the hypervisor."""
+    return NicSpec(
+        id=nic.id,
+        network_id=nic.network_id,
+        device=nic.device,
+        ip_address=nic.ip_address or "",
+        mac_address=nic.mac_address or "",
+        gateway=nic.gateway or "",
+        netmask=nic.netmask or "",
+    )
+
+
+def volume_spec(volume: Volume) -> VolumeSpec:
+    """A volume for the hypervisor."""
+    return VolumeSpec(
+        id=volume.id,
+        pool_id=volume.pool_id or "",
+        device=volume.device,
+        size_mib=volume.size_mib,
+        template_id=volume.template_id,
+    )
+
+
+def prepare_nics(draft: Draft, state: str) -> tuple[PrepareNic, ...]:
+    """Make the NICs that are in `state` ready on the VM's host."""
+    host = host_of(draft)
+    return tuple(
+        PrepareNic(driver=host.driver, at=host.id, vm_id=draft.vm.id, subject=f"nic {nic.id}", nic=nic_spec(nic))
+        for nic in draft.nics
+        if nic.state == state
+    )
+
+
+def release_nics(draft: Draft) -> tuple[ReleaseNic, ...]:
+    """Undo the preparation of the NICs that are Releasing."""
+    host = host_of(draft)
+    return tuple(
+        ReleaseNic(driver=host.driver, at=host.id, vm_id=draft.vm.id, subject=f"nic {nic.id}", nic_id=nic.id)
+        for nic in draft.nics
+        if nic.state == "Releasing"
+    )
+
+
+def delete_volumes(draft: Draft, state: str) -> tuple[DeleteVolume, ...]:
+    """Delete the volumes that are in `state` and hold space."""
+    return tuple(
+        DeleteVolume(
+            driver=pool_driver(draft, volume.pool_id),
+            at=volume.pool_id,
+            vm_id=draft.vm.id,
+            subject=f"volume {volume.id}",
+            volume_id=volume.id,
+        )
+        for volume in draft.volumes
+        if volume.state == state and volume.pool_id
+    )
+
+
+def start_domain(draft: Draft) -> tuple[StartDomain, ...]:
+    """Run the VM on its host."""
+    host, vm = host_of(draft), draft.vm
+    return (
+        StartDomain(
+            driver=host.driver,
+            at=host.id,
+            vm_id=vm.id,
+            subject=f"vm {vm.id}",
+            name=vm.name,
+            cpu_cores=vm.cpu_cores,
+            cpu_mhz=vm.cpu_mhz,
+            memory_mib=vm.memory_mib,
+            nics=tuple(nic_spec(nic) for nic in draft.nics if nic.ip_address),
+            volumes=tuple(volume_spec(volume) for volume in draft.volumes if volume.state == "Ready"),
+        ),
+    )
+
+
+def stop_domain(draft: Draft, *, forced: bool) -> tuple[StopDomain, ...]:
+    """Make sure that the VM does not run on its host."""
+    host, vm = host_of(draft), draft.vm
+    return (StopDomain(driver=host.driver, at=host.id, vm_id=vm.id, subject=f"vm {vm.id}", forced=forced),)

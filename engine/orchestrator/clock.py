@@ -1,0 +1,17 @@
+"""Time and fresh ids: the only place that reads the clock and chance for the engine."""
+
+from __future__ import annotations
+
+import time
+
+from uuid_utils import uuid7
+
+
+def now() -> int:
+    """Microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+def fresh_ids(count: int) -> tuple[str, ...]:
+    """Ids nobody else has, rising with time."""
+    return tuple(str(uuid7()) for _ in range(count))

@@ -1,0 +1,225 @@
+"""Decide and write, as often as it takes: where the pure core meets the store and the figures in memory.
+
+Promises: a decision is counted in the inventory from the moment it is made until it is refused. A lost race is
+decided again; a refusal for want of room is only final when made on figures that nobody else has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from interlock.engine.core.decide import decide
+from interlock.engine.core.decision import Decision
+from interlock.engine.core.events import Event, Requested
+from interlock.engine.core.snapshot import Rules, Snapshot
+from interlock.engine.orchestrator.clock import now
+from interlock.engine.orchestrator.inventory import AddressesNeeded, Inventory
+from interlock.engine.store import queries
+from interlock.engine.store.store import Case, Store
+from interlock.engine.store.verdict import Committed, Lost, Why
+from interlock.schema.errors import (
+    Busy,
+    Conflict,
+    EngineClosed,
+    InterlockError,
+    NameTaken,
+    NoRoom,
+    StoreError,
+)
+from interlock.schema.machine import Stability
+from interlock.schema.machines import MACHINES
+
+RACES = 100
+"""Races one decision may lose. Too low: heavy contention fails healthy work; too high: a defect spins unnoticed."""
+STORE_WAIT_FIRST, STORE_WAIT_MOST = 0.2, 10.0
+"""Seconds between tries while the store cannot write. Too low: a full disk is hammered; too high: idle when it is not."""
+
+log = logging.getLogger("interlock")
+
+
+class Overtaken(InterlockError):
+    """Another worker drives this operation now."""
+
+    code = "overtaken"
+
+
+class Commits:
+    """One per engine."""
+
+    def __init__(self, store: Store, inventory: Inventory, rules: Rules, closing: Callable[[], bool]) -> None:
+        self.inventory = inventory
+        self.rules = rules
+        self._store = store
+        self._closing = closing
+        self._reading = asyncio.Lock()
+
+    async def request(self, snapshot: Case | None, event: Callable[[int], Requested]) -> Decision:
+        """Admit a request.
+
+        Raises:
+            InvalidRequest: it is refused.
+            StoreError: it cannot be written now; nothing was.
+        """
+        for _ in range(RACES):
+            decision = await self._admit(snapshot, event)
+            self.inventory.hold(decision)
+            try:
+                verdict = await self._store.commit(decision)
+            except BaseException:
+                self.inventory.drop(decision)
+                raise
+            if isinstance(verdict, Committed):
+                self.inventory.settle(decision)
+                return decision
+            self.inventory.drop(decision)
+            await self.explain(decision, verdict)
+            if verdict.why is Why.ROOM:
+                await self.reload()
+            if snapshot is not None:
+                snapshot = await self._store.vm_case(snapshot.vm.id)
+        raise Conflict(f"the request lost {RACES} races in a row; the database is too busy, try again")
+
+    async def admitted(self, snapshot: Case | None, event: Callable[[int], Requested]) -> Decision:
+        """Decide a request without writing it; the caller holds and writes it."""
+        return await self._admit(snapshot, event)
+
+    async def _admit(self, case: Case | None, event: Callable[[int], Requested]) -> Decision:
+        try:
+            return await self._decide(case, event)
+        except NoRoom:
+            # Final only on figures that nobody else has changed since they were read.
+            await self.reload()
+            return await self._decide(case, event)
+
+    async def explain(self, decision: Decision, lost: Lost) -> None:
+        """Raise what the requester must hear; return if asking again can help."""
+        if lost.why is Why.NAME:
+            raise NameTaken(
+                f"a VM named {decision.vm.name} lives already in account {decision.vm.account_id}; "
+                "choose another name, or expunge that one"
+            )
+        if lost.why is Why.BUSY:
+            await self.busy(decision.vm.id, decision.vm.name)
+        if lost.why is Why.DEFECT:
+            raise StoreError(f"the database refused the request: {lost.message}")
+
+    async def busy(self, vm_id: str, name: str) -> None:
+        """Say which operation owns the VM, if one does.
+
+        Raises:
+            Busy: one does.
+        """
+        for active in await self._store.operations(queries.active_on(vm_id)):
+            hint = "resolve it first" if active.state == "Stuck" else "wait for it, or cancel it"
+            raise Busy(f"VM {name} is busy: operation {active.id} ({active.kind}) is {active.state}; {hint}")
+
+    async def write(
+        self, case: Case, event: Callable[[int], Event], worker_id: str | None
+    ) -> tuple[Case, Decision, int]:
+        """Decide and commit an event of an operation under way; returns the case after it and the journal number.
+
+        Args:
+            worker_id: who must be driving it; None when it is only being claimed.
+
+        Raises:
+            Overtaken: somebody else drives it.
+            EngineClosed: the store could not write until the engine closed.
+        """
+        for _ in range(RACES):
+            decision = await self._decide(case, event)
+            verdict = await self._commit(decision)
+            if isinstance(verdict, Committed):
+                return after(decision), decision, verdict.first_seq
+            if verdict.why is Why.DEFECT:
+                raise RuntimeError(f"the database refuses what was decided: {verdict.message}")
+            if verdict.why is Why.ROOM:
+                await self.reload()
+            case = await self._again(case, decision, worker_id)
+            if case.operation is not None and case.operation.hash == decision.operation.hash:
+                return after(decision), decision, await self._head()
+        raise RuntimeError(f"lost {RACES} races in a row")
+
+    async def _commit(self, decision: Decision) -> Committed | Lost:
+        """Write; while the store cannot, wait and try again."""
+        wait = STORE_WAIT_FIRST
+        self.inventory.hold(decision)
+        try:
+            while True:
+                try:
+                    verdict = await self._store.commit(decision)
+                    break
+                except StoreError as error:
+                    log.error("operation %s waits: %s", decision.operation.id, error)
+                    if self._closing():
+                        raise EngineClosed("the engine closed while the store could not write") from error
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, STORE_WAIT_MOST)
+        except BaseException:
+            self.inventory.drop(decision)
+            raise
+        if isinstance(verdict, Committed):
+            self.inventory.settle(decision)
+        else:
+            self.inventory.drop(decision)
+        return verdict
+
+    async def _again(self, case: Case, lost: Decision, worker_id: str | None) -> Case:
+        fresh = await self._store.case(lost.operation.id)
+        operation = fresh.operation
+        assert operation is not None
+        over = MACHINES["operation"].states[operation.state].stability is Stability.TERMINAL
+        if operation.hash == lost.operation.hash:
+            return fresh  # the connection broke after our own commit
+        moved = case.operation is None or operation.version != case.operation.version
+        taken = operation.worker_id != worker_id if worker_id else moved
+        if over or taken:
+            raise Overtaken(f"operation {operation.id} is driven by another worker")
+        return fresh
+
+    async def _head(self) -> int:
+        rows = await self._store.rows(queries.journal_head())
+        return int(rows[0][0])
+
+    async def _decide(self, case: Case | None, event: Callable[[int], Event]) -> Decision:
+        if self._store.overtaken:
+            await self.reload()
+        while True:
+            try:
+                return decide(self._snapshot(case), event(now()), self.rules)
+            except AddressesNeeded as needed:
+                await self._read_addresses(needed.network_id)
+
+    def _snapshot(self, case: Case | None) -> Snapshot:
+        if case is None:
+            return Snapshot(cloud=self.inventory)
+        return Snapshot(
+            cloud=self.inventory, operation=case.operation, vm=case.vm, nics=case.nics, volumes=case.volumes
+        )
+
+    async def _read_addresses(self, network_id: str) -> None:
+        async with self._reading:
+            try:
+                self.inventory.addresses(network_id)
+            except AddressesNeeded:
+                (rows,) = await self._store.read_between(queries.addresses_of(network_id))
+                self.inventory.open_book(network_id, (row[0] for row in rows))
+
+    async def reload(self) -> None:
+        """Read again what is held of hosts and pools."""
+        async with self._reading:
+            self._store.overtaken = False
+            usage, vms = await self._store.read_between(queries.usage(), queries.vms_on_hosts())
+            self.inventory.reload(usage, vms)
+
+
+def after(decision: Decision) -> Case:
+    """The case as the decision leaves it."""
+    gone = {name: MACHINES[name].names(Stability.TERMINAL) for name in ("nic", "volume")}
+    return Case(
+        operation=decision.operation,
+        vm=decision.vm,
+        nics=tuple(nic for nic in decision.nics if nic.state not in gone["nic"]),
+        volumes=tuple(volume for volume in decision.volumes if volume.state not in gone["volume"]),
+    )

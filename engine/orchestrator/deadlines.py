@@ -1,0 +1,28 @@
+"""When an operation is overdue: the earliest deadline among the transitional states it is responsible for."""
+
+from __future__ import annotations
+
+from interlock.engine.core.backoff import SECOND
+from interlock.engine.core.decision import Decision
+from interlock.schema.machines import MACHINES
+from interlock.schema.records import MACHINE_OF, Entity
+
+
+def deadline(decision: Decision) -> tuple[int, str] | None:
+    """When (µs since 1970), and what is overdue then; None if nothing is transitional.
+
+    While an operation is undone, states are counted from the undo's beginning: what is undone because it was overdue
+    has the same time again to be undone.
+    """
+    operation = decision.operation
+    undoing = operation.state == "Undoing"
+    found = []
+    entities: tuple[Entity, ...] = (operation, decision.vm, *decision.nics, *decision.volumes)
+    for entity in entities:
+        machine = MACHINES[MACHINE_OF[type(entity)]]
+        state = machine.states[entity.state]
+        if state.within is not None:
+            since = max(entity.since, operation.since) if undoing else entity.since
+            what = f"{machine.name} {entity.id} has been {entity.state} for {state.within} s"
+            found.append((since + state.within * SECOND, what))
+    return min(found, default=None)

@@ -1,0 +1,195 @@
+"""One operation, from event to event: decide, commit, perform, feed back, until it ends or the engine closes.
+
+Promises: nothing is performed before the decision that announces it is durable. A defect of ours ends in Stuck, with
+the defect as its reason, never in silence.
+
+Races considered. The worker may have lost the operation: its commit is refused as stale, the record then names
+another worker, and the drive ends without a word (`Overtaken`). Wishes (cancel, resolve) arrive at any time and are
+committed at once; the effects under way are still waited for. Closing is like a crash that waits: effects under way
+answer, their result is committed, and nothing new begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from interlock.engine.core.backoff import SECOND
+from interlock.engine.core.decision import Decision
+from interlock.engine.core.events import (
+    Broken,
+    CancelRequested,
+    Claimed,
+    Event,
+    Overdue,
+    Resolved,
+    Settled,
+    Woken,
+)
+from interlock.engine.orchestrator.clock import now
+from interlock.engine.orchestrator.commits import Commits, Overtaken
+from interlock.engine.orchestrator.deadlines import deadline
+from interlock.engine.orchestrator.effects import Performer
+from interlock.engine.store.store import Case
+from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest, StoreError
+
+log = logging.getLogger("interlock")
+
+Wish = CancelRequested | Resolved
+"""What somebody outside may ask of an operation under way."""
+
+
+class Drive:
+    """Carries one operation.
+
+    Args:
+        case: the operation as last read or written.
+        commits: decides and writes.
+        performer: acts.
+        worker_id: on whose lease.
+        closing: whether the engine wants to rest; whoever makes it true pokes every drive.
+    """
+
+    def __init__(
+        self, case: Case, commits: Commits, performer: Performer, worker_id: str, closing: Callable[[], bool]
+    ) -> None:
+        self.case = case
+        self._commits = commits
+        self._performer = performer
+        self._worker_id = worker_id
+        self._closing = closing
+        self._fence = 0
+        self._wishes: deque[tuple[Callable[[int], Wish], asyncio.Future[None]]] = deque()
+        self._asleep: asyncio.Future[None] | None = None
+
+    async def ask(self, wish: Callable[[int], Wish]) -> None:
+        """Have a wish decided and committed; returns when it is durable.
+
+        Raises:
+            InterlockError: it was refused, or the drive ended before it was heard.
+        """
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wishes.append((wish, answer))
+        self.poke()
+        await answer
+
+    def poke(self) -> None:
+        """Something happened: look around."""
+        if self._asleep is not None and not self._asleep.done():
+            self._asleep.set_result(None)
+
+    async def run(self) -> Decision | None:
+        """Drive to the end; None if the engine closed first.
+
+        Raises:
+            Overtaken: another worker drives it now.
+            EngineClosed: the store could not be written until the engine closed.
+        """
+        try:
+            decision: Decision | None = await self._claim()
+            while decision is not None and decision.outcome is None:
+                if self._closing():
+                    return None
+                decision = await (self._act(decision) if decision.effects else self._rest(decision))
+            return decision
+        finally:
+            while self._wishes:
+                _, answer = self._wishes.popleft()
+                _fail(
+                    answer,
+                    InvalidRequest("the operation is not under way here any more; look at how it ended"),
+                )
+
+    async def _claim(self) -> Decision:
+        decision, self._fence = await self._write(lambda at: Claimed(at=at, worker_id=self._worker_id))
+        return decision
+
+    async def _step(self, event: Callable[[int], Event]) -> Decision:
+        decision, _ = await self._write(event)
+        return decision
+
+    async def _write(self, event: Callable[[int], Event]) -> tuple[Decision, int]:
+        worker_id = self._worker_id if self._fence else None
+        try:
+            self.case, decision, seq = await self._commits.write(self.case, event, worker_id)
+        except (InvalidRequest, Overtaken, EngineClosed, StoreError):
+            raise
+        except Exception as error:
+            log.exception("a defect: the operation becomes Stuck")
+            defect = f"{type(error).__name__}: {error}"
+            broken = lambda at: Broken(at=at, error=defect)  # noqa: E731
+            self.case, decision, seq = await self._commits.write(self.case, broken, worker_id)
+        return decision, seq
+
+    async def _act(self, decision: Decision) -> Decision:
+        """Perform what was announced, and tell the core; wishes are heard meanwhile."""
+        acts = asyncio.gather(*(self._performer.perform(effect, self._fence) for effect in decision.effects))
+        acts.add_done_callback(lambda _: self.poke())
+        due, what = deadline(decision) or (None, "")
+        try:
+            while not acts.done():
+                if not self._wishes and not await self._sleep(due):
+                    return await self._step(lambda at: Overdue(at=at, what=what))
+                if self._wishes:
+                    await self._hear()
+        finally:
+            acts.cancel()
+        outcomes = tuple(acts.result())
+        return await self._step(lambda at: Settled(at=at, outcomes=outcomes))
+
+    async def _rest(self, decision: Decision) -> Decision | None:
+        """Wait until the operation wants to go on; a wish or closing ends the wait."""
+        due, what = deadline(decision) or (None, "")
+        wake_at = decision.wake_at
+        until = min((time for time in (wake_at, due) if time is not None), default=None)
+        poked = bool(self._wishes) or await self._sleep(until)
+        if self._wishes:
+            return await self._hear() or decision
+        if poked:
+            return None if self._closing() else decision
+        if until != wake_at:
+            return await self._step(lambda at: Overdue(at=at, what=what))
+        return await self._step(lambda at: Woken(at=at))
+
+    async def _sleep(self, until: int | None) -> bool:
+        """Wait to be poked; False when `until` (µs since 1970) comes first."""
+        loop = asyncio.get_running_loop()
+        asleep = self._asleep = loop.create_future()
+        poked = True
+
+        def ring() -> None:
+            nonlocal poked
+            if not asleep.done():
+                poked = False
+                asleep.set_result(None)
+
+        alarm = None if until is None else loop.call_later(max(0.0, (until - now()) / SECOND), ring)
+        try:
+            await asleep
+        finally:
+            self._asleep = None
+            if alarm is not None:
+                alarm.cancel()
+        return poked
+
+    async def _hear(self) -> Decision | None:
+        """Decide and commit one wish; None if it was refused, which changes nothing."""
+        wish, answer = self._wishes.popleft()
+        try:
+            decision = await self._step(wish)
+        except InvalidRequest as error:
+            _fail(answer, error)
+            return None
+        except BaseException as error:
+            _fail(answer, error)
+            raise
+        if not answer.done():
+            answer.set_result(None)
+        return decision
+
+
+def _fail(answer: asyncio.Future[None], error: BaseException) -> None:
+    if not answer.done():
+        answer.set_exception(error if isinstance(error, InterlockError) else EngineClosed(f"not heard: {error!r}"))

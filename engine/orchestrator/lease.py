@@ -1,0 +1,122 @@
+"""Who may drive what: each open engine is a worker with a lease, renewed only while it has operations under way.
+
+An operation whose worker's lease ran out, or whose worker is known to be dead (same machine, and its process is gone),
+may be taken over. Taking over is a commit on the operation's version: of two that try, one wins, and the former
+worker's next commit fails. Its effects are refused by their fence, the journal number of the claim.
+
+Races considered. A paused process that wakes up believes it still has its lease: the version check and the fence
+stop it, the lease only decides how soon others may begin. Process numbers are reused: a worker is known by number
+and birth. A container has process numbers of its own: the process space is part of the machine's name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from interlock.engine.orchestrator.clock import fresh_ids, now
+
+LEASE = 30.0
+"""Seconds. Too low: a busy machine loses its operations to others; too high: those of a dead one wait."""
+RENEW = 10.0
+"""Seconds between renewals; a third of the lease survives two that fail."""
+SECOND = 1_000_000
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table `worker`."""
+
+    id: str
+    machine: str
+    pid: int
+    born: str
+    lease_until: int
+
+
+def this_machine() -> str:
+    """This machine, boot and process space."""
+    boot = _read("/proc/sys/kernel/random/boot_id") or platform.node()
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return f"{boot.strip()}/{space}"
+
+
+def birth(pid: int) -> str:
+    """When a process began, in the machine's own count; empty if that cannot be told."""
+    stat = _read(f"/proc/{pid}/stat")
+    return stat.rpartition(")")[2].split()[19] if stat else ""
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def is_dead(worker: Worker, at: int) -> bool:
+    """Whether a worker's operations may be taken over."""
+    if worker.lease_until <= at:
+        return True
+    if worker.machine != this_machine():
+        return False
+    try:
+        os.kill(worker.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return bool(worker.born) and birth(worker.pid) != worker.born
+
+
+class Lease:
+    """This engine's own lease. `write` puts the worker's row into the database."""
+
+    def __init__(self, write: Callable[[Worker], Awaitable[None]]) -> None:
+        self.worker_id = fresh_ids(1)[0]
+        self._write = write
+        self._until = 0
+        self._keeper: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+
+    async def ensure(self) -> None:
+        """Hold the lease for long enough to begin something; no SQL if it is held already."""
+        async with self._writing:
+            if self._until - now() < (LEASE - RENEW) * SECOND:
+                await self._renew(now() + int(LEASE * SECOND))
+
+    def keep(self, busy: Callable[[], bool]) -> None:
+        """Renew as long as `busy` says so; then stop, without a trace."""
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep(busy), name="interlock lease")
+
+    async def _keep(self, busy: Callable[[], bool]) -> None:
+        try:
+            while busy():
+                await asyncio.sleep(RENEW)
+                if busy():
+                    await self._renew(now() + int(LEASE * SECOND))
+        finally:
+            self._keeper = None
+
+    async def _renew(self, until: int) -> None:
+        pid = os.getpid()
+        await self._write(
+            Worker(id=self.worker_id, machine=this_machine(), pid=pid, born=birth(pid), lease_until=until)
+        )
+        self._until = until
+
+    async def give_up(self) -> None:
+        """Others may take over at once."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._until > now():
+            await self._renew(0)

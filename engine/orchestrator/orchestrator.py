@@ -1,0 +1,302 @@
+"""The orchestrator: takes requests, keeps one drive for each operation under way, and picks up what others left.
+
+Promises: an accepted request is durable before the caller hears of it, and is driven without further asking. With
+nothing under way it runs no SQL, no timer and no task. After `close` no task is left, and everything that was under
+way goes on when the database is opened again.
+
+Races considered. Two engines that open one database at once both look for abandoned operations: each claim is a
+compare-and-set, so one of them wins each. A request that comes while closing is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import msgspec
+
+from interlock.drivers.protocol import Driver
+from interlock.engine.core.decision import Decision
+from interlock.engine.core.events import CancelRequested, Requested, Resolved, Way, ids_needed
+from interlock.engine.core.snapshot import Rules
+from interlock.engine.orchestrator.clock import fresh_ids, now
+from interlock.engine.orchestrator.commits import Commits, Overtaken, after
+from interlock.engine.orchestrator.drive import Drive, Wish
+from interlock.engine.orchestrator.effects import Performer
+from interlock.engine.orchestrator.inventory import Inventory
+from interlock.engine.orchestrator.lease import SECOND, Lease, Worker, is_dead
+from interlock.engine.store import queries
+from interlock.engine.store.store import Case, Store
+from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest
+from interlock.schema.machine import Stability
+from interlock.schema.machines import MACHINES
+from interlock.schema.records import Operation
+from interlock.schema.requests import DeployVM, Request, checked
+
+IN_FLIGHT = 512
+"""Operations driven at once. Too low: driver latency is not hidden; too high: memory, and hosts asked for too much."""
+LEFT_BEHIND = 60.0
+"""Seconds that closing waits for effects under way. Too low: they are repeated later; too high: closing hangs."""
+
+log = logging.getLogger("interlock")
+
+
+class Orchestrator:
+    """The shell around the core for one database."""
+
+    def __init__(self, store: Store, inventory: Inventory, rules: Rules, drivers: Mapping[str, Driver]) -> None:
+        self.store = store
+        self.commits = Commits(store, inventory, rules, lambda: self._closed)
+        self._performer = Performer(drivers)
+        self._lease = Lease(self._write_worker)
+        self._drives: dict[str, Drive] = {}
+        self._queue: deque[tuple[str, Case | None]] = deque()
+        self._ends: dict[str, asyncio.Future[Operation | None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._later: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    # --- requests
+
+    async def submit(self, request: Request, actor: str) -> Decision:
+        """Accept a request and begin to drive it; returns when it is durable.
+
+        Raises:
+            InvalidRequest: it is refused; the message says by which rule and what to do.
+            StoreError: it cannot be written now; nothing was.
+            EngineClosed: the engine is closed.
+        """
+        self.check_open()
+        case, event = await self.prepare(request, actor)
+        decision = await self.commits.request(case, event)
+        self.begin(decision)
+        return decision
+
+    async def prepare(self, request: Request, actor: str) -> tuple[Case | None, Callable[[int], Requested]]:
+        """What deciding a request needs: the case of the VM it names, and the event."""
+        request = checked(request)
+        ids = fresh_ids(ids_needed(request))
+        case = None
+        if not isinstance(request, DeployVM):
+            case = await self.store.vm_case(request.vm)
+            await self.commits.busy(case.vm.id, case.vm.name)
+        return case, lambda at: Requested(at=at, request=request, actor=actor, ids=ids)
+
+    def begin(self, decision: Decision) -> None:
+        """Drive an operation that has just been written."""
+        self._enqueue(decision.operation.id, after(decision))
+
+    def begin_joined(self, decision: Decision) -> None:
+        """Drive an operation that somebody else's transaction is just committing."""
+
+        async def begin() -> None:
+            # With the journal's lock in hand: whoever held it has committed or rolled back.
+            found = await self.store.locked_read(queries.entity("operation", decision.operation.id))
+            if found and not self._closed:
+                self.begin(decision)
+
+        if not self._closed:
+            self._spawn(begin(), "interlock joined")
+
+    @property
+    def under_way(self) -> int:
+        """How many operations are driven or wait to be."""
+        return len(self._ends)
+
+    def check_open(self) -> None:
+        """Raise `EngineClosed` if it is closed."""
+        if self._closed:
+            raise EngineClosed("the engine is closed; open it again")
+
+    # --- wishes
+
+    async def cancel(self, operation_id: str, actor: str) -> None:
+        """Undo an operation that has not ended; returns when that is durable, not when it is undone.
+
+        Raises:
+            InvalidRequest: it has ended, is being undone, or is driven by another process.
+        """
+        await self._ask(operation_id, lambda at: CancelRequested(at=at, actor=actor))
+
+    async def resolve(self, operation_id: str, way: Way, actor: str, reason: str) -> None:
+        """Take a way out of Stuck."""
+        operation = await self.store.operation(operation_id)
+        if operation.state != "Stuck":
+            raise InvalidRequest(f"operation {operation_id} is {operation.state}, not Stuck: nothing to resolve")
+        case = await self.store.case(operation_id)
+        written, decision, _ = await self.commits.write(
+            case, lambda at: Resolved(at=at, way=way, actor=actor, reason=reason), None
+        )
+        if decision.outcome is None:
+            self._enqueue(operation_id, written)
+
+    async def _ask(self, operation_id: str, wish: Callable[[int], Wish]) -> None:
+        self.check_open()
+        drive = self._drives.get(operation_id)
+        if drive is None and any(waiting == operation_id for waiting, _ in self._queue):
+            self._queue = deque(each for each in self._queue if each[0] != operation_id)
+            self._start(operation_id, await self.store.case(operation_id))
+            drive = self._drives[operation_id]
+        if drive is None:
+            operation = await self.store.operation(operation_id)
+            raise InvalidRequest(
+                f"operation {operation_id} is {operation.state} and not driven by this engine: nothing to do here"
+            )
+        await drive.ask(wish)
+
+    # --- waiting
+
+    async def ended(self, operation_id: str) -> Operation:
+        """The operation's record once it needs nobody any more (Succeeded, Failed, Cancelled, Stuck)."""
+        while True:
+            end = self._ends.get(operation_id)
+            if end is not None:
+                ended = await asyncio.shield(end)
+                if ended is not None:
+                    return ended
+                self.check_open()
+            operation = await self.store.operation(operation_id)
+            if MACHINES["operation"].states[operation.state].stability is not Stability.TRANSITIONAL:
+                return operation
+            await asyncio.sleep(ELSEWHERE)
+
+    async def idle(self) -> None:
+        """Return when nothing is under way here."""
+        while self._ends:
+            await asyncio.gather(*map(asyncio.shield, self._ends.values()))
+
+    # --- recovery
+
+    async def recover(self) -> int:
+        """Take over the operations that no living worker drives; returns how many are driven here now.
+
+        Those of living workers are looked at again when their lease runs out.
+        """
+        at, found, earliest = now(), 0, None
+        for operation_id, *row in await self.store.rows(queries.driven()):
+            if operation_id in self._ends:
+                continue
+            worker = _worker(row)
+            if worker is None or is_dead(worker, at):
+                self._enqueue(operation_id, None)
+                found += 1
+            else:
+                earliest = min(earliest or worker.lease_until, worker.lease_until)
+        if earliest is not None:
+            self._look_again((earliest - at) / SECOND)
+        return found
+
+    def _look_again(self, seconds: float) -> None:
+        def look() -> None:
+            if not self._closed:
+                self._spawn(self._recover_again(), "interlock recovery")
+
+        if self._later is not None:
+            self._later.cancel()
+        self._later = asyncio.get_running_loop().call_later(seconds + 0.1, look)
+
+    async def _recover_again(self) -> None:
+        try:
+            await self.recover()
+        except InterlockError:
+            log.exception("looking for abandoned operations failed; trying again")
+            self._look_again(1.0)
+
+    # --- driving
+
+    def _enqueue(self, operation_id: str, case: Case | None) -> None:
+        self._ends[operation_id] = asyncio.get_running_loop().create_future()
+        if len(self._drives) < IN_FLIGHT and not self._queue:
+            self._start(operation_id, case)
+        else:
+            # Only the id is kept: what waits long must not fill memory.
+            self._queue.append((operation_id, None))
+
+    def _start(self, operation_id: str, case: Case | None) -> None:
+        if case is None:
+            self._spawn(self._load_and_drive(operation_id), f"interlock {operation_id}")
+        else:
+            self._spawn(self._drive(operation_id, self._drive_of(operation_id, case)), f"interlock {operation_id}")
+
+    def _drive_of(self, operation_id: str, case: Case) -> Drive:
+        drive = Drive(case, self.commits, self._performer, self._lease.worker_id, lambda: self._closed)
+        self._drives[operation_id] = drive
+        return drive
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _load_and_drive(self, operation_id: str) -> None:
+        try:
+            case = await self.store.case(operation_id)
+        except InterlockError:
+            log.exception("operation %s cannot be read; it goes on when the engine is opened again", operation_id)
+            self._over(operation_id, None)
+            return
+        await self._drive(operation_id, self._drive_of(operation_id, case))
+
+    async def _drive(self, operation_id: str, drive: Drive) -> None:
+        decision = None
+        try:
+            await self._lease.ensure()
+            self._lease.keep(lambda: bool(self._drives) and not self._closed)
+            decision = await drive.run()
+        except Overtaken as overtaken:
+            log.info("%s", overtaken)
+            self._look_again(1.0)
+        except EngineClosed:
+            pass
+        except Exception:
+            log.exception("operation %s is left; it goes on when its lease has run out", operation_id)
+        finally:
+            self._over(operation_id, decision.operation if decision else None)
+
+    def _over(self, operation_id: str, operation: Operation | None) -> None:
+        self._drives.pop(operation_id, None)
+        end = self._ends.pop(operation_id, None)
+        if end is not None and not end.done():
+            end.set_result(operation)
+        while self._queue and len(self._drives) < IN_FLIGHT and not self._closed:
+            self._start(*self._queue.popleft())
+
+    async def _write_worker(self, worker: Worker) -> None:
+        await self.store.put({"worker": [msgspec.structs.asdict(worker)]})
+
+    # --- closing
+
+    async def close(self) -> None:
+        """Let effects under way answer, commit their results, and leave nothing behind."""
+        self._closed = True
+        if self._later is not None:
+            self._later.cancel()
+        for drive in self._drives.values():
+            drive.poke()
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=LEFT_BEHIND)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for end in self._ends.values():
+            if not end.done():
+                end.set_result(None)
+        self._ends.clear()
+        self._queue.clear()
+        try:
+            await self._lease.give_up()
+        except InterlockError:
+            log.warning("the lease could not be given up; others wait until it runs out")
+
+
+ELSEWHERE = 0.1
+"""Seconds between looks at an operation that another process drives. Only while somebody waits for it."""
+
+
+def _worker(row: list[Any]) -> Worker | None:
+    if row[0] is None:
+        return None
+    return Worker(id=row[0], machine=row[1], pid=row[2], born=row[3], lease_until=row[4])

@@ -1,0 +1,113 @@
+"""The commit, without a connection: a conversation that says which SQL to run and is told what came of it.
+
+One generator holds the logic for SQLite's thread, asyncpg's connection and an embedder's own transaction; each of
+them only runs what it is asked. A refused row is thrown in as `RowRefused`. The batch is first written as a whole; if
+any row is refused it is rolled back to its savepoint and written again decision by decision, each in a savepoint, so
+that one lost race costs the others nothing. Beginning and ending the transaction is the caller's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import msgspec
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.store.batch import jobs, length
+from interlock.engine.store.statements import Statements
+from interlock.engine.store.verdict import Committed, Lost, Verdict, Why, why
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """SQL to run: once, or once for each of `rows`."""
+
+    sql: str
+    rows: list[tuple[Any, ...]] | None = None
+
+
+class RowRefused(Exception):  # noqa: N818 - a refusal, not a fault
+    """A constraint or a guard said no; the message is the database's."""
+
+
+class Counters(msgspec.Struct):
+    """What the commit path has cost so far."""
+
+    commits: int = 0
+    statements: int = 0
+    decisions: int = 0
+    retried_alone: int = 0
+    """Batches that were written decision by decision because one of them was refused."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """The verdicts of a batch in order, and the number of the journal's last row before and after."""
+
+    verdicts: list[Verdict]
+    found_head: int
+    left_head: int
+
+
+IsStale = Callable[[int], bool]
+"""Told the journal's head as found; says whether the figures decided on are older than it."""
+Conversation = Generator[Ask, Any, Written]
+
+
+def commit(decisions: Sequence[Decision], is_stale: IsStale, statements: Statements) -> Conversation:
+    """Write `decisions` inside a transaction that already excludes other writers.
+
+    Answers expected: for an Ask without rows, the value of the first column of the first row, or None.
+    """
+    head = int((yield Ask(statements.head.sql)))
+    stale = is_stale(head)
+    verdicts = None if stale else (yield from _together(decisions, head, statements))
+    if verdicts is None:
+        verdicts = yield from _one_by_one(decisions, head, stale, statements)
+    won = [each for each, verdict in zip(decisions, verdicts, strict=True) if isinstance(verdict, Committed)]
+    return Written(verdicts, head, head + length(won))
+
+
+def _together(
+    decisions: Sequence[Decision], head: int, statements: Statements
+) -> Generator[Ask, Any, list[Verdict] | None]:
+    yield Ask("SAVEPOINT batch")
+    try:
+        yield from _write(decisions, head + 1, statements)
+    except RowRefused:
+        yield Ask("ROLLBACK TO SAVEPOINT batch")
+        return None
+    verdicts: list[Verdict] = []
+    for decision in decisions:
+        verdicts.append(Committed(head + 1))
+        head += len(decision.changes)
+    return verdicts
+
+
+def _one_by_one(
+    decisions: Sequence[Decision], head: int, stale: bool, statements: Statements
+) -> Generator[Ask, Any, list[Verdict]]:
+    verdicts: list[Verdict] = []
+    for decision in decisions:
+        if stale and decision.if_fresh:
+            verdict: Verdict = Lost(Why.ROOM, "others have changed what this refusal was decided on")
+        else:
+            verdict = yield from _alone(decision, head + 1, statements)
+        verdicts.append(verdict)
+        head += len(decision.changes) if isinstance(verdict, Committed) else 0
+    return verdicts
+
+
+def _alone(decision: Decision, first_seq: int, statements: Statements) -> Generator[Ask, Any, Verdict]:
+    yield Ask("SAVEPOINT one")
+    try:
+        yield from _write([decision], first_seq, statements)
+    except RowRefused as refused:
+        yield Ask("ROLLBACK TO SAVEPOINT one")
+        return Lost(why(str(refused)), str(refused))
+    yield Ask("RELEASE SAVEPOINT one")
+    return Committed(first_seq)
+
+
+def _write(decisions: Sequence[Decision], first_seq: int, statements: Statements) -> Generator[Ask, Any, None]:
+    for job in jobs(decisions, first_seq, statements):
+        yield Ask(job.sql, job.rows)

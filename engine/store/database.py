@@ -1,0 +1,39 @@
+"""What the store needs of a database's writing connection: the protocol that `sqlite.py` and `postgresql.py` fulfil.
+
+All of it raises `StoreError` for what the database as a whole cannot do now (locked, full, gone). Nothing was written
+then; or, if the connection broke during the commit itself, perhaps all was: who retries finds its own rows there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.store.commit import Counters, IsStale, Written
+
+
+class Database(Protocol):
+    """One writing connection."""
+
+    counters: Counters
+
+    async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
+        """Commit all decisions in one transaction, each accepted or refused on its own."""
+        ...
+
+    async def run(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run one statement for each row, in one transaction of its own."""
+        ...
+
+    async def read(self, sql: str) -> Sequence[Sequence[Any]]:
+        """All rows of a query: between two batches, never during one."""
+        ...
+
+    async def locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
+        """Like `read`, after every other writer's open transaction has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        ...

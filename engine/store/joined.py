@@ -1,0 +1,63 @@
+"""Writing inside somebody else's transaction: an embedder's rows and a request's rows commit or roll back together.
+
+The same conversation as the group commit, held on the embedder's SQLAlchemy connection. The journal's lock is taken
+first and kept until the embedder ends the transaction, so it should be short: all other commits wait for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.store.commit import Ask, RowRefused, Written, commit
+from interlock.engine.store.postgresql import TAKE_LOCK
+from interlock.engine.store.statements import Statements, statements
+from interlock.engine.store.verdict import Verdict
+from interlock.schema.errors import InvalidRequest, StoreError
+
+TAKE_WRITE_LOCK = "UPDATE guard SET id = id"
+"""SQLite has no lock statement: a write that changes nothing takes the write lock, or waits for it."""
+
+
+async def write_joined(connection: AsyncConnection, decision: Decision) -> Verdict:
+    """Write a decision on the embedder's connection, without ending its transaction.
+
+    Raises:
+        InvalidRequest: the connection speaks another database than ours.
+        StoreError: the database cannot be written now.
+    """
+    dialect = connection.dialect.name
+    if dialect not in ("sqlite", "postgresql"):
+        raise InvalidRequest(f"the connection speaks {dialect}; it must be one to the engine's own database")
+    try:
+        await connection.exec_driver_sql(TAKE_LOCK if dialect == "postgresql" else TAKE_WRITE_LOCK)
+        written = await _converse(connection, decision, statements(dialect))
+    except DBAPIError as error:
+        raise StoreError(f"the request cannot be written in this transaction: {error.orig}") from error
+    return written.verdicts[0]
+
+
+async def _converse(connection: AsyncConnection, decision: Decision, compiled: Statements) -> Written:
+    talk = commit([decision], lambda head: False, compiled)
+    try:
+        ask = next(talk)
+        while True:
+            try:
+                answer = await _run(connection, ask)
+            except IntegrityError as error:
+                ask = talk.throw(RowRefused(str(error.orig)))
+            else:
+                ask = talk.send(answer)
+    except StopIteration as end:
+        return cast(Written, end.value)
+
+
+async def _run(connection: AsyncConnection, ask: Ask) -> Any:
+    if ask.rows is not None:
+        await connection.exec_driver_sql(ask.sql, ask.rows)
+        return None
+    result = await connection.exec_driver_sql(ask.sql)
+    return result.scalar() if result.returns_rows else None

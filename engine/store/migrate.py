@@ -1,0 +1,72 @@
+"""How a database is made and kept current: Alembic for the tables, then the guards, which are derived.
+
+Promises: opening a current database asks two questions and changes nothing. An older one is brought forward in one
+transaction; a newer one is refused, because this release does not know its rules. Alembic is imported only to work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, insert, inspect, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from interlock.schema import guards
+from interlock.schema.errors import StoreError
+from interlock.schema.tables import guard, metadata
+
+HEAD = "0001"
+"""The newest migration in schema/migrations/versions; a test holds it to what is there."""
+_NO_TABLE = "no tables"
+
+
+async def bring_up_to_date(engine: AsyncEngine, *, create: bool) -> None:
+    """Make or migrate the database, and install the guards where they are missing or others.
+
+    Raises:
+        StoreError: there is no Interlock database and `create` is false, or it is of a newer release.
+    """
+    async with engine.connect() as connection:
+        found = await connection.run_sync(_revision)
+        current = found == HEAD and await connection.run_sync(_guarded)
+    if current:
+        return
+    if found == _NO_TABLE and not create:
+        raise StoreError(f"{engine.url.render_as_string()} holds no Interlock database; make one with `interlock init`")
+    async with engine.begin() as connection:
+        await connection.run_sync(_migrate)
+
+
+def _revision(connection: Connection) -> str:
+    if not inspect(connection).has_table("alembic_version"):
+        return _NO_TABLE
+    found = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+    if found > HEAD:
+        raise StoreError(f"this database is of a newer release (migration {found}, known: {HEAD}); install that one")
+    return found
+
+
+def _guarded(connection: Connection) -> bool:
+    return connection.scalar(select(guard.c.fingerprint)) == guards.fingerprint(connection.dialect.name)
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    import interlock.schema
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(interlock.schema.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    dialect = connection.dialect.name
+    for statement in guards.statements(dialect):
+        connection.exec_driver_sql(statement)
+    connection.execute(delete(guard))
+    connection.execute(insert(guard).values(id=1, fingerprint=guards.fingerprint(dialect)))
+
+
+def tables() -> tuple[str, ...]:
+    """All tables of ours, for tools."""
+    return tuple(metadata.tables)

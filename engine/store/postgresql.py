@@ -1,0 +1,112 @@
+"""The writing connection on PostgreSQL: a batch in one transaction on the bare asyncpg connection.
+
+An advisory lock taken first makes batches of all workers follow one another: journal numbers have no gaps, come in
+commit order, and two batches can never deadlock over host rows. What is lost in parallelism is won back by batching.
+A broken connection is replaced by a new one at the next batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from asyncpg.exceptions import IntegrityConstraintViolationError, InterfaceError, PostgresError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.store.commit import Ask, Conversation, Counters, IsStale, RowRefused, Written, commit
+from interlock.engine.store.statements import Statements
+from interlock.schema.errors import StoreError
+
+JOURNAL_LOCK = 0x1_7E41_0C4
+"""The advisory lock under which the journal grows; any number that no other program on the database uses."""
+TAKE_LOCK = f"SELECT pg_advisory_xact_lock({JOURNAL_LOCK})"
+
+
+class Postgresql:
+    """One writer on one connection."""
+
+    def __init__(self, engine: AsyncEngine, statements: Statements) -> None:
+        self.counters = Counters()
+        self._engine = engine
+        self._statements = statements
+        self._connection: AsyncConnection | None = None
+
+    async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
+        """See `Database.write`."""
+        async with self._driver() as driver, driver.transaction():
+            await driver.execute(TAKE_LOCK)
+            written = await self._converse(driver, commit(decisions, is_stale, self._statements))
+        self.counters.statements += 1
+        self.counters.commits += 1
+        self.counters.decisions += len(decisions)
+        return written
+
+    async def run(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """See `Database.run`."""
+        async with self._driver() as driver:
+            await driver.executemany(sql, rows)
+        self.counters.statements += 1
+        self.counters.commits += 1
+
+    async def read(self, sql: str) -> Sequence[Sequence[Any]]:
+        """See `Database.read`."""
+        self.counters.statements += 1
+        async with self._driver() as driver:
+            return cast(Sequence[Sequence[Any]], await driver.fetch(sql))
+
+    async def locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
+        """See `Database.locked_read`."""
+        self.counters.statements += 2
+        async with self._driver() as driver, driver.transaction():
+            await driver.execute(TAKE_LOCK)
+            return cast(Sequence[Sequence[Any]], await driver.fetch(sql))
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _driver(self) -> AsyncIterator[Any]:
+        """The bare connection; after any error it is thrown away, because nobody knows its state."""
+        try:
+            if self._connection is None:
+                self._connection = await self._engine.connect()
+            raw = await self._connection.get_raw_connection()
+            yield raw.driver_connection
+        except (PostgresError, InterfaceError, DBAPIError, OSError) as error:
+            await self._forget()
+            raise StoreError(f"PostgreSQL cannot do this now: {error}; is it up, and reachable?") from error
+
+    async def _forget(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.invalidate()
+            await connection.close()
+
+    async def _converse(self, driver: Any, talk: Conversation) -> Written:
+        try:
+            ask = next(talk)
+            while True:
+                try:
+                    answer = await self._run(driver, ask)
+                except IntegrityConstraintViolationError as error:
+                    ask = talk.throw(RowRefused(str(error)))
+                else:
+                    ask = talk.send(answer)
+        except StopIteration as end:
+            return cast(Written, end.value)
+
+    async def _run(self, driver: Any, ask: Ask) -> Any:
+        if ask.rows is not None:
+            self.counters.statements += 1
+            await driver.executemany(ask.sql, ask.rows)
+            return None
+        if ask.sql.startswith("SELECT"):
+            self.counters.statements += 1
+            return await driver.fetchval(ask.sql)
+        return await driver.execute(ask.sql)

@@ -1,0 +1,132 @@
+"""The writing connection on SQLite: a whole batch in one hop into the driver's thread.
+
+`BEGIN IMMEDIATE` takes the only write lock first, so nothing read in the transaction can be overtaken, and a deferred
+read can never fail to become a write.
+
+The hop uses aiosqlite's `_execute` and `_conn`, the private names we need (docs/decisions/0004); a test holds them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.store.commit import Ask, Conversation, Counters, IsStale, RowRefused, Written, commit
+from interlock.engine.store.statements import Statements
+from interlock.schema.errors import StoreError
+
+T = TypeVar("T")
+
+
+class Sqlite:
+    """The one writer of this process."""
+
+    def __init__(self, connection: AsyncConnection, driver: Any, statements: Statements) -> None:
+        self.counters = Counters()
+        self._connection = connection
+        self._driver = driver
+        self._statements = statements
+
+    @classmethod
+    async def open(cls, engine: AsyncEngine, statements: Statements) -> Sqlite:
+        """Take a connection of the engine's for writing."""
+        connection = await engine.connect()
+        raw = await connection.get_raw_connection()
+        return cls(connection, raw.driver_connection, statements)
+
+    async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
+        """See `Database.write`."""
+
+        def work(database: sqlite3.Connection) -> Written:
+            database.execute("BEGIN IMMEDIATE")
+            written = self._converse(database, commit(decisions, is_stale, self._statements))
+            database.execute("COMMIT")
+            return written
+
+        written = await self._hop(work)
+        self.counters.commits += 1
+        self.counters.decisions += len(decisions)
+        return written
+
+    async def run(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """See `Database.run`."""
+
+        def work(database: sqlite3.Connection) -> None:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany(sql, rows)
+            database.execute("COMMIT")
+
+        await self._hop(work)
+        self.counters.statements += 1
+        self.counters.commits += 1
+
+    async def read(self, sql: str) -> Sequence[Sequence[Any]]:
+        """See `Database.read`."""
+        self.counters.statements += 1
+        return await self._hop(lambda database: database.execute(sql).fetchall())
+
+    async def locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
+        """See `Database.locked_read`."""
+
+        def work(database: sqlite3.Connection) -> Sequence[Sequence[Any]]:
+            database.execute("BEGIN IMMEDIATE")
+            rows = database.execute(sql).fetchall()
+            database.execute("COMMIT")
+            return rows
+
+        self.counters.statements += 1
+        return await self._hop(work)
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        await self._connection.close()
+
+    async def _hop(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def safely() -> T:
+            database: sqlite3.Connection = self._driver._conn
+            try:
+                return work(database)
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+
+        try:
+            return cast(T, await self._driver._execute(safely))
+        except sqlite3.Error as error:
+            raise StoreError(f"SQLite cannot write: {error}; {_hint(str(error))}") from error
+
+    def _converse(self, database: sqlite3.Connection, talk: Conversation) -> Written:
+        try:
+            ask = next(talk)
+            while True:
+                try:
+                    answer = self._run(database, ask)
+                except sqlite3.IntegrityError as error:
+                    ask = talk.throw(RowRefused(str(error)))
+                else:
+                    ask = talk.send(answer)
+        except StopIteration as end:
+            return cast(Written, end.value)
+
+    def _run(self, database: sqlite3.Connection, ask: Ask) -> Any:
+        if ask.rows is not None:
+            self.counters.statements += 1
+            database.executemany(ask.sql, ask.rows)
+            return None
+        self.counters.statements += ask.sql.startswith("SELECT")
+        row = database.execute(ask.sql).fetchone()
+        return row[0] if row else None
+
+
+def _hint(message: str) -> str:
+    if "locked" in message or "busy" in message:
+        return "another process holds its write lock; try again when it is done"
+    if "full" in message:
+        return "make room on the disk"
+    if "readonly" in message:
+        return "give this user the right to write the file and its folder"
+    return "nothing of this was written"

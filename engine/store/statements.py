@@ -1,0 +1,82 @@
+"""The statements of the commit path: built and compiled by SQLAlchemy once per dialect, run on the bare driver.
+
+Each is its text and the order of its parameters. SQLAlchemy's own execution would cost a thread hop per statement
+on SQLite (measured: 300 commits/s instead of thousands).
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import Dialect, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement
+
+from interlock.schema.tables import journal, metadata
+
+ENTITY_TABLES = ("vm", "nic", "volume", "operation")
+INSERT_ORDER = ENTITY_TABLES
+"""A VM before what belongs to it: foreign keys."""
+UPDATE_ORDER = ("nic", "volume", "vm", "operation")
+"""Children before their VM: interlocks on a VM see its NICs and volumes as they will be."""
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """Compiled SQL. `order`: which column each parameter is."""
+
+    sql: str
+    order: tuple[str, ...]
+
+    def parameters(self, values: dict[str, Any]) -> tuple[Any, ...]:
+        """The values in the statement's order."""
+        return tuple(values[name] for name in self.order)
+
+
+class Statements(msgspec.Struct, frozen=True):
+    """All statements of the commit path for one dialect."""
+
+    head: Statement
+    journal: Statement
+    inserts: dict[str, Statement]
+    updates: dict[str, Statement]
+
+
+def statements(dialect: str) -> Statements:
+    """Compile them.
+
+    Args:
+        dialect: sqlite or postgresql.
+    """
+    spoken = _dialect(dialect)
+    return Statements(
+        head=_compiled(select(func.coalesce(func.max(journal.c.seq), 0)), spoken),
+        journal=_compiled(insert(journal), spoken),
+        inserts={name: _compiled(insert(metadata.tables[name]), spoken) for name in INSERT_ORDER},
+        updates={name: _compiled(_update(name), spoken) for name in UPDATE_ORDER},
+    )
+
+
+def _update(name: str) -> ClauseElement:
+    table = metadata.tables[name]
+    values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.c if column.name != "id"}
+    # The version is not compared here: the guard refuses any but the next one, for every writer alike.
+    return update(table).where(table.c.id == bindparam("id_")).values(values)
+
+
+def _dialect(name: str) -> Dialect:
+    if name == "postgresql":
+        return cast(Dialect, postgresql.asyncpg.dialect())  # type: ignore[no-untyped-call]
+    return sqlite.aiosqlite.dialect()
+
+
+def _compiled(statement: ClauseElement, dialect: Dialect) -> Statement:
+    compiled = statement.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
+    order = tuple(name.rstrip("_") for name in compiled.positiontup or ())
+    literal = {name: value for name, value in compiled.params.items() if value is not None}
+    if literal:  # a constant of the statement itself, like the 0 of coalesce
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        order = ()
+    return Statement(str(compiled), order)

@@ -1,0 +1,279 @@
+"""The store's face: open, commit, read.
+
+Promises: an acknowledged commit survives power loss (SQLite: WAL, synchronous=FULL). The store keeps no state of
+entities. It tells the engine when others have written, so that figures kept in memory can be read again. It runs no
+SQL unless asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.store import queries
+from interlock.engine.store.commit import Counters, Written
+from interlock.engine.store.database import Database
+from interlock.engine.store.migrate import bring_up_to_date
+from interlock.engine.store.postgresql import Postgresql
+from interlock.engine.store.sqlite import Sqlite
+from interlock.engine.store.statements import statements
+from interlock.engine.store.verdict import Verdict
+from interlock.engine.store.writer import Writer
+from interlock.schema.cloud import PLACES, Place
+from interlock.schema.errors import InvalidRequest, NotFound, StoreError
+from interlock.schema.records import Nic, Operation, Vm, Volume
+from interlock.schema.rows import reader
+from interlock.schema.tables import metadata
+from interlock.schema.transition import Transition
+
+BUSY_SECONDS = 10.0
+"""How long SQLite waits for another process's write lock. Too low: needless errors; too high: a stuck one is hidden."""
+
+_readers: dict[type, Callable[[Sequence[Any]], Any]] = {
+    kind: reader(kind) for kind in (Vm, Nic, Volume, Operation, *PLACES.values())
+}
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation is about, as the database has it."""
+
+    operation: Operation | None
+    vm: Vm
+    nics: tuple[Nic, ...]
+    volumes: tuple[Volume, ...]
+
+
+class Store:
+    """One open database. Make it with `Store.open`."""
+
+    def __init__(self, engine: AsyncEngine, database: Database) -> None:
+        self.engine = engine
+        self.overtaken = False
+        """Whether others have written since figures were last read; the engine clears it when it has read them."""
+        self.on_written: Callable[[], None] = lambda: None
+        """Called after each commit of ours."""
+        self._head: int | None = None
+        self._writer = Writer(database, self._is_stale, self._wrote)
+
+    @classmethod
+    async def open(cls, url: str, *, create: bool = True) -> Store:
+        """Open, and make or migrate if need be.
+
+        Args:
+            url: a SQLAlchemy URL of SQLite or PostgreSQL, or the path of a SQLite file.
+            create: whether a database that is not there may be made.
+
+        Raises:
+            StoreError: it cannot be reached, is not there, or is of a newer release.
+        """
+        parsed = normal(url)
+        if parsed.get_backend_name() == "sqlite" and not create and not Path(parsed.database or "").exists():
+            raise StoreError(f"there is no database {parsed.database}; make one with `interlock init CLOUD.toml`")
+        engine = _engine(parsed)
+        try:
+            await bring_up_to_date(engine, create=create)
+            return cls(engine, await _database(engine))
+        except (DBAPIError, OSError) as error:
+            await engine.dispose()
+            raise StoreError(f"cannot open {parsed.render_as_string()}: {error}") from error
+        except BaseException:
+            await engine.dispose()
+            raise
+
+    @property
+    def counters(self) -> Counters:
+        """What the commit path has cost so far."""
+        return self._writer.database.counters
+
+    @property
+    def dialect(self) -> str:
+        """sqlite or postgresql."""
+        return self.engine.dialect.name
+
+    async def commit(self, decision: Decision) -> Verdict:
+        """Write a decision with the next batch."""
+        return await self._writer.commit(decision)
+
+    async def close(self) -> None:
+        """Write what waits, and close every connection."""
+        await self._writer.close()
+        await self.engine.dispose()
+
+    def _is_stale(self, head: int) -> bool:
+        self.overtaken |= self._head is not None and head != self._head
+        self._head = head
+        return self.overtaken
+
+    def _wrote(self, written: Written) -> None:
+        self._head = written.left_head
+        self.on_written()
+
+    async def rows(self, query: Select[Any]) -> Sequence[Any]:
+        """Run a read."""
+        try:
+            async with self.engine.connect() as connection:
+                found: Sequence[Any] = (await connection.execute(query)).all()
+                return found
+        except DBAPIError as error:
+            raise StoreError(f"the database cannot be read now: {error.orig}") from error
+
+    async def case(self, operation_id: str) -> Case:
+        """An operation with its VM and what of it still lives.
+
+        Raises:
+            NotFound: there is no such operation.
+        """
+        operation = await self.operation(operation_id)
+        case = await self.vm_case(operation.vm_id)
+        return msgspec.structs.replace(case, operation=operation)
+
+    async def vm_case(self, vm_id: str) -> Case:
+        """A VM with those of its NICs and volumes that still live."""
+        vms = await self.rows(queries.entity("vm", vm_id))
+        if not vms:
+            raise NotFound(f"there is no VM {vm_id!r}; `interlock ps` lists them")
+        nics = await self.rows(queries.living("nic", vm_id))
+        volumes = await self.rows(queries.living("volume", vm_id))
+        return Case(
+            operation=None,
+            vm=_readers[Vm](vms[0]),
+            nics=tuple(map(_readers[Nic], nics)),
+            volumes=tuple(map(_readers[Volume], volumes)),
+        )
+
+    async def operation(self, operation_id: str) -> Operation:
+        """One operation.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        rows = await self.rows(queries.entity("operation", operation_id))
+        if not rows:
+            raise NotFound(f"there is no operation {operation_id!r}")
+        found: Operation = _readers[Operation](rows[0])
+        return found
+
+    async def operations(self, query: Select[Any]) -> list[Operation]:
+        """The operations a query of `queries` finds."""
+        return list(map(_readers[Operation], await self.rows(query)))
+
+    async def vms(self, query: Select[Any]) -> list[Vm]:
+        """The VMs a query of `queries` finds."""
+        return list(map(_readers[Vm], await self.rows(query)))
+
+    async def nics(self, vm_id: str) -> list[Nic]:
+        """All NICs a VM has or had."""
+        return list(map(_readers[Nic], await self.rows(queries.belonging("nic", vm_id))))
+
+    async def volumes(self, vm_id: str) -> list[Volume]:
+        """All volumes a VM has or had."""
+        return list(map(_readers[Volume], await self.rows(queries.belonging("volume", vm_id))))
+
+    async def journal(self, query: Select[Any]) -> list[Transition]:
+        """The journal rows a query of `queries` finds."""
+        return [Transition(**row._mapping) for row in await self.rows(query)]
+
+    async def places(self) -> dict[str, list[Place]]:
+        """All places by kind."""
+        return {name: list(map(_readers[kind], await self.rows(queries.all_of(name)))) for name, kind in PLACES.items()}
+
+    async def read_between(self, *asked: Select[Any]) -> list[Sequence[Sequence[Any]]]:
+        """Run reads between two commits of ours: they see all that was acknowledged, and nothing in flight."""
+
+        async def work(database: Database) -> list[Sequence[Sequence[Any]]]:
+            return [await database.read(self._spoken(query)) for query in asked]
+
+        found: list[Sequence[Sequence[Any]]] = await self._writer.between(work)
+        return found
+
+    async def locked_read(self, query: Select[Any]) -> Sequence[Sequence[Any]]:
+        """Run a read once every transaction that is writing now, ours or not, has ended."""
+        sql = self._spoken(query)
+        found: Sequence[Sequence[Any]] = await self._writer.between(lambda database: database.locked_read(sql))
+        return found
+
+    def _spoken(self, query: Select[Any]) -> str:
+        return str(query.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True}))
+
+    async def put(self, rows: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+        """Write rows of tables that are no machine's, in one transaction, replacing those with the same id.
+
+        Raises:
+            InvalidRequest: a constraint refuses one of them, such as a total below what is held.
+        """
+        build = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
+        try:
+            async with self.engine.begin() as connection:
+                for name, records in rows.items():
+                    if records:
+                        await connection.execute(_upsert(build(metadata.tables[name]), records[0]), list(records))
+        except IntegrityError as error:
+            raise InvalidRequest(f"the database refuses this: {error.orig}") from error
+        except DBAPIError as error:
+            raise StoreError(f"the database cannot be written now: {error.orig}") from error
+
+
+def _upsert(statement: Any, record: dict[str, Any]) -> Any:
+    changed = {key: statement.excluded[key] for key in record if key != "id"}
+    if not changed:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(index_elements=["id"], set_=changed)
+
+
+def normal(url: str) -> URL:
+    """The URL with the async driver filled in; a bare path is a SQLite file.
+
+    Raises:
+        StoreError: it is none, or of a database that Interlock does not speak.
+    """
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+    except ArgumentError as error:
+        raise StoreError(f"{url!r} is not a database URL; use a path, sqlite:///PATH or postgresql://…") from error
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+asyncpg")
+    if backend != "sqlite":
+        raise StoreError(f"Interlock speaks SQLite and PostgreSQL, not {backend}")
+    if parsed.database in (None, "", ":memory:"):
+        raise StoreError(
+            "an in-memory SQLite database is lost with its connection; give a file, a temporary one will do"
+        )
+    return parsed.set(drivername="sqlite+aiosqlite")
+
+
+def _engine(url: URL) -> AsyncEngine:
+    try:
+        if url.get_backend_name() == "sqlite":
+            engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS})
+            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+            return engine
+        return create_async_engine(url)
+    except NoSuchModuleError as error:
+        raise StoreError(str(error)) from error
+
+
+def _prepare_sqlite(driver_connection: Any, _record: Any) -> None:
+    # Python's sqlite3 would begin transactions by itself, late and deferred; we say when.
+    driver_connection.isolation_level = None
+    cursor = driver_connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+async def _database(engine: AsyncEngine) -> Database:
+    compiled = statements(engine.dialect.name)
+    if engine.dialect.name == "postgresql":
+        return Postgresql(engine, compiled)
+    return await Sqlite.open(engine, compiled)

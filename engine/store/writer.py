@@ -1,0 +1,120 @@
+"""The group commit: all decisions that wait at one moment go into one transaction.
+
+Promises: decisions are written in the order they were handed in; each gets its own verdict; an acknowledged one is
+durable. While nothing waits, nothing runs. Work handed to `between` runs on the writing connection between batches,
+so that what it reads is exactly what has been committed.
+
+Races considered. A caller that is cancelled while it waits does not take its decision back: it may already be
+written, and whoever drives the operation next finds out. Closing writes what was handed in before, and refuses more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.store.commit import IsStale, Written
+from interlock.engine.store.database import Database
+from interlock.engine.store.verdict import Verdict
+from interlock.schema.errors import EngineClosed, StoreError
+
+BATCH = 256
+"""Decisions in one transaction at most. Too low: more fsyncs a second; too high: the first of a batch waits long."""
+
+
+class Writer:
+    """Owns the writing connection.
+
+    Args:
+        database: the connection.
+        is_stale: told the journal's head before each batch; whether decisions were made on older figures.
+        wrote: told after each batch, before any caller learns its verdict.
+    """
+
+    def __init__(self, database: Database, is_stale: IsStale, wrote: Callable[[Written], None]) -> None:
+        self.database = database
+        self._is_stale = is_stale
+        self._wrote = wrote
+        self._waiting: list[tuple[Decision, asyncio.Future[Verdict]]] = []
+        self._between: list[tuple[Callable[[Database], Awaitable[Any]], asyncio.Future[Any]]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def commit(self, decision: Decision) -> Verdict:
+        """Write one decision with the next batch.
+
+        Raises:
+            StoreError: the database cannot write now.
+            EngineClosed: too late.
+        """
+        answer: asyncio.Future[Verdict] = self._future()
+        self._waiting.append((decision, answer))
+        self._wake()
+        return await asyncio.shield(answer)
+
+    async def between(self, work: Callable[[Database], Awaitable[Any]]) -> Any:
+        """Do something on the writing connection between two batches."""
+        answer: asyncio.Future[Any] = self._future()
+        self._between.append((work, answer))
+        self._wake()
+        return await asyncio.shield(answer)
+
+    async def close(self) -> None:
+        """Write what waits, then give the connection back."""
+        self._closed = True
+        while self._task is not None:
+            await asyncio.shield(self._task)
+        await self.database.close()
+
+    def _future(self) -> asyncio.Future[Any]:
+        if self._closed:
+            raise EngineClosed("the engine is closed; open it again, and the work goes on")
+        return asyncio.get_running_loop().create_future()
+
+    def _wake(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="interlock writer")
+
+    async def _run(self) -> None:
+        # One turn of the loop first, so that everything that became ready together is in the first batch.
+        await asyncio.sleep(0)
+        while self._waiting or self._between:
+            while self._between:
+                work, answer = self._between.pop(0)
+                await self._answer(work, answer)
+            if self._waiting:
+                batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+                await self._write(batch)
+                await asyncio.sleep(0)
+        self._task = None
+
+    async def _answer(self, work: Callable[[Database], Awaitable[Any]], answer: asyncio.Future[Any]) -> None:
+        try:
+            result = await work(self.database)
+        except Exception as error:
+            _fail(answer, error)
+        else:
+            if not answer.done():
+                answer.set_result(result)
+
+    async def _write(self, batch: list[tuple[Decision, asyncio.Future[Verdict]]]) -> None:
+        try:
+            written = await self.database.write([decision for decision, _ in batch], self._is_stale)
+        except Exception as error:
+            for _, answer in batch:
+                _fail(answer, error)
+            return
+        self._wrote(written)
+        for (_, answer), verdict in zip(batch, written.verdicts, strict=True):
+            if not answer.done():
+                answer.set_result(verdict)
+
+
+def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
+    if answer.done():
+        return
+    known = isinstance(error, StoreError)
+    answer.set_exception(error if known else StoreError(f"the store failed: {error!r}"))
+    answer.exception()  # a caller that was cancelled will not fetch it; that is no reason for a warning

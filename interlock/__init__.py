@@ -1,0 +1,65 @@
+"""Interlock: an embeddable orchestration engine for virtual machines.
+
+    from interlock import DeployVM, Engine
+
+    async with Engine.open("interlock.db") as engine:
+        operation = await engine.deploy(DeployVM(name="web", offering="small", template="debian"))
+        await operation.wait()
+
+Everything public is here or in `interlock.schema`. Names load when first used, so that importing costs little.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interlock.embed.cloud import CloudDescription as CloudDescription
+    from interlock.embed.engine import Engine as Engine
+    from interlock.embed.engine import Page as Page
+    from interlock.embed.handle import Handle as Handle
+    from interlock.engine.core.events import Way as Way
+    from interlock.engine.core.snapshot import Policy as Policy
+    from interlock.schema.errors import InterlockError as InterlockError
+    from interlock.schema.errors import InvalidRequest as InvalidRequest
+    from interlock.schema.errors import OperationFailed as OperationFailed
+    from interlock.schema.requests import DeployVM as DeployVM
+    from interlock.schema.requests import DestroyVM as DestroyVM
+    from interlock.schema.requests import ExpungeVM as ExpungeVM
+    from interlock.schema.requests import NicRequest as NicRequest
+    from interlock.schema.requests import RebootVM as RebootVM
+    from interlock.schema.requests import RecoverVM as RecoverVM
+    from interlock.schema.requests import StartVM as StartVM
+    from interlock.schema.requests import StopVM as StopVM
+    from interlock.schema.transition import Transition as Transition
+
+_HOMES = {
+    "interlock.embed.cloud": ("CloudDescription",),
+    "interlock.embed.engine": ("Engine", "Page"),
+    "interlock.embed.handle": ("Handle",),
+    "interlock.engine.core.events": ("Way",),
+    "interlock.engine.core.snapshot": ("Policy",),
+    "interlock.schema.errors": ("InterlockError", "InvalidRequest", "OperationFailed"),
+    "interlock.schema.requests": (
+        "DeployVM",
+        "DestroyVM",
+        "ExpungeVM",
+        "NicRequest",
+        "RebootVM",
+        "RecoverVM",
+        "StartVM",
+        "StopVM",
+    ),
+    "interlock.schema.transition": ("Transition",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'interlock' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

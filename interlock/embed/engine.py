@@ -1,0 +1,334 @@
+"""The engine as embedders use it.
+
+Promises: no global state, several engines in one process do not know of each other; after `async with` no task,
+thread or connection is left, and what was under way goes on when the database is opened again. Every method may be
+called concurrently on the event loop that opened the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from interlock.drivers.protocol import Driver
+from interlock.embed.checkup import Finding, checkup
+from interlock.embed.cloud import CloudDescription
+from interlock.embed.handle import Handle
+from interlock.embed.joined import deploy_joined
+from interlock.embed.opening import open_drivers
+from interlock.engine.core.events import Way
+from interlock.engine.core.snapshot import Policy, Rules
+from interlock.engine.orchestrator import plugins
+from interlock.engine.orchestrator.inventory import Inventory
+from interlock.engine.orchestrator.orchestrator import Orchestrator
+from interlock.engine.store import queries
+from interlock.engine.store.commit import Counters
+from interlock.engine.store.store import Store
+from interlock.planners.protocol import HostPlanner, NetworkGuru
+from interlock.schema.cloud import Place
+from interlock.schema.errors import InvalidRequest, NotFound
+from interlock.schema.records import Nic, Operation, Vm, Volume
+from interlock.schema.requests import (
+    KIND_OF,
+    DeployVM,
+    DestroyVM,
+    ExpungeVM,
+    RebootVM,
+    RecoverVM,
+    Request,
+    StartVM,
+    StopVM,
+)
+from interlock.schema.transition import Transition
+
+CHUNK = 500
+"""Transitions a subscription reads at once. Too low: many reads after a pause; too high: memory per subscriber."""
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a list. `next` is the `after` of the following page; None: this is the last."""
+
+    vms: list[Vm]
+    next: str | None
+
+
+class Engine:
+    """An open engine. Use `async with Engine.open(url) as engine`."""
+
+    def __init__(self, store: Store, orchestrator: Orchestrator, actor: str) -> None:
+        self._store = store
+        self._orchestrator = orchestrator
+        self._actor = actor
+        self._drivers: dict[str, Driver] = {}
+        self._listeners: set[asyncio.Event] = set()
+        self._closed = False
+        store.on_written = self._tell
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str,
+        *,
+        create: bool = True,
+        recover: bool = True,
+        policy: Policy | None = None,
+        planners: Mapping[str, HostPlanner] | None = None,
+        gurus: Mapping[str, NetworkGuru] | None = None,
+        drivers: Mapping[str, Driver] | None = None,
+        actor: str = "embedder",
+    ) -> AsyncIterator[Engine]:
+        """Open an engine on a database, and take over what no living engine drives.
+
+        Args:
+            url: a SQLAlchemy URL of SQLite or PostgreSQL, or the path of a SQLite file.
+            create: whether a database that is not there is made.
+            recover: whether abandoned operations are taken over; tools that only look say no.
+            policy: the knobs of the core.
+            planners, gurus, drivers: own ones by name, beside those installed as entry points. Drivers handed in
+                here are not closed with the engine.
+            actor: who asks, for the journal.
+
+        Raises:
+            StoreError: the database cannot be opened.
+            PluginError: a plug-in that the cloud names is missing or does not open.
+        """
+        store = await Store.open(url, create=create)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(store.close)
+            rules = Rules(
+                policy=policy or Policy(),
+                planners=plugins.planners(planners or {}),
+                gurus=plugins.gurus(gurus or {}),
+            )
+            opened: dict[str, Driver] = {}
+            orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
+            engine = cls(store, orchestrator, actor)
+            stack.push_async_callback(engine._close)
+            await engine._attach(opened, drivers or {}, stack)
+            await orchestrator.commits.reload()
+            if recover:
+                await orchestrator.recover()
+            # Closing in the order: no new work, effects answered and committed, drivers, then the store.
+            stack.push_async_callback(orchestrator.close)
+            yield engine
+
+    async def _attach(self, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack) -> None:
+        self._own, self._opened, self._stack = own, opened, stack
+        await open_drivers(self._store, opened, own, stack)
+
+    async def _close(self) -> None:
+        self._closed = True
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener.set()
+
+    # --- asking for operations
+
+    async def deploy(
+        self, request: DeployVM, *, connection: AsyncConnection | None = None, actor: str | None = None
+    ) -> Handle:
+        """Create a VM and, unless `request.start` is false, run it.
+
+        Args:
+            connection: the caller's own SQLAlchemy connection to the same database, in a transaction: the request's
+                rows commit or roll back with it, and the operation begins after the commit.
+
+        Raises:
+            InvalidRequest: it is refused; nothing was written.
+        """
+        if connection is not None:
+            decision = await deploy_joined(self._orchestrator, request, actor or self._actor, connection)
+            operation = decision.operation
+            return Handle(operation.id, operation.vm_id, operation.kind, operation.actor, self._orchestrator)
+        return await self.submit(request, actor=actor)
+
+    async def start(self, vm: str) -> Handle:
+        """Run a VM, by name or id."""
+        return await self.submit(StartVM(vm))
+
+    async def stop(self, vm: str, *, forced: bool = False) -> Handle:
+        """Stop a VM, by name or id; forced: pull the plug."""
+        return await self.submit(StopVM(vm, forced))
+
+    async def reboot(self, vm: str) -> Handle:
+        """Restart the guest of a VM, by name or id."""
+        return await self.submit(RebootVM(vm))
+
+    async def destroy(self, vm: str, *, forced: bool = False) -> Handle:
+        """Stop a VM if it runs and mark it Destroyed, by name or id."""
+        return await self.submit(DestroyVM(vm, forced))
+
+    async def recover(self, vm: str) -> Handle:
+        """Bring a Destroyed VM back to Stopped, by name or id."""
+        return await self.submit(RecoverVM(vm))
+
+    async def expunge(self, vm: str) -> Handle:
+        """End a VM for good, by name or id."""
+        return await self.submit(ExpungeVM(vm))
+
+    async def submit(self, request: Request, *, actor: str | None = None) -> Handle:
+        """Ask for any operation; returns when the request is durable.
+
+        Raises:
+            InvalidRequest: it is refused; nothing was written.
+            StoreError: it cannot be written now; nothing was.
+        """
+        self._orchestrator.check_open()
+        if not isinstance(request, DeployVM) and type(request) in KIND_OF:
+            vm = await self.vm(request.vm)
+            request = msgspec.structs.replace(request, vm=vm.id)
+        decision = await self._orchestrator.submit(request, actor or self._actor)
+        operation = decision.operation
+        return Handle(operation.id, operation.vm_id, operation.kind, operation.actor, self._orchestrator)
+
+    async def resolve(self, operation_id: str, way: Way, reason: str, *, actor: str | None = None) -> Handle:
+        """Take a way out of Stuck: retry what it was doing, undo it, or vouch that the world is as if undone."""
+        await self._orchestrator.resolve(operation_id, way, actor or self._actor, reason)
+        return await self.handle(operation_id)
+
+    async def handle(self, operation_id: str) -> Handle:
+        """A handle on an operation that was asked for before."""
+        operation = await self._store.operation(operation_id)
+        return Handle(operation.id, operation.vm_id, operation.kind, self._actor, self._orchestrator)
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way in this engine."""
+        await self._orchestrator.idle()
+
+    def under_way(self) -> int:
+        """How many operations this engine drives or will drive."""
+        return self._orchestrator.under_way
+
+    # --- looking
+
+    async def vms(
+        self,
+        *,
+        state: str | None = None,
+        account: str | None = None,
+        zone: str | None = None,
+        host: str | None = None,
+        name: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page:
+        """VMs from the oldest to the youngest, a page at a time.
+
+        Args:
+            after: the `next` of the page before.
+            limit: 1 to 1000.
+        """
+        if not 1 <= limit <= queries.PAGE_MOST:
+            raise InvalidRequest(f"a page has 1 to {queries.PAGE_MOST} VMs, not {limit}")
+        wanted = queries.Filter(state=state, account=account, zone=zone, host=host, name=name)
+        found = await self._store.vms(queries.page_of_vms(wanted, after, limit + 1))
+        more = len(found) > limit
+        return Page(vms=found[:limit], next=found[limit - 1].id if more else None)
+
+    async def vm(self, name_or_id: str) -> Vm:
+        """One VM. Of several with one name, the living one.
+
+        Raises:
+            NotFound: there is none.
+            InvalidRequest: several live under that name, in different accounts.
+        """
+        found = await self._store.vms(queries.vms_named(name_or_id))
+        if not found:
+            raise NotFound(f"there is no VM {name_or_id!r}; `interlock ps --all` lists them")
+        if found[0].id == name_or_id:
+            return found[0]
+        living = [vm for vm in found if vm.state not in ("Expunged", "Expunging", "Error")]
+        if len(living) > 1:
+            raise InvalidRequest(f"several VMs are named {name_or_id}; say which: {', '.join(vm.id for vm in living)}")
+        return found[0]
+
+    async def nics(self, vm_id: str) -> list[Nic]:
+        """All NICs that a VM has or had."""
+        return await self._store.nics(vm_id)
+
+    async def volumes(self, vm_id: str) -> list[Volume]:
+        """All volumes that a VM has or had."""
+        return await self._store.volumes(vm_id)
+
+    async def operations(self, vm_id: str) -> list[Operation]:
+        """All operations on a VM, oldest first."""
+        return await self._store.operations(queries.belonging("operation", vm_id))
+
+    async def history(self, vm_id: str) -> list[Transition]:
+        """All transitions of a VM, its NICs, volumes and operations, in order."""
+        return await self._store.journal(queries.journal_of(vm_id))
+
+    async def counts(self) -> dict[str, int]:
+        """How many VMs are in each state."""
+        return {state: count for state, count in await self._store.rows(queries.count_by_state())}
+
+    async def places(self) -> dict[str, list[Place]]:
+        """Zones, hosts, pools, networks, offerings, … by kind, with what is held of them."""
+        return await self._store.places()
+
+    async def check(self) -> list[Finding]:
+        """Look for what should not be: counters off, VMs nobody drives, operations that wait for a person."""
+        return await checkup(self._store)
+
+    @property
+    def counters(self) -> Counters:
+        """What the commit path of this engine has cost so far."""
+        return self._store.counters
+
+    async def subscribe(self, after: int | None = None, *, poll: float | None = None) -> AsyncIterator[Transition]:
+        """Transitions as they are committed, in order, none missed, for as long as the engine is open.
+
+        Args:
+            after: begin after this number; None: with the next one.
+            poll: also look every so many seconds for what other processes have written.
+        """
+        written = asyncio.Event()
+        self._listeners.add(written)
+        try:
+            seq = await self._head() if after is None else after
+            while not self._closed:
+                written.clear()
+                rows = await self._store.journal(queries.journal_after(seq, CHUNK))
+                for row in rows:
+                    yield row
+                    seq = row.seq
+                if not rows:
+                    await _wait(written, poll)
+        finally:
+            self._listeners.discard(written)
+
+    async def _head(self) -> int:
+        return int((await self._store.rows(queries.journal_head()))[0][0])
+
+    # --- the cloud
+
+    async def load(self, cloud: CloudDescription) -> None:
+        """Write a cloud description into the database: new places are added, known ones changed, none removed.
+
+        Raises:
+            InvalidRequest: the database refuses it, such as a host smaller than what VMs hold of it.
+        """
+        await self._store.put(cloud.rows())
+        self._orchestrator.commits.inventory.load(await self._store.places())
+        await self._orchestrator.commits.reload()
+        await open_drivers(self._store, self._opened, self._own, self._stack)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction on the engine's database for own rows beside a request's (`deploy(…, connection=…)`)."""
+        async with self._store.engine.begin() as connection:
+            yield connection
+
+
+async def _wait(written: asyncio.Event, poll: float | None) -> None:
+    try:
+        await asyncio.wait_for(written.wait(), poll)
+    except TimeoutError:
+        pass

@@ -1,0 +1,67 @@
+"""A request inside the embedder's own transaction: its rows and ours commit or roll back together.
+
+Races considered. SQLAlchemy tells of a commit just before it happens; the operation is looked for only when the
+journal's lock is free again, which is exactly when the commit is done. If the transaction is rolled back, or the
+process dies, there is no operation. If the connection is closed without either, SQLAlchemy rolls back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.orchestrator.orchestrator import Orchestrator
+from interlock.engine.store.joined import write_joined
+from interlock.engine.store.verdict import Lost
+from interlock.schema.errors import Conflict, InvalidRequest
+from interlock.schema.requests import DeployVM
+
+
+async def deploy_joined(
+    orchestrator: Orchestrator, request: DeployVM, actor: str, connection: AsyncConnection
+) -> Decision:
+    """Write a deploy on `connection`, and begin it when that commits.
+
+    Raises:
+        InvalidRequest: it is refused; the transaction is as before.
+        Conflict: the address was taken meanwhile; the transaction is as before, ask again.
+    """
+    orchestrator.check_open()
+    if not connection.in_transaction():
+        raise InvalidRequest("the connection is in no transaction; use `async with connection.begin()`")
+    _, admission = await orchestrator.prepare(request, actor)
+    decision = await orchestrator.commits.admitted(None, admission)
+    inventory = orchestrator.commits.inventory
+    inventory.hold(decision)
+    try:
+        verdict = await write_joined(connection, decision)
+        if isinstance(verdict, Lost):
+            await orchestrator.commits.explain(decision, verdict)
+            raise Conflict(f"the request lost a race: {verdict.message}; ask again")
+    except BaseException:
+        inventory.drop(decision)
+        raise
+    _when_it_ends(orchestrator, decision, connection)
+    return decision
+
+
+def _when_it_ends(orchestrator: Orchestrator, decision: Decision, connection: AsyncConnection) -> None:
+    inventory, loop = orchestrator.commits.inventory, asyncio.get_running_loop()
+    decided = False
+
+    def once(committed: bool) -> None:
+        nonlocal decided
+        if decided:
+            return
+        decided = True
+        if committed:
+            inventory.settle(decision)
+            loop.call_soon(orchestrator.begin_joined, decision)
+        else:
+            inventory.drop(decision)
+
+    event.listen(connection.sync_connection, "commit", lambda _: once(True))
+    event.listen(connection.sync_connection, "rollback", lambda _: once(False))

@@ -1,0 +1,60 @@
+"""The guards as PostgreSQL trigger functions, one per table and occasion.
+
+They raise SQLSTATE 23000 (integrity constraint violation), so that a driver shows them as integrity errors. TRUNCATE
+is refused as well: it fires no row trigger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from interlock.schema.guards import rules
+from interlock.schema.machines import MACHINES
+
+
+def statements() -> tuple[str, ...]:
+    """Replace every function and trigger."""
+    return tuple(_all())
+
+
+def _all() -> Iterable[str]:
+    for machine in MACHINES.values():
+        table = machine.name
+        yield from _refusing(f"guard_{table}_insert", f"BEFORE INSERT ON {table}", rules.on_insert(machine))
+        yield from _refusing(f"guard_{table}_update", f"BEFORE UPDATE ON {table}", rules.on_update(machine))
+        yield from _never(table)
+    yield from _refusing("guard_journal_update", "BEFORE UPDATE ON journal", [rules.JOURNAL_UPDATE])
+    yield from _never("journal")
+    for holder in rules.holders():
+        yield from _booking(f"ledger_{holder}_update", f"AFTER UPDATE ON {holder}", rules.books(holder))
+        yield from _booking(f"ledger_{holder}_insert", f"AFTER INSERT ON {holder}", rules.taken_at_birth(holder))
+
+
+def _never(table: str) -> Iterable[str]:
+    refused = [rules.on_delete(table)]
+    yield from _refusing(f"guard_{table}_delete", f"BEFORE DELETE ON {table}", refused)
+    yield from _refusing(f"guard_{table}_truncate", f"BEFORE TRUNCATE ON {table}", refused, "STATEMENT")
+
+
+def _refusing(name: str, when: str, refusals: Iterable[rules.Refused], each: str = "ROW") -> Iterable[str]:
+    checks = " ".join(
+        f"IF {one.condition} THEN RAISE EXCEPTION USING ERRCODE = '23000', MESSAGE = {_literal(one.message)}; END IF;"
+        for one in refusals
+    )
+    return _trigger(name, when, f"{checks} RETURN NEW;", each)
+
+
+def _booking(name: str, when: str, books: Iterable[tuple[str, str]]) -> Iterable[str]:
+    steps = " ".join(f"IF {condition} THEN {update}; END IF;" for condition, update in books)
+    return _trigger(name, when, f"{steps} RETURN NULL;", "ROW")
+
+
+def _trigger(name: str, when: str, body: str, each: str) -> Iterable[str]:
+    table = when.rpartition(" ")[2]
+    yield f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $guard$ BEGIN {body} END $guard$"
+    yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
+    yield f"CREATE TRIGGER {name} {when} FOR EACH {each} EXECUTE FUNCTION {name}()"
+
+
+def _literal(message: str) -> str:
+    return "'" + message.replace("'", "''") + "'"

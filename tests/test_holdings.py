@@ -1,0 +1,186 @@
+"""The ledger: however a record changes, the movements written for it add up to what it holds.
+
+Records change at random here, also in ways no operation would try; every balance is then recounted from the
+columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interlock.schema.cloud import Host, StoragePool
+from interlock.schema.holdings import FREE, METERED, UNIQUE, Metered, Movement, Unique, movements
+from interlock.schema.machines import MACHINES
+from interlock.schema.records import RECORDS, Nic, Vm, Volume
+
+RESOURCES: dict[str, type[msgspec.Struct]] = {"host": Host, "storage_pool": StoragePool}
+PLAIN: dict[str, Any] = {"created_at": 0, "state": "Allocated", "since": 0, "version": 1, "hash": ""}
+
+
+def a_vm(**columns: Any) -> Vm:
+    """A VM that differs from others in its holdings only."""
+    common: dict[str, Any] = {
+        **{"name": "web", "name_scope": "acme", "account_id": "acme", "zone_id": "z1"},
+        **{"offering_id": "small", "template_id": "debian", "planner": "first-fit", "last_host_id": None},
+    }
+    return Vm(id="vm-1", cpu_cores=1, **PLAIN, **common, **columns)
+
+
+def a_nic(**columns: Any) -> Nic:
+    """A NIC that differs from others in its holdings only."""
+    return Nic(id="nic-1", vm_id="vm-1", device=0, is_default=True, gateway=None, netmask=None, **PLAIN, **columns)
+
+
+def a_volume(**columns: Any) -> Volume:
+    """A volume that differs from others in its holdings only."""
+    common: dict[str, Any] = {"name": "root", "kind": "ROOT", "template_id": None, "storage": "shared"}
+    return Volume(id="volume-1", vm_id="vm-1", device=0, **PLAIN, **common, **columns)
+
+
+small = st.integers(0, 3)
+VERSIONS: dict[str, st.SearchStrategy[msgspec.Struct]] = {
+    "vm": st.builds(a_vm, host_id=st.sampled_from([None, "h1", "h2"]), cpu_mhz=small, memory_mib=small),
+    "nic": st.builds(
+        a_nic,
+        network_id=st.sampled_from(["net1", "net2"]),
+        ip_address=st.sampled_from([None, "10.0.0.1", "10.0.0.2"]),
+        mac_address=st.sampled_from([None, "02:00:00:00:00:01", "02:00:00:00:00:02"]),
+    ),
+    "volume": st.builds(a_volume, pool_id=st.sampled_from([None, "p1", "p2"]), size_mib=small),
+}
+histories = st.sampled_from(sorted(VERSIONS)).flatmap(
+    lambda name: st.tuples(st.just(name), st.lists(VERSIONS[name], min_size=1, max_size=8))
+)
+History = tuple[str, list[msgspec.Struct]]
+
+
+def held(record: Any) -> Counter[tuple[str, str]]:
+    """What a record holds of each unit, read off its columns by hand."""
+    units: Counter[tuple[str, str]] = Counter()
+    if isinstance(record, Vm) and record.host_id:
+        units["cpu", record.host_id] += record.cpu_mhz
+        units["memory", record.host_id] += record.memory_mib
+    if isinstance(record, Volume) and record.pool_id:
+        units["space", record.pool_id] += record.size_mib
+    if isinstance(record, Nic) and record.ip_address:
+        units["ip", f"{record.network_id}/{record.ip_address}"] += 1
+    if isinstance(record, Nic) and record.mac_address:
+        units["mac", record.mac_address] += 1
+    return units
+
+
+def replay(name: str, holder: str, versions: Sequence[msgspec.Struct]) -> list[Movement]:
+    """All movements of one record's life."""
+    steps = pairwise([None, *versions])
+    return [each for before, after in steps if after for each in movements(name, holder, before, after)]
+
+
+def balance(entries: Iterable[Movement]) -> Counter[tuple[str, str, str]]:
+    """How much each owner has of each unit, after the movements."""
+    owned: Counter[tuple[str, str, str]] = Counter()
+    for entry in entries:
+        owned[entry.thing, entry.where, entry.giver] -= entry.amount
+        owned[entry.thing, entry.where, entry.taker] += entry.amount
+    return owned
+
+
+@given(histories)
+def test_the_movements_add_up_to_what_is_held(history: History) -> None:
+    name, versions = history
+    owned = balance(replay(name, "holder", versions))
+    expected = held(versions[-1])
+    for thing, where in {unit[:2] for unit in owned} | set(expected):
+        assert owned[thing, where, "holder"] == expected[thing, where]
+
+
+@given(histories)
+def test_what_one_takes_another_gives(history: History) -> None:
+    entries = replay(history[0], "holder", history[1])
+    owned = balance(entries)
+    for thing, where in {(entry.thing, entry.where) for entry in entries}:
+        assert owned[thing, where, "holder"] + owned[thing, where, FREE] == 0
+    assert all((entry.giver == FREE) != (entry.taker == FREE) for entry in entries)
+
+
+@given(histories)
+def test_nobody_gives_what_he_does_not_hold(history: History) -> None:
+    owned: Counter[tuple[str, str]] = Counter()
+    for entry in replay(history[0], "holder", history[1]):
+        unit = (entry.thing, entry.where)
+        owned[unit] += entry.amount if entry.taker == "holder" else -entry.amount
+        assert owned[unit] >= 0
+
+
+@given(histories, histories)
+def test_holders_do_not_mix(one: History, other: History) -> None:
+    together = balance(replay(one[0], "one", one[1]) + replay(other[0], "other", other[1]))
+    for holder, history in (("one", one), ("other", other)):
+        expected = held(history[1][-1])
+        mine = {unit[:2]: amount for unit, amount in together.items() if unit[2] == holder and amount}
+        assert mine == {unit: amount for unit, amount in expected.items() if amount}
+
+
+@given(histories)
+def test_a_change_of_nothing_held_moves_nothing(history: History) -> None:
+    name, versions = history
+    for version in versions:
+        later = msgspec.structs.replace(version, state="Other", version=2, since=7)
+        assert not list(movements(name, "holder", version, later))
+
+
+def test_an_operation_holds_nothing() -> None:
+    class Job(msgspec.Struct):
+        host_id: str = "h1"
+
+    assert not list(movements("operation", "op-1", None, Job()))
+
+
+# Examples
+
+
+def test_taking_a_host() -> None:
+    before, after = (
+        a_vm(host_id=None, cpu_mhz=500, memory_mib=512),
+        a_vm(host_id="h1", cpu_mhz=500, memory_mib=512),
+    )
+    assert list(movements("vm", "vm-1", before, after)) == [
+        Movement("cpu", "h1", FREE, "vm-1", 500),
+        Movement("memory", "h1", FREE, "vm-1", 512),
+    ]
+
+
+def test_growing_in_place_gives_back_the_old_size_and_takes_the_new() -> None:
+    before, after = a_volume(pool_id="p1", size_mib=10), a_volume(pool_id="p1", size_mib=30)
+    assert list(movements("volume", "volume-1", before, after)) == [
+        Movement("space", "p1", "volume-1", FREE, 10),
+        Movement("space", "p1", FREE, "volume-1", 30),
+    ]
+
+
+def test_an_address_belongs_to_its_network() -> None:
+    nic = a_nic(network_id="net1", ip_address="10.0.0.1", mac_address=None)
+    assert list(movements("nic", "nic-1", None, nic)) == [Movement("ip", "net1/10.0.0.1", FREE, "nic-1", 1)]
+
+
+# The table
+
+
+@pytest.mark.parametrize("rule", METERED, ids=lambda rule: rule.thing)
+def test_a_metered_rule_names_columns_that_exist(rule: Metered) -> None:
+    assert rule.holder in MACHINES
+    assert {rule.key, rule.amount} <= set(RECORDS[rule.holder].__struct_fields__)
+    assert {rule.used, rule.total, rule.overcommit} <= set(RESOURCES[rule.resource].__struct_fields__)
+
+
+@pytest.mark.parametrize("rule", UNIQUE, ids=lambda rule: rule.thing)
+def test_a_unique_rule_names_columns_that_exist(rule: Unique) -> None:
+    assert rule.holder in MACHINES
+    assert {rule.key, *rule.scope} <= set(RECORDS[rule.holder].__struct_fields__)
