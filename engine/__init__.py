@@ -1,1 +1,4 @@
-"""The engine drives: `core/` decides (pure), `store/` keeps (the only SQL), `orchestrator/` acts and waits (the shell)."""
+"""The engine drives.
+
+`core/` decides (pure), `store/` keeps (the only SQL), `orchestrator/` acts and waits (the shell).
+"""

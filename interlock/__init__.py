@@ -55,7 +55,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = list(_HOME_OF)  # noqa: PLE0605 - derived, so that no name is written twice
 __version__ = "0.1.0"
 
 

@@ -1,8 +1,9 @@
 """What the engine asks of drivers, and what they answer: the words of the driver protocol, as data.
 
 A command carries all a driver needs; it never looks anything up. `token` names the effect for ever: performing one
-token again must change nothing more and answer the same. `fence` rises with every change of the worker that drives
-the operation; a driver refuses a command whose fence is lower than one it has seen for that VM.
+token again must change nothing more and answer the same. `fence` is the journal number of the commit that announced
+the effect, so it rises with every step and every change of worker; a driver refuses a command whose fence is lower
+than one it has seen for that VM: it is late, and the world has been told otherwise since.
 
 An outcome is Done, or Refused with a kind that says what may have happened:
 permanent (nothing happened, asking again is pointless), transient (nothing happened, asking again may help),

@@ -12,7 +12,7 @@ from interlock.engine.core.decision import Effect
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.events import Way
 from interlock.engine.core.operations import PROGRAMS
-from interlock.engine.core.program import Act, Program, Refusal
+from interlock.engine.core.program import Act, Refusal, Step, place_in
 from interlock.schema.commands import AnyCommand
 from interlock.schema.records import Avoided
 
@@ -20,14 +20,14 @@ REPLAN, FAILED, CANCELLED = "replan", "failed", "cancelled"
 """What `then` may say follows an undo."""
 
 
-def program_of(draft: Draft) -> Program:
-    """The operation's program."""
-    return PROGRAMS[draft.operation.kind]
+def steps_of(draft: Draft) -> tuple[Step, ...]:
+    """The operation's steps."""
+    return PROGRAMS[draft.operation.kind].steps_of(draft.operation)
 
 
 def present_act(draft: Draft) -> Act:
     """The step the operation is in, in the direction it goes."""
-    step = program_of(draft).steps[draft.operation.step]
+    step = steps_of(draft)[draft.operation.step]
     return step.undo if draft.operation.state == "Undoing" else step.forward
 
 
@@ -38,7 +38,7 @@ def forward(draft: Draft, event: str, **attributes: Any) -> None:
         event: the operation's transition that this leg is written under.
         attributes: what changes along with it.
     """
-    steps, number = program_of(draft).steps, draft.operation.step
+    steps, number = steps_of(draft), draft.operation.step
     while number + 1 < len(steps):
         number += 1
         act = steps[number].forward
@@ -93,10 +93,10 @@ def backward(draft: Draft, number: int, *, vouched: bool = False) -> None:
 
     `vouched`: a person says that the world is already as the effects would leave it; they are skipped.
     """
-    operation, program = draft.operation, program_of(draft)
-    floor = (program.index_of("place") or 0) + 1 if operation.then == REPLAN else 0
+    operation, steps = draft.operation, steps_of(draft)
+    floor = (place_in(steps) or 0) + 1 if operation.then == REPLAN else 0
     while number >= floor:
-        act = program.steps[number].undo
+        act = steps[number].undo
         act.announce(draft)
         if (commands := act.effects(draft)) and not vouched:
             _announce(draft, number, "undo", commands)
@@ -140,6 +140,6 @@ def stick(draft: Draft, why: str) -> None:
 
 def _announce(draft: Draft, number: int, direction: str, commands: tuple[AnyCommand, ...]) -> None:
     operation = draft.operation
-    prefix = f"{operation.id}/{operation.attempt}/{program_of(draft).steps[number].name}/{direction}"
+    prefix = f"{operation.id}/{operation.attempt}/{steps_of(draft)[number].name}/{direction}"
     draft.effects = tuple(Effect(token=f"{prefix}/{command.subject}", command=command) for command in commands)
     draft.detail["effects"] = [f"{type(command).__name__} {command.subject} at {command.at}" for command in commands]

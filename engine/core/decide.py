@@ -26,7 +26,7 @@ from interlock.engine.core.course import (
     forward,
     perform_again,
     present_act,
-    program_of,
+    steps_of,
     stick,
     turn_back,
 )
@@ -45,6 +45,7 @@ from interlock.engine.core.events import (
     Woken,
 )
 from interlock.engine.core.operations import PROGRAMS
+from interlock.engine.core.program import place_in
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.schema.commands import AnyCommand, Done, Outcome, Refusal, Refused, Scope
 from interlock.schema.errors import InvalidRequest
@@ -120,7 +121,7 @@ def _settled(draft: Draft, event: Settled) -> None:
 def _step_done(draft: Draft) -> None:
     present_act(draft).settle(draft)
     operation = draft.operation
-    unfinished = operation.step < len(program_of(draft).steps) - 1
+    unfinished = operation.step < len(steps_of(draft)) - 1
     if operation.then == CANCELLED and unfinished:
         turn_back(draft, CANCELLED, operation.error or "cancelled")
     else:
@@ -138,7 +139,7 @@ def _refused(draft: Draft, answers: Answers) -> None:
         draft.move(operation, "OperationRetry", cause=_reason(answers), tries=tries, wake_at=wake_at)
         return
     elsewhere = all(outcome.scope is not Scope.VM for _, outcome in answers)
-    placed = program_of(draft).index_of("place") is not None
+    placed = place_in(steps_of(draft)) is not None
     again = placed and elsewhere and operation.attempt < policy.placements
     turn_back(draft, REPLAN if again else FAILED, _reason(answers), avoid=_avoid(draft, answers))
 

@@ -43,6 +43,8 @@ class Draft:
         """What `place` chose, for the announcements that follow it in the same decision."""
         self.detail: dict[str, Any] = {}
         """What was decided on; goes into the operation's next journal row."""
+        self.noted: dict[str, Any] = {}
+        """Attributes of the operation that a rule wants kept; written with the operation's next transition."""
         self.effects: tuple[Effect, ...] = ()
         self.if_fresh = False
         self._author = Author(at=at, operation_id=operation_id, actor=actor)
@@ -93,6 +95,8 @@ class Draft:
         """
         machine = MACHINES[MACHINE_OF[type(entity)]]
         before = cast(E, self._now[entity.id])
+        if isinstance(before, Operation):
+            attributes, self.noted = {**self.noted, **attributes}, {}
         state = machine.destination(before.state, event, before.id)
         after = msgspec.structs.replace(
             before,

@@ -1,4 +1,4 @@
-"""What the shell tells the core: the events that `decide` answers. Each carries the time it happened (µs since 1970)."""
+"""What the shell tells the core: the events that `decide` answers, each with its time (µs since 1970)."""
 
 from __future__ import annotations
 

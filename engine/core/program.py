@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 from interlock.engine.core.draft import Draft
 from interlock.schema.commands import AnyCommand
+from interlock.schema.records import Operation
 
 Rule = Callable[[Draft], None]
 Effects = Callable[[Draft], tuple[AnyCommand, ...]]
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+class Refusal(Exception):
     """A rule finds that the operation cannot go on: it is to be undone.
 
     Args:
@@ -52,13 +53,19 @@ class Act:
     settle: Rule = nothing
 
 
+def always(operation: Operation) -> bool:
+    """Whether a step belongs to an operation: this one does."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step: what it does, and how that is undone."""
+    """A step: what it does, how that is undone, and for which operations (by their request, which never changes)."""
 
     name: str
     forward: Act
     undo: Act = Act()
+    wanted: Callable[[Operation], bool] = always
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,11 @@ class Program:
         """The step a new operation counts as having entered."""
         return 0 if self.allocates else -1
 
-    def index_of(self, name: str) -> int | None:
-        """Where the step of that name is, if the program has it."""
-        return next((number for number, step in enumerate(self.steps) if step.name == name), None)
+    def steps_of(self, operation: Operation) -> tuple[Step, ...]:
+        """The steps that an operation takes; its `step` counts them."""
+        return tuple(step for step in self.steps if step.wanted(operation))
+
+
+def place_in(steps: tuple[Step, ...]) -> int | None:
+    """Where the step is from which a new plan begins, if there is one."""
+    return next((number for number, step in enumerate(steps) if step.name == "place"), None)

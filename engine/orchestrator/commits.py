@@ -34,7 +34,7 @@ from interlock.schema.machines import MACHINES
 RACES = 100
 """Races one decision may lose. Too low: heavy contention fails healthy work; too high: a defect spins unnoticed."""
 STORE_WAIT_FIRST, STORE_WAIT_MOST = 0.2, 10.0
-"""Seconds between tries while the store cannot write. Too low: a full disk is hammered; too high: idle when it is not."""
+"""Seconds between tries while the store cannot write. Too low: a full disk is hammered; too high: slow to go on."""
 
 log = logging.getLogger("interlock")
 

@@ -60,6 +60,7 @@ class Drive:
         self._performer = performer
         self._worker_id = worker_id
         self._closing = closing
+        self._claimed = False
         self._fence = 0
         self._wishes: deque[tuple[Callable[[int], Wish], asyncio.Future[None]]] = deque()
         self._asleep: asyncio.Future[None] | None = None
@@ -103,25 +104,24 @@ class Drive:
                 )
 
     async def _claim(self) -> Decision:
-        decision, self._fence = await self._write(lambda at: Claimed(at=at, worker_id=self._worker_id))
+        decision = await self._step(lambda at: Claimed(at=at, worker_id=self._worker_id))
+        self._claimed = True
         return decision
 
     async def _step(self, event: Callable[[int], Event]) -> Decision:
-        decision, _ = await self._write(event)
-        return decision
-
-    async def _write(self, event: Callable[[int], Event]) -> tuple[Decision, int]:
-        worker_id = self._worker_id if self._fence else None
+        """Decide and commit. The commit's journal number becomes the fence of what it announces: a command that was
+        sent earlier, by this worker or another, is refused if it arrives late."""
+        worker_id = self._worker_id if self._claimed else None
         try:
-            self.case, decision, seq = await self._commits.write(self.case, event, worker_id)
+            self.case, decision, self._fence = await self._commits.write(self.case, event, worker_id)
         except (InvalidRequest, Overtaken, EngineClosed, StoreError):
             raise
         except Exception as error:
             log.exception("a defect: the operation becomes Stuck")
             defect = f"{type(error).__name__}: {error}"
             broken = lambda at: Broken(at=at, error=defect)  # noqa: E731
-            self.case, decision, seq = await self._commits.write(self.case, broken, worker_id)
-        return decision, seq
+            self.case, decision, self._fence = await self._commits.write(self.case, broken, worker_id)
+        return decision
 
     async def _act(self, decision: Decision) -> Decision:
         """Perform what was announced, and tell the core; wishes are heard meanwhile."""

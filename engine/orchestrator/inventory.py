@@ -24,7 +24,7 @@ P = TypeVar("P", bound=Place)
 _NAME: dict[type[Any], str] = {kind: name for name, kind in PLACES.items()}
 
 
-class AddressesNeeded(Exception):  # noqa: N818 - a request, not a fault
+class AddressesNeeded(Exception):
     """The address book of a network has not been read yet."""
 
     def __init__(self, network_id: str) -> None:

@@ -26,7 +26,7 @@ class Ask(msgspec.Struct, frozen=True):
     rows: list[tuple[Any, ...]] | None = None
 
 
-class RowRefused(Exception):  # noqa: N818 - a refusal, not a fault
+class RowRefused(Exception):
     """A constraint or a guard said no; the message is the database's."""
 
 

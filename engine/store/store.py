@@ -76,8 +76,8 @@ class Store:
             StoreError: it cannot be reached, is not there, or is of a newer release.
         """
         parsed = normal(url)
-        if parsed.get_backend_name() == "sqlite" and not create and not Path(parsed.database or "").exists():
-            raise StoreError(f"there is no database {parsed.database}; make one with `interlock init CLOUD.toml`")
+        if not create:
+            _must_be_there(parsed)
         engine = _engine(parsed)
         try:
             await bring_up_to_date(engine, create=create)
@@ -249,6 +249,11 @@ def normal(url: str) -> URL:
             "an in-memory SQLite database is lost with its connection; give a file, a temporary one will do"
         )
     return parsed.set(drivername="sqlite+aiosqlite")
+
+
+def _must_be_there(url: URL) -> None:
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise StoreError(f"there is no database {url.database}; make one with `interlock init CLOUD.toml`")
 
 
 def _engine(url: URL) -> AsyncEngine:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -267,7 +267,7 @@ class Engine:
 
     async def counts(self) -> dict[str, int]:
         """How many VMs are in each state."""
-        return {state: count for state, count in await self._store.rows(queries.count_by_state())}
+        return {row[0]: row[1] for row in await self._store.rows(queries.count_by_state())}
 
     async def places(self) -> dict[str, list[Place]]:
         """Zones, hosts, pools, networks, offerings, … by kind, with what is held of them."""
@@ -328,7 +328,5 @@ class Engine:
 
 
 async def _wait(written: asyncio.Event, poll: float | None) -> None:
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(written.wait(), poll)
-    except TimeoutError:
-        pass

@@ -11,6 +11,7 @@ Races: two requests for one address or name are told apart by the unique indexes
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Step
@@ -22,7 +23,7 @@ from interlock.engine.core.wanted import Wanted, wanted
 from interlock.planners.protocol import NoAddress
 from interlock.schema.cloud import Network
 from interlock.schema.errors import InvalidRequest, NoRoom
-from interlock.schema.records import Nic, Vm, Volume
+from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import DeployVM, NicRequest
 
 
@@ -109,4 +110,14 @@ def _forget(draft: Draft) -> None:
 ALLOCATE = Step("allocate", Act(), undo=Act(settle=_forget))
 """Its forward is `allocate`, called by admission in the request's own transaction."""
 
-DEPLOY = Program("deploy", accepts=(), steps=(ALLOCATE, PLACE, PREPARE, DOMAIN), allocates=True)
+
+def _started(operation: Operation) -> bool:
+    return bool(operation.request.get("start", True))
+
+
+DEPLOY = Program(
+    "deploy",
+    accepts=(),
+    steps=(ALLOCATE, *(replace(step, wanted=_started) for step in (PLACE, PREPARE, DOMAIN))),
+    allocates=True,
+)

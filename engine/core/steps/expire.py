@@ -1,4 +1,4 @@
-"""Ends for good: what both an expunge and the undo of an allocation do to NICs and volumes that hold nothing in the world."""
+"""Ends for good: what an expunge and the undo of an allocation do to NICs and volumes that are not in the world."""
 
 from __future__ import annotations
 

@@ -26,9 +26,10 @@ def _announce(draft: Draft) -> None:
     for nic in draft.nics:
         if nic.state == "Allocated":
             draft.move(nic, "ReservationRequested")
-    for volume in draft.volumes:
-        if volume.state == "Allocated":
-            draft.move(volume, "CreateRequested", pool_id=draft.plan.pools[volume.id])
+    missing = [volume for volume in draft.volumes if volume.state == "Allocated"]
+    for volume in missing:
+        draft.move(volume, "CreateRequested", pool_id=draft.plan.pools[volume.id])
+    draft.noted["made"] = tuple(volume.id for volume in missing)
 
 
 def _effects(draft: Draft) -> tuple[AnyCommand, ...]:
@@ -75,6 +76,7 @@ def _undone(draft: Draft) -> None:
     for volume in draft.volumes:
         if volume.state == "Reclaiming":
             draft.move(volume, "OperationSucceeded", pool_id=None)
+    draft.noted["made"] = ()
 
 
 PREPARE = Step(
