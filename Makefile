@@ -1,0 +1,44 @@
+# The commands of this project. Each creates what it needs; nothing has to be done before.
+#   make demo    deploy twenty VMs on the simulator, and look at them
+#   make test    every test
+#   make check   what CI checks besides: format, lint, types, the import rule
+#   make bench   the benchmarks
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# The first Python that is new enough. A version manager may have a name on the path that does not run: try it.
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$each -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh .demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.deploys
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Interlock needs Python 3.11 or newer with venv; none was found on the path." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) .demo dist build
