@@ -32,8 +32,8 @@ def why_not(host: Host, demand: Demand, cloud: CloudView) -> str | None:
     """The first reason, storage aside, why the VM cannot go there; None if there is none."""
     if closed := cloud.enabled(host):
         return closed
-    if host.id in demand.avoid_hosts:
-        return "is in the operation's avoid set"
+    if (cause := demand.avoid_hosts.get(host.id)) is not None:
+        return f"is avoided: {cause}"
     if demand.cpu_mhz > (free := host.cpu_free_mhz):
         return f"needs {demand.cpu_mhz} MHz CPU, has {free} free"
     if demand.memory_mib > (free := host.memory_free_mib):

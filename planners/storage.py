@@ -106,8 +106,8 @@ class Storage:
     def _closed(self, pool: StoragePool) -> str | None:
         if not pool.enabled:
             return "is disabled"
-        if pool.id in self._demand.avoid_pools:
-            return "is in the operation's avoid set"
+        if (cause := self._demand.avoid_pools.get(pool.id)) is not None:
+            return f"is avoided: {cause}"
         return None
 
     def _figures(self, kind: str, pools: list[StoragePool]) -> str:

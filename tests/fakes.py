@@ -37,7 +37,7 @@ def a_volume(id: str = "root", size: int = 100, storage: str = "shared", pool: s
 def a_demand(*volumes: VolumeDemand, cpu: int = 500, memory: int = 500, **more: Any) -> Demand:
     """What a small VM of account `a` needs."""
     fields: dict[str, Any] = {"vm_id": "vm1", "account_id": "a", "zone_id": ZONE, "seed": "s"}
-    avoid = {"avoid_hosts": frozenset[str](), "avoid_pools": frozenset[str]()}
+    avoid: dict[str, dict[str, str]] = {"avoid_hosts": {}, "avoid_pools": {}}
     return Demand(**{**fields, **avoid, "cpu_mhz": cpu, "memory_mib": memory, "volumes": volumes, **more})
 
 

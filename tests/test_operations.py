@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from interlock import InvalidRequest, OperationFailed, Way
 from interlock.drivers.simulator import FaultKind, Simulator
 from interlock.schema.cloud import Host, StoragePool
 from interlock.schema.commands import AnyCommand, Outcome
-
 from tests.world import World, cloud, world
 
 LIFE = ("reboot", "stop", "start", "destroy", "recover", "start", "destroy", "expunge")

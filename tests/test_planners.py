@@ -77,8 +77,8 @@ def demands(draw: st.DrawFn) -> Demand:
         volumes.append(a_volume(f"v{number}", draw(st.integers(1, 4)), kind, pool))
     hosts, pools = st.sampled_from(HOSTS), st.sampled_from(["s0", "s1", "s2"])
     avoid = {
-        "avoid_hosts": draw(st.frozensets(hosts, max_size=2)),
-        "avoid_pools": draw(st.frozensets(pools, max_size=1)),
+        "avoid_hosts": dict.fromkeys(draw(st.frozensets(hosts, max_size=2)), "it refused"),
+        "avoid_pools": dict.fromkeys(draw(st.frozensets(pools, max_size=1)), "it refused"),
     }
     return a_demand(*volumes, cpu=draw(st.integers(0, 4)), memory=draw(st.integers(0, 4)), **avoid)
 
@@ -335,7 +335,7 @@ def reason_for(demand: Demand, cloud: FakeCloud) -> str:
     ("host", "demand", "words"),
     [
         ({"enabled": False}, {}, "host h1 is disabled"),
-        ({}, {"avoid_hosts": frozenset({"h1"})}, "is in the operation's avoid set"),
+        ({}, {"avoid_hosts": {"h1": "it is ill"}}, "is avoided: it is ill"),
         ({"cpu": 1000, "cpu_used_mhz": 500}, {"cpu": 2000}, "needs 2000 MHz CPU, has 500 free"),
         ({"cpu": 1000, "cpu_overcommit": 1.5}, {"cpu": 2000}, "needs 2000 MHz CPU, has 1500 free"),
         ({"memory": 100, "memory_used_mib": 90}, {"memory": 11}, "needs 11 MiB memory, has 10 free"),
@@ -370,7 +370,7 @@ root, data = a_volume("root", 100), a_volume("data", 200)
         (
             [root, data],
             [a_pool("p1", 300, used_mib=101), a_pool("p2", enabled=False), a_pool("bad")],
-            "volume data (200 MiB) fits in no pool: pool bad is in the operation's avoid set, "
+            "volume data (200 MiB) fits in no pool: pool bad is avoided: it is ill, "
             "pool p1 has 199 MiB free, pool p2 is disabled",
         ),
         (
@@ -388,7 +388,7 @@ root, data = a_volume("root", 100), a_volume("data", 200)
         (
             [a_volume(pool="bad")],
             [a_pool("bad")],
-            "volume root lies in pool bad, which is in the operation's avoid set",
+            "volume root lies in pool bad, which is avoided: it is ill",
         ),
         (
             [a_volume(pool="p1")],
@@ -398,7 +398,7 @@ root, data = a_volume("root", 100), a_volume("data", 200)
     ],
 )
 def test_storage_is_refused_in_words(volumes: list[VolumeDemand], pools: list[StoragePool], words: str) -> None:
-    demand = a_demand(*volumes, avoid_pools=frozenset({"bad"}))
+    demand = a_demand(*volumes, avoid_pools={"bad": "it is ill"})
     assert reason_for(demand, FakeCloud([a_host()], pools)) == words
 
 

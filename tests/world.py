@@ -1,4 +1,4 @@
-"""A world to test operations in: a small cloud, the simulator, an engine on a fresh database, and what must hold of them.
+"""A world to test operations in: a small cloud, the simulator, an engine, and what must hold of them.
 
 `World.books` is everything anybody owns anywhere: the ledger in the database and what the hypervisor really has.
 Tests compare books; two equal ones mean that nothing leaked and nothing was lost.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from interlock import CloudDescription, DeployVM, Engine, Policy
 from interlock.drivers.protocol import Driver
 from interlock.drivers.simulator import Fault, FaultKind, Simulator

@@ -213,7 +213,8 @@ def _resolved(draft: Draft, event: Resolved) -> None:
         _try_again(draft, cause)
         return
     way = "AcceptRequested" if event.way is Way.ACCEPT else "UndoRequested"
-    draft.move(operation, way, cause=cause, tries=0, then=operation.then or FAILED)
+    # Whoever asks for the undo wants an end, not another placement.
+    draft.move(operation, way, cause=cause, tries=0, then=CANCELLED if operation.then == CANCELLED else FAILED)
     backward(draft, operation.step, vouched=event.way is Way.ACCEPT)
 
 

@@ -53,7 +53,8 @@ class Orchestrator:
         self._performer = Performer(drivers)
         self._lease = Lease(self._write_worker)
         self._drives: dict[str, Drive] = {}
-        self._queue: deque[tuple[str, Case | None]] = deque()
+        self._started = 0
+        self._queue: deque[str] = deque()
         self._ends: dict[str, asyncio.Future[Operation | None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._later: asyncio.TimerHandle | None = None
@@ -106,6 +107,11 @@ class Orchestrator:
         """How many operations are driven or wait to be."""
         return len(self._ends)
 
+    @property
+    def driven(self) -> tuple[str, ...]:
+        """The operations that are driven or wait to be."""
+        return tuple(self._ends)
+
     def check_open(self) -> None:
         """Raise `EngineClosed` if it is closed."""
         if self._closed:
@@ -136,8 +142,8 @@ class Orchestrator:
     async def _ask(self, operation_id: str, wish: Callable[[int], Wish]) -> None:
         self.check_open()
         drive = self._drives.get(operation_id)
-        if drive is None and any(waiting == operation_id for waiting, _ in self._queue):
-            self._queue = deque(each for each in self._queue if each[0] != operation_id)
+        if drive is None and operation_id in self._queue:
+            self._queue.remove(operation_id)
             self._start(operation_id, await self.store.case(operation_id))
             drive = self._drives[operation_id]
         if drive is None:
@@ -162,6 +168,7 @@ class Orchestrator:
             if MACHINES["operation"].states[operation.state].stability is not Stability.TRANSITIONAL:
                 return operation
             await asyncio.sleep(ELSEWHERE)
+            self.check_open()
 
     async def idle(self) -> None:
         """Return when nothing is under way here."""
@@ -209,13 +216,14 @@ class Orchestrator:
 
     def _enqueue(self, operation_id: str, case: Case | None) -> None:
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
-        if len(self._drives) < IN_FLIGHT and not self._queue:
+        if self._started < IN_FLIGHT and not self._queue:
             self._start(operation_id, case)
         else:
             # Only the id is kept: what waits long must not fill memory.
-            self._queue.append((operation_id, None))
+            self._queue.append(operation_id)
 
     def _start(self, operation_id: str, case: Case | None) -> None:
+        self._started += 1
         if case is None:
             self._spawn(self._load_and_drive(operation_id), f"interlock {operation_id}")
         else:
@@ -257,12 +265,13 @@ class Orchestrator:
             self._over(operation_id, decision.operation if decision else None)
 
     def _over(self, operation_id: str, operation: Operation | None) -> None:
+        self._started -= 1
         self._drives.pop(operation_id, None)
         end = self._ends.pop(operation_id, None)
         if end is not None and not end.done():
             end.set_result(operation)
-        while self._queue and len(self._drives) < IN_FLIGHT and not self._closed:
-            self._start(*self._queue.popleft())
+        while self._queue and self._started < IN_FLIGHT and not self._closed:
+            self._start(self._queue.popleft(), None)
 
     async def _write_worker(self, worker: Worker) -> None:
         await self.store.put({"worker": [msgspec.structs.asdict(worker)]})

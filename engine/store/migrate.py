@@ -61,7 +61,8 @@ def _migrate(connection: Connection) -> None:
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     dialect = connection.dialect.name
-    for statement in guards.statements(dialect):
+    earlier = connection.exec_driver_sql(guards.earlier(dialect)).scalars().all()
+    for statement in (*earlier, *guards.statements(dialect)):
         connection.exec_driver_sql(statement)
     connection.execute(delete(guard))
     connection.execute(insert(guard).values(id=1, fingerprint=guards.fingerprint(dialect)))

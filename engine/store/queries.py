@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -74,6 +75,11 @@ def belonging(machine: str, vm_id: str) -> Select[Any]:
     table = metadata.tables[machine]
     order = table.c.id if machine == "operation" else table.c.device
     return select(table).where(table.c.vm_id == vm_id).order_by(order)
+
+
+def nics_of(vm_ids: Sequence[str]) -> Select[Any]:
+    """The NICs of several VMs (a page of them), in order."""
+    return select(nic).where(nic.c.vm_id.in_(vm_ids)).order_by(nic.c.vm_id, nic.c.device)
 
 
 def living(machine: str, vm_id: str) -> Select[Any]:

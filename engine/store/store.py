@@ -7,6 +7,7 @@ SQL unless asked.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from interlock.engine.store.statements import statements
 from interlock.engine.store.verdict import Verdict
 from interlock.engine.store.writer import Writer
 from interlock.schema.cloud import PLACES, Place
-from interlock.schema.errors import InvalidRequest, NotFound, StoreError
+from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound, StoreError
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
 from interlock.schema.tables import metadata
@@ -62,6 +63,9 @@ class Store:
         self.on_written: Callable[[], None] = lambda: None
         """Called after each commit of ours."""
         self._head: int | None = None
+        self._reads = 0
+        self._closed = False
+        self._quiet = asyncio.Event()
         self._writer = Writer(database, self._is_stale, self._wrote)
 
     @classmethod
@@ -104,8 +108,13 @@ class Store:
         return await self._writer.commit(decision)
 
     async def close(self) -> None:
-        """Write what waits, and close every connection."""
+        """Write what waits, let reads end, and close every connection."""
+        self._closed = True
         await self._writer.close()
+        if self._reads:
+            # A connection that is out when the pool is disposed of would never be closed.
+            self._quiet.clear()
+            await self._quiet.wait()
         await self.engine.dispose()
 
     def _is_stale(self, head: int) -> bool:
@@ -118,13 +127,25 @@ class Store:
         self.on_written()
 
     async def rows(self, query: Select[Any]) -> Sequence[Any]:
-        """Run a read."""
+        """Run a read.
+
+        Raises:
+            StoreError: the database cannot be read now.
+            EngineClosed: too late.
+        """
+        if self._closed:
+            raise EngineClosed("the engine is closed; open it again")
+        self._reads += 1
         try:
             async with self.engine.connect() as connection:
                 found: Sequence[Any] = (await connection.execute(query)).all()
                 return found
         except DBAPIError as error:
             raise StoreError(f"the database cannot be read now: {error.orig}") from error
+        finally:
+            self._reads -= 1
+            if not self._reads:
+                self._quiet.set()
 
     async def case(self, operation_id: str) -> Case:
         """An operation with its VM and what of it still lives.
@@ -173,6 +194,10 @@ class Store:
     async def nics(self, vm_id: str) -> list[Nic]:
         """All NICs a VM has or had."""
         return list(map(_readers[Nic], await self.rows(queries.belonging("nic", vm_id))))
+
+    async def nics_of(self, vm_ids: Sequence[str]) -> list[Nic]:
+        """All NICs that several VMs (a page of them) have or had, in one read."""
+        return list(map(_readers[Nic], await self.rows(queries.nics_of(vm_ids))))
 
     async def volumes(self, vm_id: str) -> list[Volume]:
         """All volumes a VM has or had."""

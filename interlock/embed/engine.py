@@ -8,7 +8,7 @@ called concurrently on the event loop that opened the engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
@@ -30,7 +30,7 @@ from interlock.engine.store.commit import Counters
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import Place
-from interlock.schema.errors import InvalidRequest, NotFound
+from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
@@ -198,6 +198,10 @@ class Engine:
         operation = await self._store.operation(operation_id)
         return Handle(operation.id, operation.vm_id, operation.kind, self._actor, self._orchestrator)
 
+    async def handles(self) -> list[Handle]:
+        """Handles on all operations under way in this engine, also those it took over."""
+        return [await self.handle(each) for each in self._orchestrator.driven]
+
     async def idle(self) -> None:
         """Wait until nothing is under way in this engine."""
         await self._orchestrator.idle()
@@ -253,6 +257,15 @@ class Engine:
         """All NICs that a VM has or had."""
         return await self._store.nics(vm_id)
 
+    async def nics_of(self, vm_ids: Sequence[str]) -> dict[str, list[Nic]]:
+        """The same for up to 1000 VMs at once, by VM; those without NICs are left out."""
+        if len(vm_ids) > queries.PAGE_MOST:
+            raise InvalidRequest(f"ask for the NICs of {queries.PAGE_MOST} VMs at most, not {len(vm_ids)}")
+        found: dict[str, list[Nic]] = {}
+        for nic in await self._store.nics_of(vm_ids):
+            found.setdefault(nic.vm_id, []).append(nic)
+        return found
+
     async def volumes(self, vm_id: str) -> list[Volume]:
         """All volumes that a VM has or had."""
         return await self._store.volumes(vm_id)
@@ -295,7 +308,7 @@ class Engine:
             seq = await self._head() if after is None else after
             while not self._closed:
                 written.clear()
-                rows = await self._store.journal(queries.journal_after(seq, CHUNK))
+                rows = await self._rows_after(seq)
                 for row in rows:
                     yield row
                     seq = row.seq
@@ -303,6 +316,11 @@ class Engine:
                     await _wait(written, poll)
         finally:
             self._listeners.discard(written)
+
+    async def _rows_after(self, seq: int) -> list[Transition]:
+        with suppress(EngineClosed):
+            return await self._store.journal(queries.journal_after(seq, CHUNK))
+        return []
 
     async def _head(self) -> int:
         return int((await self._store.rows(queries.journal_head()))[0][0])

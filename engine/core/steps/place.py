@@ -12,6 +12,9 @@ from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Refusal, Step
 from interlock.planners.protocol import Demand, NoPlan, VolumeDemand
 
+LISTED = 20
+"""Candidates that the message itself names; `reasons` has all. Too many: nobody reads a message of a thousand hosts."""
+
 
 def _choose(draft: Draft) -> None:
     vm = draft.vm
@@ -21,12 +24,17 @@ def _choose(draft: Draft) -> None:
     answer = planner.plan(_demand(draft), draft.cloud)
     rejected = tuple((each.candidate, each.reason) for each in answer.rejected)
     if isinstance(answer, NoPlan):
-        hosts = sum(candidate.startswith("host ") for candidate, _ in rejected)
-        raise Refusal(f"no place for VM {vm.name} in zone {vm.zone_id}: {hosts} hosts looked at, none can", rejected)
+        raise Refusal(f"no place for VM {vm.name} in zone {vm.zone_id}: {_listed(rejected)}", rejected)
     draft.plan = answer
     draft.detail["place"] = {"host": answer.host_id, "pools": answer.pools, "planner": vm.planner}
     draft.detail["rejected"] = rejected
     draft.move(vm, "OperationRetry" if vm.state == "Starting" else "StartRequested", host_id=answer.host_id)
+
+
+def _listed(rejected: tuple[tuple[str, str], ...]) -> str:
+    said = [f"{candidate} {reason}" for candidate, reason in rejected[:LISTED]]
+    more = len(rejected) - len(said)
+    return "; ".join(said) + (f"; and {more} more, see the operation's reasons" if more else "")
 
 
 def _demand(draft: Draft) -> Demand:
