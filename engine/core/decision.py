@@ -18,7 +18,7 @@ from interlock.schema.machine import CREATED, NOT_YET
 from interlock.schema.machines import TABLE_VERSION
 from interlock.schema.records import MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
 
-_canonical = msgspec.json.Encoder(order="deterministic").encode
+_canonical = msgspec.json.Encoder(order="sorted").encode
 
 DERIVED = frozenset({"id", "state", "since", "version", "hash", "created_at"})
 """Columns that follow from the journal row itself, and are therefore not in its `changes`."""

@@ -7,13 +7,15 @@ decided again; a refusal for want of room is only final when made on figures tha
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Event, Requested
 from interlock.engine.core.snapshot import Rules, Snapshot
+from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, Inventory
 from interlock.engine.store import queries
@@ -36,7 +38,7 @@ RACES = 100
 STORE_WAIT_FIRST, STORE_WAIT_MOST = 0.2, 10.0
 """Seconds between tries while the store cannot write. Too low: a full disk is hammered; too high: slow to go on."""
 
-log = logging.getLogger("interlock")
+T = TypeVar("T")
 
 
 class Overtaken(InterlockError):
@@ -72,6 +74,7 @@ class Commits:
                 raise
             if isinstance(verdict, Committed):
                 self.inventory.settle(decision)
+                log.transitions(decision, verdict.first_seq)
                 return decision
             self.inventory.drop(decision)
             await self.explain(decision, verdict)
@@ -128,34 +131,24 @@ class Commits:
             EngineClosed: the store could not write until the engine closed.
         """
         for _ in range(RACES):
-            decision = await self._decide(case, event)
+            decision = await self.patiently(partial(self._decide, case, event))
             verdict = await self._commit(decision)
             if isinstance(verdict, Committed):
+                log.transitions(decision, verdict.first_seq)
                 return after(decision), decision, verdict.first_seq
             if verdict.why is Why.DEFECT:
                 raise RuntimeError(f"the database refuses what was decided: {verdict.message}")
             if verdict.why is Why.ROOM:
-                await self.reload()
-            case = await self._again(case, decision, worker_id)
+                await self.patiently(self.reload)
+            case = await self.patiently(partial(self._again, case, decision, worker_id))
             if case.operation is not None and case.operation.hash == decision.operation.hash:
-                return after(decision), decision, await self._head()
+                return after(decision), decision, await self.patiently(self._head)
         raise RuntimeError(f"lost {RACES} races in a row")
 
     async def _commit(self, decision: Decision) -> Committed | Lost:
-        """Write; while the store cannot, wait and try again."""
-        wait = STORE_WAIT_FIRST
         self.inventory.hold(decision)
         try:
-            while True:
-                try:
-                    verdict = await self._store.commit(decision)
-                    break
-                except StoreError as error:
-                    log.error("operation %s waits: %s", decision.operation.id, error)
-                    if self._closing():
-                        raise EngineClosed("the engine closed while the store could not write") from error
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, STORE_WAIT_MOST)
+            verdict = await self.patiently(partial(self._store.commit, decision))
         except BaseException:
             self.inventory.drop(decision)
             raise
@@ -164,6 +157,23 @@ class Commits:
         else:
             self.inventory.drop(decision)
         return verdict
+
+    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something with the store; while the store cannot, wait and try again.
+
+        Raises:
+            EngineClosed: it could not until the engine closed.
+        """
+        wait = STORE_WAIT_FIRST
+        while True:
+            try:
+                return await work()
+            except StoreError as error:
+                log.logger().error("the store cannot go on; trying again", error=str(error), seconds=wait)
+                if self._closing():
+                    raise EngineClosed("the engine closed while the store could not go on") from error
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, STORE_WAIT_MOST)
 
     async def _again(self, case: Case, lost: Decision, worker_id: str | None) -> Case:
         fresh = await self._store.case(lost.operation.id)

@@ -12,7 +12,6 @@ answer, their result is committed, and nothing new begins.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -28,14 +27,13 @@ from interlock.engine.core.events import (
     Settled,
     Woken,
 )
+from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.commits import Commits, Overtaken
 from interlock.engine.orchestrator.deadlines import deadline
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.store.store import Case
 from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest, StoreError
-
-log = logging.getLogger("interlock")
 
 Wish = CancelRequested | Resolved
 """What somebody outside may ask of an operation under way."""
@@ -106,7 +104,14 @@ class Drive:
     async def _claim(self) -> Decision:
         decision = await self._step(lambda at: Claimed(at=at, worker_id=self._worker_id))
         self._claimed = True
-        return decision
+        return decision if decision.outcome else await self._in_time(decision)
+
+    async def _in_time(self, decision: Decision) -> Decision:
+        """What was left for longer than it may take is undone instead of gone on with."""
+        due, what = deadline(decision) or (None, "")
+        if due is None or now() < due:
+            return decision
+        return await self._step(lambda at: Overdue(at=at, what=what))
 
     async def _step(self, event: Callable[[int], Event]) -> Decision:
         """Decide and commit. The commit's journal number becomes the fence of what it announces: a command that was
@@ -117,7 +122,7 @@ class Drive:
         except (InvalidRequest, Overtaken, EngineClosed, StoreError):
             raise
         except Exception as error:
-            log.exception("a defect: the operation becomes Stuck")
+            log.logger().exception("a defect: the operation becomes Stuck")
             defect = f"{type(error).__name__}: {error}"
             broken = lambda at: Broken(at=at, error=defect)  # noqa: E731
             self.case, decision, self._fence = await self._commits.write(self.case, broken, worker_id)

@@ -7,17 +7,15 @@ No more than `PER_PLACE` commands are at one host or pool at a time; the rest wa
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 
 from interlock.drivers.protocol import Driver
 from interlock.engine.core.decision import Effect
+from interlock.engine.orchestrator import log
 from interlock.schema.commands import Outcome, Refusal, Refused, Scope
 
 PER_PLACE = 32
 """Too low: a big host starts its guests in line; too high: a hypervisor is asked for more than it can do at once."""
-
-log = logging.getLogger("interlock")
 
 
 class Performer:
@@ -60,5 +58,5 @@ async def _outcome(driver: Driver, effect: Effect, fence: int) -> Outcome:
     try:
         return await driver.perform(effect.command, token=effect.token, fence=fence)
     except Exception as error:
-        log.exception("driver %s raised for %s", effect.command.driver, effect.token)
+        log.logger().exception("a driver raised: its bug", driver=effect.command.driver, token=effect.token)
         return Refused(kind=Refusal.UNKNOWN, scope=Scope.HOST, reason=f"{effect.command.at}: {error!r}")

@@ -19,13 +19,17 @@ from pathlib import Path
 
 import msgspec
 
+from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import fresh_ids, now
+from interlock.schema.errors import InterlockError
 
 LEASE = 30.0
 """Seconds. Too low: a busy machine loses its operations to others; too high: those of a dead one wait."""
 RENEW = 10.0
 """Seconds between renewals; a third of the lease survives two that fail."""
 SECOND = 1_000_000
+FORGET = 3600.0
+"""Seconds after which the row of a worker that died is removed. Too low: nothing breaks; too high: rows pile up."""
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +81,19 @@ def is_dead(worker: Worker, at: int) -> bool:
 
 
 class Lease:
-    """This engine's own lease. `write` puts the worker's row into the database."""
+    """This engine's own lease.
 
-    def __init__(self, write: Callable[[Worker], Awaitable[None]]) -> None:
+    Args:
+        write: puts the worker's row into the database.
+        forget: takes the rows of a worker, and of those whose lease ran out before a time, out of it.
+    """
+
+    def __init__(
+        self, write: Callable[[Worker], Awaitable[None]], forget: Callable[[str, int], Awaitable[None]]
+    ) -> None:
         self.worker_id = fresh_ids(1)[0]
         self._write = write
+        self._forget = forget
         self._until = 0
         self._keeper: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
@@ -102,9 +114,15 @@ class Lease:
             while busy():
                 await asyncio.sleep(RENEW)
                 if busy():
-                    await self._renew(now() + int(LEASE * SECOND))
+                    await self._try_to_renew()
         finally:
             self._keeper = None
+
+    async def _try_to_renew(self) -> None:
+        try:
+            await self._renew(now() + int(LEASE * SECOND))
+        except InterlockError as error:
+            log.logger().warning("the lease could not be renewed; trying again", error=str(error))
 
     async def _renew(self, until: int) -> None:
         pid = os.getpid()
@@ -114,9 +132,10 @@ class Lease:
         self._until = until
 
     async def give_up(self) -> None:
-        """Others may take over at once."""
+        """Others may take over at once: an operation whose worker is not known is nobody's."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        if self._until > now():
-            await self._renew(0)
+        if self._until:
+            await self._forget(self.worker_id, now() - int(FORGET * SECOND))
+            self._until = 0

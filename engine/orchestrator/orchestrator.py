@@ -11,9 +11,9 @@ compare-and-set, so one of them wins each. A request that comes while closing is
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from interlock.drivers.protocol import Driver
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import CancelRequested, Requested, Resolved, Way, ids_needed
 from interlock.engine.core.snapshot import Rules
+from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import fresh_ids, now
 from interlock.engine.orchestrator.commits import Commits, Overtaken, after
 from interlock.engine.orchestrator.drive import Drive, Wish
@@ -41,8 +42,6 @@ IN_FLIGHT = 512
 LEFT_BEHIND = 60.0
 """Seconds that closing waits for effects under way. Too low: they are repeated later; too high: closing hangs."""
 
-log = logging.getLogger("interlock")
-
 
 class Orchestrator:
     """The shell around the core for one database."""
@@ -51,7 +50,7 @@ class Orchestrator:
         self.store = store
         self.commits = Commits(store, inventory, rules, lambda: self._closed)
         self._performer = Performer(drivers)
-        self._lease = Lease(self._write_worker)
+        self._lease = Lease(self._write_worker, store.forget_workers)
         self._drives: dict[str, Drive] = {}
         self._started = 0
         self._queue: deque[str] = deque()
@@ -209,7 +208,7 @@ class Orchestrator:
         try:
             await self.recover()
         except InterlockError:
-            log.exception("looking for abandoned operations failed; trying again")
+            log.logger().exception("looking for abandoned operations failed; trying again")
             self._look_again(1.0)
 
     # --- driving
@@ -241,9 +240,8 @@ class Orchestrator:
 
     async def _load_and_drive(self, operation_id: str) -> None:
         try:
-            case = await self.store.case(operation_id)
-        except InterlockError:
-            log.exception("operation %s cannot be read; it goes on when the engine is opened again", operation_id)
+            case = await self.commits.patiently(partial(self.store.case, operation_id))
+        except EngineClosed:
             self._over(operation_id, None)
             return
         await self._drive(operation_id, self._drive_of(operation_id, case))
@@ -251,16 +249,16 @@ class Orchestrator:
     async def _drive(self, operation_id: str, drive: Drive) -> None:
         decision = None
         try:
-            await self._lease.ensure()
+            await self.commits.patiently(self._lease.ensure)
             self._lease.keep(lambda: bool(self._drives) and not self._closed)
             decision = await drive.run()
         except Overtaken as overtaken:
-            log.info("%s", overtaken)
+            log.logger().info("overtaken", operation=operation_id, why=str(overtaken))
             self._look_again(1.0)
         except EngineClosed:
             pass
         except Exception:
-            log.exception("operation %s is left; it goes on when its lease has run out", operation_id)
+            log.logger().exception("left until the lease runs out", operation=operation_id)
         finally:
             self._over(operation_id, decision.operation if decision else None)
 
@@ -298,7 +296,7 @@ class Orchestrator:
         try:
             await self._lease.give_up()
         except InterlockError:
-            log.warning("the lease could not be given up; others wait until it runs out")
+            log.logger().warning("the lease could not be given up; others wait until it runs out")
 
 
 ELSEWHERE = 0.1

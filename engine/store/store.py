@@ -8,16 +8,17 @@ SQL unless asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, event
+from sqlalchemy import Select, delete, event, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.store import queries
@@ -88,7 +89,8 @@ class Store:
             return cls(engine, await _database(engine))
         except (DBAPIError, OSError) as error:
             await engine.dispose()
-            raise StoreError(f"cannot open {parsed.render_as_string()}: {error}") from error
+            reason = getattr(error, "orig", error)
+            raise StoreError(f"cannot open {parsed.render_as_string()}: {reason}") from error
         except BaseException:
             await engine.dispose()
             raise
@@ -236,11 +238,23 @@ class Store:
             InvalidRequest: a constraint refuses one of them, such as a total below what is held.
         """
         build = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
+        async with self._writing() as connection:
+            for name, records in rows.items():
+                if records:
+                    await connection.execute(_upsert(build(metadata.tables[name]), records[0]), list(records))
+
+    async def forget_workers(self, worker_id: str, before: int) -> None:
+        """Remove a worker, and those whose lease ran out before a time (µs since 1970)."""
+        worker = metadata.tables["worker"]
+        async with self._writing() as connection:
+            await connection.execute(delete(worker).where(or_(worker.c.id == worker_id, worker.c.lease_until < before)))
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction beside the group commit, for what is no machine's."""
         try:
             async with self.engine.begin() as connection:
-                for name, records in rows.items():
-                    if records:
-                        await connection.execute(_upsert(build(metadata.tables[name]), records[0]), list(records))
+                yield connection
         except IntegrityError as error:
             raise InvalidRequest(f"the database refuses this: {error.orig}") from error
         except DBAPIError as error:

@@ -18,8 +18,8 @@ from interlock.drivers.protocol import Driver
 from interlock.embed.checkup import Finding, checkup
 from interlock.embed.cloud import CloudDescription
 from interlock.embed.handle import Handle
-from interlock.embed.joined import deploy_joined
-from interlock.embed.opening import open_drivers
+from interlock.embed.joined import submit_joined
+from interlock.embed.opening import open_described, open_drivers
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
 from interlock.engine.orchestrator import plugins
@@ -76,6 +76,7 @@ class Engine:
         *,
         create: bool = True,
         recover: bool = True,
+        cloud: CloudDescription | None = None,
         policy: Policy | None = None,
         planners: Mapping[str, HostPlanner] | None = None,
         gurus: Mapping[str, NetworkGuru] | None = None,
@@ -88,6 +89,7 @@ class Engine:
             url: a SQLAlchemy URL of SQLite or PostgreSQL, or the path of a SQLite file.
             create: whether a database that is not there is made.
             recover: whether abandoned operations are taken over; tools that only look say no.
+            cloud: is written first, as `load` would; it may correct one whose drivers do not open.
             policy: the knobs of the core.
             planners, gurus, drivers: own ones by name, beside those installed as entry points. Drivers handed in
                 here are not closed with the engine.
@@ -106,6 +108,9 @@ class Engine:
                 gurus=plugins.gurus(gurus or {}),
             )
             opened: dict[str, Driver] = {}
+            if cloud is not None:
+                await open_described(cloud, store, opened, drivers or {}, stack)
+                await store.put(cloud.rows())
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
             engine = cls(store, orchestrator, actor)
             stack.push_async_callback(engine._close)
@@ -136,18 +141,9 @@ class Engine:
     ) -> Handle:
         """Create a VM and, unless `request.start` is false, run it.
 
-        Args:
-            connection: the caller's own SQLAlchemy connection to the same database, in a transaction: the request's
-                rows commit or roll back with it, and the operation begins after the commit.
-
-        Raises:
-            InvalidRequest: it is refused; nothing was written.
+        Args and errors: as `submit`.
         """
-        if connection is not None:
-            decision = await deploy_joined(self._orchestrator, request, actor or self._actor, connection)
-            operation = decision.operation
-            return Handle(operation.id, operation.vm_id, operation.kind, operation.actor, self._orchestrator)
-        return await self.submit(request, actor=actor)
+        return await self.submit(request, connection=connection, actor=actor)
 
     async def start(self, vm: str) -> Handle:
         """Run a VM, by name or id."""
@@ -173,8 +169,16 @@ class Engine:
         """End a VM for good, by name or id."""
         return await self.submit(ExpungeVM(vm))
 
-    async def submit(self, request: Request, *, actor: str | None = None) -> Handle:
+    async def submit(
+        self, request: Request, *, connection: AsyncConnection | None = None, actor: str | None = None
+    ) -> Handle:
         """Ask for any operation; returns when the request is durable.
+
+        Args:
+            connection: the caller's own SQLAlchemy connection to the same database, in a transaction: the request's
+                rows commit or roll back with it, and the operation begins after the commit. A VM that the request
+                names must have been committed before.
+            actor: who asks, for the journal; the engine's by default.
 
         Raises:
             InvalidRequest: it is refused; nothing was written.
@@ -184,7 +188,11 @@ class Engine:
         if not isinstance(request, DeployVM) and type(request) in KIND_OF:
             vm = await self.vm(request.vm)
             request = msgspec.structs.replace(request, vm=vm.id)
-        decision = await self._orchestrator.submit(request, actor or self._actor)
+        actor = actor or self._actor
+        if connection is None:
+            decision = await self._orchestrator.submit(request, actor)
+        else:
+            decision = await submit_joined(self._orchestrator, request, actor, connection)
         operation = decision.operation
         return Handle(operation.id, operation.vm_id, operation.kind, operation.actor, self._orchestrator)
 
@@ -332,7 +340,9 @@ class Engine:
 
         Raises:
             InvalidRequest: the database refuses it, such as a host smaller than what VMs hold of it.
+            PluginError: a driver that it names first is missing or does not open; nothing was written.
         """
+        await open_described(cloud, self._store, self._opened, self._own, self._stack)
         await self._store.put(cloud.rows())
         self._orchestrator.commits.inventory.load(await self._store.places())
         await self._orchestrator.commits.reload()

@@ -17,13 +17,13 @@ from interlock.engine.orchestrator.orchestrator import Orchestrator
 from interlock.engine.store.joined import write_joined
 from interlock.engine.store.verdict import Lost
 from interlock.schema.errors import Conflict, InvalidRequest
-from interlock.schema.requests import DeployVM
+from interlock.schema.requests import Request
 
 
-async def deploy_joined(
-    orchestrator: Orchestrator, request: DeployVM, actor: str, connection: AsyncConnection
+async def submit_joined(
+    orchestrator: Orchestrator, request: Request, actor: str, connection: AsyncConnection
 ) -> Decision:
-    """Write a deploy on `connection`, and begin it when that commits.
+    """Write a request on `connection`, and begin it when that commits.
 
     Raises:
         InvalidRequest: it is refused; the transaction is as before.
@@ -32,8 +32,8 @@ async def deploy_joined(
     orchestrator.check_open()
     if not connection.in_transaction():
         raise InvalidRequest("the connection is in no transaction; use `async with connection.begin()`")
-    _, admission = await orchestrator.prepare(request, actor)
-    decision = await orchestrator.commits.admitted(None, admission)
+    case, admission = await orchestrator.prepare(request, actor)
+    decision = await orchestrator.commits.admitted(case, admission)
     inventory = orchestrator.commits.inventory
     inventory.hold(decision)
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from interlock.drivers.protocol import Driver, Home
+from interlock.embed.cloud import CloudDescription
 from interlock.engine.orchestrator import plugins
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
@@ -26,17 +28,44 @@ async def open_drivers(
     places = await store.places()
     hosts = [place for place in places["host"] if isinstance(place, Host)]
     pools = [place for place in places["storage_pool"] if isinstance(place, StoragePool)]
-    options = {name: msgspec.json.decode(text) for name, text in await store.rows(queries.drivers())}
-    for name in sorted({*(host.driver for host in hosts), *(pool.driver for pool in pools)}):
-        if name not in opened:
-            if name in own:
-                opened[name] = own[name]
-            else:
-                opened[name] = await plugins.driver(name, options.get(name, {}), home_of(store))
-                stack.push_async_callback(opened[name].close)
+    names = {*(host.driver for host in hosts), *(pool.driver for pool in pools)}
+    await _open(names, await _options(store), store, opened, own, stack)
+    for name in sorted(names):
         await opened[name].attach(
             [host for host in hosts if host.driver == name], [pool for pool in pools if pool.driver == name]
         )
+
+
+async def open_described(
+    cloud: CloudDescription, store: Store, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack
+) -> None:
+    """Open the drivers that a description names before it is written: one that does not open changes nothing.
+
+    Raises:
+        PluginError: a driver is not installed or does not open.
+    """
+    names = {place.driver for place in cloud.places if isinstance(place, Host | StoragePool)}
+    await _open(names, {**await _options(store), **cloud.drivers}, store, opened, own, stack)
+
+
+async def _options(store: Store) -> dict[str, dict[str, Any]]:
+    return {name: msgspec.json.decode(text) for name, text in await store.rows(queries.drivers())}
+
+
+async def _open(
+    names: Iterable[str],
+    options: Mapping[str, Mapping[str, Any]],
+    store: Store,
+    opened: dict[str, Driver],
+    own: Mapping[str, Driver],
+    stack: AsyncExitStack,
+) -> None:
+    for name in sorted(names):
+        if name in own:
+            opened[name] = own[name]
+        elif name not in opened:
+            opened[name] = await plugins.driver(name, options.get(name, {}), home_of(store))
+            stack.push_async_callback(opened[name].close)
 
 
 def home_of(store: Store) -> Home:
