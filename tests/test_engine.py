@@ -104,6 +104,16 @@ async def test_two_engines_on_one_database_share_its_room_exactly(tmp_path: Path
         await one.assert_sound()
 
 
+async def test_a_second_engine_leaves_alone_what_a_living_one_drives(tmp_path: Path) -> None:
+    async with world(tmp_path, latency=0.1) as one:
+        handles = [await one.engine.deploy(one.request(f"vm-{number}")) for number in range(5)]
+        async with Engine.open(str(tmp_path / "interlock.db"), drivers={"simulator": one.simulator}) as other:
+            assert other.under_way() == 0
+            assert (await (await other.handle(handles[0].id)).wait()).state == "Succeeded"
+        assert {(await handle.ended()).state for handle in handles} == {"Succeeded"}
+        assert await _workers(one.engine) == 1
+
+
 async def test_closing_leaves_no_task_and_no_thread(tmp_path: Path) -> None:
     threads, tasks = set(threading.enumerate()), asyncio.all_tasks()
     async with world(tmp_path, latency=0.01) as lab:
@@ -247,10 +257,10 @@ async def test_a_cloud_that_names_an_unknown_driver_is_refused(tmp_path: Path) -
 
 
 async def _workers(engine: Engine) -> int:
-    """How many workers have claimed operations."""
+    """How many workers have driven operations."""
     vms = (await engine.vms(limit=1000)).vms
     rows = [row for vm in vms for row in await engine.history(vm.id)]
-    return len({row.changed["worker_id"] for row in rows if row.event == "Claimed"})
+    return len({row.changed.get("worker_id") for row in rows} - {None})
 
 
 KILLED = """

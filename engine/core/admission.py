@@ -70,5 +70,5 @@ def _queue(draft: Draft, event: Requested, operation_id: str) -> None:
         then=None,
         error=None,
         reasons=(),
-        worker_id=None,
+        worker_id=event.worker_id,
     )

@@ -17,11 +17,16 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requested(Happened, frozen=True, kw_only=True):
-    """Somebody asks for an operation. `ids` are fresh, one for each record that may be made."""
+    """Somebody asks for an operation. `ids` are fresh, one for each record that may be made.
+
+    `worker_id` is the worker that will drive it, so that others leave it alone while that one lives; None: whoever
+    finds it.
+    """
 
     request: Request
     actor: str
     ids: tuple[str, ...]
+    worker_id: str | None = None
 
 
 class Claimed(Happened, frozen=True, kw_only=True):

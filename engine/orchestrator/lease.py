@@ -104,6 +104,11 @@ class Lease:
             if self._until - now() < (LEASE - RENEW) * SECOND:
                 await self._renew(now() + int(LEASE * SECOND))
 
+    @property
+    def held_by(self) -> str | None:
+        """The worker's id while the lease is held, without asking anybody."""
+        return self.worker_id if self._until > now() else None
+
     def keep(self, busy: Callable[[], bool]) -> None:
         """Renew as long as `busy` says so; then stop, without a trace."""
         if self._keeper is None:

@@ -70,6 +70,7 @@ class Orchestrator:
             EngineClosed: the engine is closed.
         """
         self.check_open()
+        await self._lease.ensure()
         case, event = await self.prepare(request, actor)
         decision = await self.commits.request(case, event)
         self.begin(decision)
@@ -83,7 +84,8 @@ class Orchestrator:
         if not isinstance(request, DeployVM):
             case = await self.store.vm_case(request.vm)
             await self.commits.busy(case.vm.id, case.vm.name)
-        return case, lambda at: Requested(at=at, request=request, actor=actor, ids=ids)
+        worker_id = self._lease.held_by
+        return case, lambda at: Requested(at=at, request=request, actor=actor, ids=ids, worker_id=worker_id)
 
     def begin(self, decision: Decision) -> None:
         """Drive an operation that has just been written."""
@@ -215,6 +217,7 @@ class Orchestrator:
 
     def _enqueue(self, operation_id: str, case: Case | None) -> None:
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
+        self._lease.keep(lambda: bool(self._ends) and not self._closed)
         if self._started < IN_FLIGHT and not self._queue:
             self._start(operation_id, case)
         else:
@@ -250,7 +253,6 @@ class Orchestrator:
         decision = None
         try:
             await self.commits.patiently(self._lease.ensure)
-            self._lease.keep(lambda: bool(self._drives) and not self._closed)
             decision = await drive.run()
         except Overtaken as overtaken:
             log.logger().info("overtaken", operation=operation_id, why=str(overtaken))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from asyncpg.exceptions import IntegrityConstraintViolationError, InterfaceError, PostgresError
+from asyncpg.exceptions import DataError, IntegrityConstraintViolationError, InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -23,6 +23,9 @@ from interlock.schema.errors import StoreError
 JOURNAL_LOCK = 0x1_7E41_0C4
 """The advisory lock under which the journal grows; any number that no other program on the database uses."""
 TAKE_LOCK = f"SELECT pg_advisory_xact_lock({JOURNAL_LOCK})"
+
+_REFUSALS = (IntegrityConstraintViolationError, DataError)
+"""What running a row may raise that is about this row: a rule refuses it, or no column can hold a value of it."""
 
 
 class Postgresql:
@@ -94,7 +97,9 @@ class Postgresql:
             while True:
                 try:
                     answer = await self._run(driver, ask)
-                except IntegrityConstraintViolationError as error:
+                except _REFUSALS as error:
+                    if ask.rows is None:
+                        raise
                     ask = talk.throw(RowRefused(str(error)))
                 else:
                     ask = talk.send(answer)

@@ -21,6 +21,9 @@ from interlock.schema.errors import StoreError
 
 T = TypeVar("T")
 
+_REFUSALS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, UnicodeError)
+"""What running a row may raise that is about this row: a rule refuses it, or no column can hold a value of it."""
+
 
 class Sqlite:
     """The one writer of this process."""
@@ -105,7 +108,9 @@ class Sqlite:
             while True:
                 try:
                     answer = self._run(database, ask)
-                except sqlite3.IntegrityError as error:
+                except _REFUSALS as error:
+                    if ask.rows is None:
+                        raise
                     ask = talk.throw(RowRefused(str(error)))
                 else:
                     ask = talk.send(answer)
