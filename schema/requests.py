@@ -118,8 +118,8 @@ def checked(request: R) -> R:
 
 
 def as_fields(request: Request) -> dict[str, Any]:
-    """The request as an operation keeps it."""
-    fields: dict[str, Any] = msgspec.to_builtins(request)
+    """The request as an operation keeps it, and as it is read back: JSON's own types, lists for tuples."""
+    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(request))
     return fields
 
 

@@ -15,7 +15,7 @@ from interlock.schema.records import Avoided, Entity, Operation
 
 R = TypeVar("R", bound=Entity | Place)
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder(order="sorted").encode
 _JSON: dict[str, Any] = {
     "request": dict[str, Any],
     "made": tuple[str, ...],

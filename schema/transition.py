@@ -1,4 +1,4 @@
-"""A journal row as it is read: one transition of one entity."""
+"""A journal row, one transition of one entity: `Entry` as it is written, `Transition` as it is read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import msgspec
 from interlock.schema.holdings import Movement
 
 
-class Transition(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields are the columns of `journal`; JSON columns are text, because the hash covers the very bytes."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields are the columns of `journal` in order, but for the number, which the commit gives it.
 
-    seq: int
+    JSON columns are text, because the hash covers the very bytes.
+    """
+
     at: int
     machine: str
     entity_id: str
@@ -30,6 +32,12 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     tables: int
     prev: str
     hash: str
+
+
+class Transition(Entry, frozen=True, kw_only=True):
+    """A committed entry. `seq` numbers all transitions of a database without gaps, in the order of their commits."""
+
+    seq: int
 
     @property
     def changed(self) -> dict[str, Any]:

@@ -14,36 +14,15 @@ import msgspec
 
 from interlock.schema.commands import AnyCommand
 from interlock.schema.holdings import Movement, movements
-from interlock.schema.machine import CREATED, NOT_YET
+from interlock.schema.machine import NOT_YET
 from interlock.schema.machines import TABLE_VERSION
 from interlock.schema.records import MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
+from interlock.schema.transition import Entry
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 DERIVED = frozenset({"id", "state", "since", "version", "hash", "created_at"})
 """Columns that follow from the journal row itself, and are therefore not in its `changes`."""
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal row without its number, which the commit gives it. Fields are the columns, in order."""
-
-    at: int
-    machine: str
-    entity_id: str
-    vm_id: str
-    version: int
-    event: str
-    source: str
-    destination: str
-    operation_id: str | None
-    actor: str
-    cause: str | None
-    changes: str
-    ledger: str
-    detail: str | None
-    tables: int
-    prev: str
-    hash: str
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,10 +122,13 @@ def change(
     return Change(machine=machine, before=before, after=written, ledger=ledger, entry=sealed)
 
 
+SEALED = tuple(name for name in Entry.__struct_fields__ if name != "hash")
+"""What the hash of a journal row covers: all columns but itself and the number."""
+
+
 def seal(entry: Entry) -> str:
-    """The hash of a journal row: over its previous hash and every column but its own hash and number."""
-    unsealed = msgspec.structs.replace(entry, hash=UNWRITTEN) if entry.hash else entry
-    return hashlib.sha256(_canonical(msgspec.structs.astuple(unsealed))).hexdigest()
+    """The hash of a journal row; with `prev` among what it covers, an entity's rows are a chain."""
+    return hashlib.sha256(_canonical([getattr(entry, name) for name in SEALED])).hexdigest()
 
 
 def _changed(before: Entity | None, after: Entity) -> dict[str, Any]:
@@ -155,8 +137,3 @@ def _changed(before: Entity | None, after: Entity) -> dict[str, Any]:
         for name in after.__struct_fields__
         if name not in DERIVED and (before is None or getattr(before, name) != getattr(after, name))
     }
-
-
-def is_birth(entry: Entry) -> bool:
-    """Whether the row is an entity's first."""
-    return entry.source == NOT_YET and entry.event == CREATED

@@ -17,8 +17,13 @@ from interlock.schema.guards import postgresql, sqlite
 
 
 def statements(dialect: str) -> Sequence[str]:
-    """The DDL that installs all guards, dropping earlier ones; in order."""
+    """The DDL that installs all guards where there are none, in order."""
     return postgresql.statements() if dialect == "postgresql" else sqlite.statements()
+
+
+def earlier(dialect: str) -> str:
+    """A query for the DDL that drops all guards there are, of whatever release."""
+    return postgresql.EARLIER if dialect == "postgresql" else sqlite.EARLIER
 
 
 def fingerprint(dialect: str) -> str:

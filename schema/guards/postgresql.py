@@ -11,9 +11,14 @@ from collections.abc import Iterable
 from interlock.schema.guards import rules
 from interlock.schema.machines import MACHINES
 
+EARLIER = (
+    "SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger"
+    " WHERE NOT tgisinternal AND tgname ~ '^(guard|ledger)_'"
+)
+
 
 def statements() -> tuple[str, ...]:
-    """Replace every function and trigger."""
+    """Create every function and trigger."""
     return tuple(_all())
 
 
@@ -44,15 +49,14 @@ def _refusing(name: str, when: str, refusals: Iterable[rules.Refused], each: str
     return _trigger(name, when, f"{checks} RETURN NEW;", each)
 
 
-def _booking(name: str, when: str, books: Iterable[tuple[str, str]]) -> Iterable[str]:
-    steps = " ".join(f"IF {condition} THEN {update}; END IF;" for condition, update in books)
+def _booking(name: str, when: str, books: Iterable[rules.Booking]) -> Iterable[str]:
+    # The CHECK on the resource refuses what does not fit.
+    steps = " ".join(f"IF {each.condition} THEN {each.update}; END IF;" for each in books)
     return _trigger(name, when, f"{steps} RETURN NULL;", "ROW")
 
 
 def _trigger(name: str, when: str, body: str, each: str) -> Iterable[str]:
-    table = when.rpartition(" ")[2]
     yield f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $guard$ BEGIN {body} END $guard$"
-    yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
     yield f"CREATE TRIGGER {name} {when} FOR EACH {each} EXECUTE FUNCTION {name}()"
 
 

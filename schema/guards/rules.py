@@ -95,20 +95,29 @@ def _said(row: Interlock, need: Need) -> str:
     return f"interlock: interlocked: no {row.machine} enters {row.state} while {what}"
 
 
-def takes(rule: Metered, side: str) -> str:
-    """The UPDATE that books what the row `side` (OLD gives back, NEW takes) holds."""
-    sign = "+" if side == "NEW" else "-"
-    return (
-        f"UPDATE {rule.resource} SET {rule.used} = {rule.used} {sign} {side}.{rule.amount} WHERE id = {side}.{rule.key}"
-    )
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """When `condition` is true, run `update`, which `fits` if that query finds a row."""
+
+    condition: str
+    update: str
+    fits: str
+    message: str
 
 
-def books(holder: str) -> Iterable[tuple[str, str]]:
-    """(condition, UPDATE) pairs that follow a change of a holder's row; giving back comes first."""
+def books(holder: str) -> Iterable[Booking]:
+    """What follows a change of a holder's row; giving back comes first."""
     for side, other in (("OLD", "NEW"), ("NEW", "OLD")):
         for rule in METERED:
             if rule.holder == holder:
-                yield (_moved(rule, side, other), takes(rule, side))
+                yield _booking(rule, side, _moved(rule, side, other))
+
+
+def taken_at_birth(holder: str) -> Iterable[Booking]:
+    """What follows a new row; nothing ever follows a deleted one, because there is none."""
+    for rule in METERED:
+        if rule.holder == holder:
+            yield _booking(rule, "NEW", f"NEW.{rule.key} IS NOT NULL")
 
 
 def _moved(rule: Metered, side: str, other: str) -> str:
@@ -118,13 +127,18 @@ def _moved(rule: Metered, side: str, other: str) -> str:
     )
 
 
+def _booking(rule: Metered, side: str, condition: str) -> Booking:
+    """OLD gives back, NEW takes."""
+    after = f"{rule.used} {'+' if side == 'NEW' else '-'} {side}.{rule.amount}"
+    return Booking(
+        condition,
+        f"UPDATE {rule.resource} SET {rule.used} = {after} WHERE id = {side}.{rule.key}",
+        f"SELECT 1 FROM {rule.resource} WHERE id = {side}.{rule.key}"
+        f" AND {after} >= 0 AND {after} <= {rule.total} * {rule.overcommit}",
+        f"interlock: capacity: {rule.resource}_{rule.thing}_within_capacity: there is no such room",
+    )
+
+
 def holders() -> tuple[str, ...]:
     """The tables whose rows hold metered things."""
     return tuple(dict.fromkeys(rule.holder for rule in METERED))
-
-
-def taken_at_birth(holder: str) -> Iterable[tuple[str, str]]:
-    """(condition, UPDATE) pairs that follow a new row; and, with OLD for NEW, none ever follow a deleted one."""
-    for rule in METERED:
-        if rule.holder == holder:
-            yield (f"NEW.{rule.key} IS NOT NULL", takes(rule, "NEW"))
