@@ -6,7 +6,8 @@
         operation = await engine.deploy(DeployVM(name="web", offering="small", template="debian"))
         await operation.wait()
 
-Everything public is here or in `interlock.schema`. Names load when first used, so that importing costs little.
+What embedders need is here; authors of plug-ins find their protocols in `interlock.planners.protocol` and
+`interlock.drivers.protocol`. Names load when first used, so that importing costs little.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = list(_HOME_OF)  # noqa: PLE0605 - derived, so that no name is written twice
+__all__ = list(_HOME_OF)
 __version__ = "0.1.0"
 
 

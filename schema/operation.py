@@ -14,9 +14,10 @@ OPERATION = machine(
     initial="Queued",
     states=[
         transitional("Queued", within=minutes(24 * 60), overdue=Overdue.UNWIND),
-        transitional("Running", within=minutes(60), overdue=Overdue.UNWIND),
-        transitional("Retrying", within=minutes(60), overdue=Overdue.UNWIND),
-        transitional("Undoing", within=minutes(60), overdue=Overdue.STICK),
+        # Longer than any state an operation may pass through: those are what usually is overdue.
+        transitional("Running", within=minutes(6 * 60), overdue=Overdue.UNWIND),
+        transitional("Retrying", within=minutes(6 * 60), overdue=Overdue.UNWIND),
+        transitional("Undoing", within=minutes(6 * 60), overdue=Overdue.STICK),
         terminal("Succeeded"),
         terminal("Failed"),
         terminal("Cancelled"),

@@ -35,7 +35,8 @@ class NicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DeployVM(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Create a VM with its NICs and volumes and, unless `start` is false, run it.
 
-    Without `zone` the template's only enabled zone is taken, without `nics` the zone's default network.
+    Without `zone` it is that of the first network named, or any enabled one; without `nics` the VM is on the zone's
+    default network.
     """
 
     name: Name

@@ -206,7 +206,7 @@ def _ratio(name: str) -> Column[float]:
 
 
 def _enabled() -> Column[bool]:
-    return Column("enabled", Boolean, nullable=False, comment="Whether it may be used for new VMs.")
+    return Column("enabled", Boolean, nullable=False, comment="Whether VMs may be deployed or started there.")
 
 
 account = Table("account", metadata, Column("id", Text, primary_key=True, comment="Name of the account."))

@@ -1,8 +1,8 @@
 """The VM machine. States and events are CloudStack's where it has them; ours are marked.
 
 Where we differ, and why, is in docs/decisions/0003-machines.md. In short: we begin at Allocated, a failed expunge
-ends in Error (CloudStack's PR 12749) instead of looping, Expunged is a state, and Unknown is used: it is where a
-VM stands while its host is lost.
+ends in Error (CloudStack's PR 12749) instead of looping, Expunged is a state, and Unknown can be reached: it
+is where a VM stands while its host is lost (reconciliation will say so).
 """
 
 from __future__ import annotations

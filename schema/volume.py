@@ -1,4 +1,4 @@
-"""The volume machine. CloudStack's names; its upload, copy and restore branches come with the operations that use them.
+"""The volume machine: CloudStack's names and branches, without its extra states for one kind of upload and copy.
 
 Pool space belongs to the volume from Creating until it is Expunged or back in Allocated. Ours: Reclaiming, where an
 unwinding deletes a volume that its own operation created (or may have created) and gives the space back; and

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from interlock import DeployVM, Engine, InvalidRequest, OperationFailed, Policy, Transition
+from interlock import CloudDescription, DeployVM, Engine, InvalidRequest, OperationFailed, Policy, Transition
 from interlock.drivers.simulator import FaultKind, Simulator
 from interlock.engine.orchestrator import orchestrator as shell
 from interlock.schema.errors import EngineClosed, NotFound, PluginError, StoreError
-from tests.world import QUICK, cloud, world
+from tests.world import CLOUD, QUICK, cloud, world
 
 
 async def test_wait_returns_the_record_or_raises_with_it(tmp_path: Path) -> None:
@@ -247,9 +247,6 @@ async def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_cloud_that_names_an_unknown_driver_is_refused(tmp_path: Path) -> None:
-    from interlock import CloudDescription
-    from tests.world import CLOUD
-
     text = CLOUD.format(hosts=1, memory=8192, space=1000).replace('name = "h"', 'name = "h"\ndriver = "abacus"')
     async with Engine.open(str(tmp_path / "x.db")) as engine:
         with pytest.raises(PluginError, match="abacus"):

@@ -1,7 +1,7 @@
 """The course of an operation: how it walks its steps forward and back, and how each walk is written down.
 
 Promises: one call of `forward` or `backward` goes as far as it can without the world: to a step with effects, or to
-the end. The operation's own record moves once for each leg, with the tokens of what was announced in its journal row.
+the end. The operation's own record moves once for each leg; its journal row says what was announced, and where.
 """
 
 from __future__ import annotations

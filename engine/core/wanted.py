@@ -62,10 +62,13 @@ def _existing(draft: Draft, kind: type[P], place_id: str) -> P:
 
 
 def _zone(request: DeployVM, draft: Draft) -> Zone:
-    """The zone is given and enabled; where none is given, deploys spread over the enabled ones."""
-    if request.zone is None:
+    """The zone is given, or that of the first network given, and enabled; else deploys spread over the enabled ones."""
+    zone_id = request.zone
+    if zone_id is None and request.nics:
+        zone_id = _existing(draft, Network, request.nics[0].network).zone_id
+    if zone_id is None:
         return _any_zone(draft)
-    zone = _existing(draft, Zone, request.zone)
+    zone = _existing(draft, Zone, zone_id)
     if not zone.enabled:
         raise InvalidRequest(f"zone {zone.id} is disabled; choose another")
     return zone

@@ -7,9 +7,11 @@ decided again; a refusal for want of room is only final when made on figures tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from sqlalchemy import Select
 
 from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision
@@ -39,6 +41,7 @@ STORE_WAIT_FIRST, STORE_WAIT_MOST = 0.2, 10.0
 """Seconds between tries while the store cannot write. Too low: a full disk is hammered; too high: slow to go on."""
 
 T = TypeVar("T")
+Rows = Sequence[Sequence[Any]]
 
 
 class Overtaken(InterlockError):
@@ -84,9 +87,19 @@ class Commits:
                 snapshot = await self._store.vm_case(snapshot.vm.id)
         raise Conflict(f"the request lost {RACES} races in a row; the database is too busy, try again")
 
-    async def admitted(self, snapshot: Case | None, event: Callable[[int], Requested]) -> Decision:
-        """Decide a request without writing it; the caller holds and writes it."""
-        return await self._admit(snapshot, event)
+    async def admit_joined(
+        self, case: Case | None, event: Callable[[int], Requested], read: Callable[[Select[Any]], Awaitable[Rows]]
+    ) -> Decision:
+        """Decide a request for somebody who holds the database's write lock, and reads on that connection.
+
+        Our own writer waits for that lock, so nothing here may wait for the writer.
+        """
+        while True:
+            try:
+                return decide(self._snapshot(case), event(now()), self.rules)
+            except AddressesNeeded as needed:
+                rows = await read(queries.addresses_of(needed.network_id))
+                self.inventory.open_book(needed.network_id, (row[0] for row in rows))
 
     async def _admit(self, case: Case | None, event: Callable[[int], Requested]) -> Decision:
         try:
@@ -219,8 +232,10 @@ class Commits:
     async def reload(self) -> None:
         """Read again what is held of hosts and pools."""
         async with self._reading:
-            self._store.overtaken = False
-            usage, vms = await self._store.read_between(queries.usage(), queries.vms_on_hosts())
+            head, usage, vms = await self._store.read_between(
+                queries.journal_head(), queries.usage(), queries.vms_on_hosts()
+            )
+            self._store.caught_up(head[0][0])
             self.inventory.reload(usage, vms)
 
 

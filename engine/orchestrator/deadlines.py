@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from interlock.engine.core.backoff import SECOND
 from interlock.engine.core.decision import Decision
+from interlock.engine.store.store import Case
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import MACHINE_OF, Entity
 
 
-def deadline(decision: Decision) -> tuple[int, str] | None:
+def deadline(case: Decision | Case) -> tuple[int, str] | None:
     """When (µs since 1970), and what is overdue then; None if nothing is transitional.
 
     While an operation is undone, states are counted from the undo's beginning: what is undone because it was overdue
     has the same time again to be undone.
     """
-    operation = decision.operation
+    operation = case.operation
+    assert operation is not None
     undoing = operation.state == "Undoing"
     found = []
-    entities: tuple[Entity, ...] = (operation, decision.vm, *decision.nics, *decision.volumes)
+    entities: tuple[Entity, ...] = (operation, case.vm, *case.nics, *case.volumes)
     for entity in entities:
         machine = MACHINES[MACHINE_OF[type(entity)]]
         state = machine.states[entity.state]

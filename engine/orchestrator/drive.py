@@ -102,14 +102,11 @@ class Drive:
                 )
 
     async def _claim(self) -> Decision:
+        """Take the operation. What was left for longer than it may take is undone instead of gone on with."""
+        due, what = deadline(self.case) or (None, "")
         decision = await self._step(lambda at: Claimed(at=at, worker_id=self._worker_id))
         self._claimed = True
-        return decision if decision.outcome else await self._in_time(decision)
-
-    async def _in_time(self, decision: Decision) -> Decision:
-        """What was left for longer than it may take is undone instead of gone on with."""
-        due, what = deadline(decision) or (None, "")
-        if due is None or now() < due:
+        if due is None or now() < due or decision.outcome is not None:
             return decision
         return await self._step(lambda at: Overdue(at=at, what=what))
 

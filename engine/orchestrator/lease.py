@@ -86,16 +86,22 @@ class Lease:
     Args:
         write: puts the worker's row into the database.
         forget: takes the rows of a worker, and of those whose lease ran out before a time, out of it.
+        busy: whether anything is under way.
     """
 
     def __init__(
-        self, write: Callable[[Worker], Awaitable[None]], forget: Callable[[str, int], Awaitable[None]]
+        self,
+        write: Callable[[Worker], Awaitable[None]],
+        forget: Callable[[str, int], Awaitable[None]],
+        busy: Callable[[], bool],
     ) -> None:
         self.worker_id = fresh_ids(1)[0]
         self._write = write
         self._forget = forget
         self._until = 0
-        self._keeper: asyncio.Task[None] | None = None
+        self._busy = busy
+        self._alarm: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
 
     async def ensure(self) -> None:
@@ -109,25 +115,30 @@ class Lease:
         """The worker's id while the lease is held, without asking anybody."""
         return self.worker_id if self._until > now() else None
 
-    def keep(self, busy: Callable[[], bool]) -> None:
-        """Renew as long as `busy` says so; then stop, without a trace."""
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep(busy), name="interlock lease")
+    def keep(self) -> None:
+        """Renew in time, until `rest`."""
+        if self._alarm is None and self._renewal is None:
+            self._alarm = asyncio.get_running_loop().call_later(RENEW, self._ring)
 
-    async def _keep(self, busy: Callable[[], bool]) -> None:
-        try:
-            while busy():
-                await asyncio.sleep(RENEW)
-                if busy():
-                    await self._try_to_renew()
-        finally:
-            self._keeper = None
+    def rest(self) -> None:
+        """Nothing is under way: let the lease run out, and leave no timer."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._renewal = asyncio.create_task(self._try_to_renew(), name="interlock lease")
 
     async def _try_to_renew(self) -> None:
         try:
             await self._renew(now() + int(LEASE * SECOND))
         except InterlockError as error:
             log.logger().warning("the lease could not be renewed; trying again", error=str(error))
+        finally:
+            self._renewal = None
+        if self._busy():
+            self.keep()
 
     async def _renew(self, until: int) -> None:
         pid = os.getpid()
@@ -138,9 +149,10 @@ class Lease:
 
     async def give_up(self) -> None:
         """Others may take over at once: an operation whose worker is not known is nobody's."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        self.rest()
+        if self._renewal is not None:
+            await asyncio.gather(self._renewal, return_exceptions=True)
+        self.rest()
         if self._until:
             await self._forget(self.worker_id, now() - int(FORGET * SECOND))
             self._until = 0

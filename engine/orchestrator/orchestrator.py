@@ -50,7 +50,7 @@ class Orchestrator:
         self.store = store
         self.commits = Commits(store, inventory, rules, lambda: self._closed)
         self._performer = Performer(drivers)
-        self._lease = Lease(self._write_worker, store.forget_workers)
+        self._lease = Lease(self._write_worker, store.forget_workers, lambda: bool(self._ends) and not self._closed)
         self._drives: dict[str, Drive] = {}
         self._started = 0
         self._queue: deque[str] = deque()
@@ -217,7 +217,7 @@ class Orchestrator:
 
     def _enqueue(self, operation_id: str, case: Case | None) -> None:
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
-        self._lease.keep(lambda: bool(self._ends) and not self._closed)
+        self._lease.keep()
         if self._started < IN_FLIGHT and not self._queue:
             self._start(operation_id, case)
         else:
@@ -270,6 +270,8 @@ class Orchestrator:
         end = self._ends.pop(operation_id, None)
         if end is not None and not end.done():
             end.set_result(operation)
+        if not self._ends:
+            self._lease.rest()
         while self._queue and self._started < IN_FLIGHT and not self._closed:
             self._start(self._queue.popleft(), None)
 

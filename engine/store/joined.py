@@ -22,19 +22,30 @@ TAKE_WRITE_LOCK = "UPDATE guard SET id = id"
 """SQLite has no lock statement: a write that changes nothing takes the write lock, or waits for it."""
 
 
-async def write_joined(connection: AsyncConnection, decision: Decision) -> Verdict:
-    """Write a decision on the embedder's connection, without ending its transaction.
+async def take_lock(connection: AsyncConnection) -> None:
+    """Exclude every other writer until the embedder's transaction ends.
 
     Raises:
         InvalidRequest: the connection speaks another database than ours.
-        StoreError: the database cannot be written now.
+        StoreError: another transaction does not let go of it.
     """
     dialect = connection.dialect.name
     if dialect not in ("sqlite", "postgresql"):
         raise InvalidRequest(f"the connection speaks {dialect}; it must be one to the engine's own database")
     try:
         await connection.exec_driver_sql(TAKE_LOCK if dialect == "postgresql" else TAKE_WRITE_LOCK)
-        written = await _converse(connection, decision, statements(dialect))
+    except DBAPIError as error:
+        raise StoreError(f"the database cannot be locked in this transaction: {error.orig}") from error
+
+
+async def write_joined(connection: AsyncConnection, decision: Decision) -> Verdict:
+    """Write a decision on the embedder's connection, which holds the lock, without ending its transaction.
+
+    Raises:
+        StoreError: the database cannot be written now.
+    """
+    try:
+        written = await _converse(connection, decision, statements(connection.dialect.name))
     except DBAPIError as error:
         raise StoreError(f"the request cannot be written in this transaction: {error.orig}") from error
     return written.verdicts[0]

@@ -60,7 +60,7 @@ class Store:
     def __init__(self, engine: AsyncEngine, database: Database) -> None:
         self.engine = engine
         self.overtaken = False
-        """Whether others have written since figures were last read; the engine clears it when it has read them."""
+        """Whether others have written since figures were last read; `caught_up` clears it."""
         self.on_written: Callable[[], None] = lambda: None
         """Called after each commit of ours."""
         self._head: int | None = None
@@ -118,6 +118,10 @@ class Store:
             self._quiet.clear()
             await self._quiet.wait()
         await self.engine.dispose()
+
+    def caught_up(self, head: int) -> None:
+        """Figures have been read, after the journal's head was found here: what others write later is news."""
+        self._head, self.overtaken = head, False
 
     def _is_stale(self, head: int) -> bool:
         self.overtaken |= self._head is not None and head != self._head

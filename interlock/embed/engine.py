@@ -114,7 +114,8 @@ class Engine:
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
             engine = cls(store, orchestrator, actor)
             stack.push_async_callback(engine._close)
-            await engine._attach(opened, drivers or {}, stack)
+            # Drivers that are opened later, by `load`, too are closed after the orchestrator.
+            await engine._attach(opened, drivers or {}, await stack.enter_async_context(AsyncExitStack()))
             await orchestrator.commits.reload()
             if recover:
                 await orchestrator.recover()

@@ -8,13 +8,15 @@ process dies, there is no operation. If the connection is closed without either,
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Select, event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.orchestrator import Orchestrator
-from interlock.engine.store.joined import write_joined
+from interlock.engine.store.joined import take_lock, write_joined
 from interlock.engine.store.verdict import Lost
 from interlock.schema.errors import Conflict, InvalidRequest
 from interlock.schema.requests import Request
@@ -33,7 +35,8 @@ async def submit_joined(
     if not connection.in_transaction():
         raise InvalidRequest("the connection is in no transaction; use `async with connection.begin()`")
     case, admission = await orchestrator.prepare(request, actor)
-    decision = await orchestrator.commits.admitted(case, admission)
+    await take_lock(connection)
+    decision = await orchestrator.commits.admit_joined(case, admission, lambda query: _read(connection, query))
     inventory = orchestrator.commits.inventory
     inventory.hold(decision)
     try:
@@ -48,6 +51,11 @@ async def submit_joined(
     return decision
 
 
+async def _read(connection: AsyncConnection, query: Select[Any]) -> Sequence[Sequence[Any]]:
+    found: Sequence[Sequence[Any]] = (await connection.execute(query)).all()
+    return found
+
+
 def _when_it_ends(orchestrator: Orchestrator, decision: Decision, connection: AsyncConnection) -> None:
     inventory, loop = orchestrator.commits.inventory, asyncio.get_running_loop()
     decided = False
@@ -59,6 +67,8 @@ def _when_it_ends(orchestrator: Orchestrator, decision: Decision, connection: As
         decided = True
         if committed:
             inventory.settle(decision)
+            # A savepoint may have taken our rows back before this commit: figures are read again.
+            orchestrator.store.overtaken = True
             loop.call_soon(orchestrator.begin_joined, decision)
         else:
             inventory.drop(decision)

@@ -1,0 +1,82 @@
+"""The engine at its edges: what others did before, what was left too long, what remains when all is done."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from interlock import CloudDescription, DeployVM, Engine, NicRequest
+from interlock.drivers.simulator import Fault, FaultKind, Simulator
+from tests.world import CLOUD, QUICK, cloud, world
+
+
+async def test_room_that_others_gave_back_before_our_first_commit_is_seen(tmp_path: Path) -> None:
+    async with world(tmp_path, description=cloud(hosts=1, memory=1024)) as one:
+        await one.deploy("first")
+        async with Engine.open(str(tmp_path / "interlock.db"), drivers={"simulator": one.simulator}) as other:
+            await one.run("stop", "first")
+            assert (await (await other.deploy(one.request("second"))).ended()).state == "Succeeded"
+
+
+async def test_drivers_that_loading_opened_answer_until_the_last_effect(tmp_path: Path) -> None:
+    async with Engine.open(str(tmp_path / "interlock.db"), policy=QUICK) as engine:
+        await engine.load(cloud())
+        simulator = engine._opened["simulator"]
+        assert isinstance(simulator, Simulator)
+        simulator._latency = 0.05
+        for number in range(5):
+            await engine.deploy(DeployVM(name=f"vm-{number}", offering="small", template="t"))
+    async with Engine.open(str(tmp_path / "interlock.db"), policy=QUICK) as engine:
+        await engine.idle()
+        assert await engine.counts() == {"Running": 5}
+        history = [row for vm in (await engine.vms()).vms for row in await engine.history(vm.id)]
+        assert [row for row in history if row.event == "OperationRetry"] == []
+
+
+async def test_a_network_that_is_named_says_which_zone(tmp_path: Path) -> None:
+    text = CLOUD.format(hosts=1, memory=65536, space=10_000)
+    other = text.partition("[[offerings]]")[0]
+    for name in ("z", "net", "p", "c", "h", "nfs", "san"):
+        other = other.replace(f'name = "{name}"', f'name = "{name}2"')
+    async with world(tmp_path, description=CloudDescription.parse(text + other)) as lab:
+        for number in range(8):
+            await lab.engine.deploy(lab.request(f"vm-{number}", nics=(NicRequest("net2"),), start=False))
+        assert {vm.zone_id for vm in await lab.vms()} == {"z2"}
+        for number in range(32):
+            await lab.engine.deploy(lab.request(f"any-{number}", start=False))
+        assert {vm.zone_id for vm in await lab.vms() if vm.name.startswith("any")} == {"z", "z2"}
+
+
+async def test_what_has_waited_too_long_is_undone_instead_of_begun(tmp_path: Path) -> None:
+    async with world(tmp_path, latency=0.05) as lab:
+        handle = await lab.engine.deploy(lab.request())
+        drive = lab.engine._orchestrator._drives[handle.id]
+        assert drive.case.operation is not None
+        old = msgspec.structs.replace(drive.case.operation, since=drive.case.operation.since - 25 * 3600 * 1_000_000)
+        drive.case = msgspec.structs.replace(drive.case, operation=old)
+        operation = await handle.ended()
+        assert operation.state == "Failed"
+        assert operation.error and "has been Queued for 86400 s" in operation.error
+        assert (await lab.books()).empty
+
+
+async def test_with_nothing_under_way_there_is_no_timer_and_no_task(tmp_path: Path) -> None:
+    async with world(tmp_path) as lab:
+        await lab.deploy()
+        await asyncio.sleep(0.01)
+        loop = asyncio.get_running_loop()
+        assert [task for task in asyncio.all_tasks() if "interlock" in task.get_name()] == []
+        assert [timer for timer in loop._scheduled if not timer.cancelled()] == []  # type: ignore[attr-defined]
+
+
+async def test_a_reply_that_comes_after_the_undo_does_not_resurrect_the_guest(tmp_path: Path) -> None:
+    """The undo's fence is higher than that of what it undoes: a start that arrives late is refused."""
+    async with world(tmp_path) as lab:
+        late = await lab.simulator.order(Fault(kind=FaultKind.LATE, command="StartDomain", times=4, seconds=0.3))
+        operation = await lab.deploy()
+        assert await lab.simulator.fired(late) == 4
+        await asyncio.sleep(0.4)
+        assert operation.state in ("Succeeded", "Failed")
+        await lab.assert_sound()
