@@ -71,12 +71,13 @@ async def test_with_nothing_under_way_there_is_no_timer_and_no_task(tmp_path: Pa
         assert [timer for timer in loop._scheduled if not timer.cancelled()] == []  # type: ignore[attr-defined]
 
 
-async def test_a_reply_that_comes_after_the_undo_does_not_resurrect_the_guest(tmp_path: Path) -> None:
-    """The undo's fence is higher than that of what it undoes: a start that arrives late is refused."""
+async def test_a_stop_that_arrives_after_its_undo_does_not_kill_the_guest(tmp_path: Path) -> None:
+    """The undo's fence is higher than that of what it undoes, so what arrives late is refused."""
     async with world(tmp_path) as lab:
-        late = await lab.simulator.order(Fault(kind=FaultKind.LATE, command="StartDomain", times=4, seconds=0.3))
-        operation = await lab.deploy()
+        await lab.deploy()
+        late = await lab.simulator.order(Fault(kind=FaultKind.LATE, command="StopDomain", times=4, seconds=0.3))
+        assert (await lab.run("stop")).state == "Failed"
         assert await lab.simulator.fired(late) == 4
         await asyncio.sleep(0.4)
-        assert operation.state in ("Succeeded", "Failed")
+        assert (await lab.vm()).state == "Running"
         await lab.assert_sound()
