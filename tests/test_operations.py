@@ -50,8 +50,8 @@ async def ask(lab: World, kind: str) -> Any:
     return await (lab.deploy(data_disks_mib=(10,)) if kind == "deploy" else lab.run(kind))
 
 
-async def test_a_vm_lives_from_deploy_to_expunge_and_leaves_nothing(tmp_path: Path) -> None:
-    async with world(tmp_path) as lab:
+async def test_a_vm_lives_from_deploy_to_expunge_and_leaves_nothing(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url) as lab:
         await lab.deploy(data_disks_mib=(10, 20))
         for kind in LIFE:
             assert (await lab.run(kind)).state == "Succeeded"
@@ -60,8 +60,8 @@ async def test_a_vm_lives_from_deploy_to_expunge_and_leaves_nothing(tmp_path: Pa
         assert (await lab.books()).empty
 
 
-async def test_deploy_without_start_takes_addresses_and_nothing_else(tmp_path: Path) -> None:
-    async with world(tmp_path) as lab:
+async def test_deploy_without_start_takes_addresses_and_nothing_else(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url) as lab:
         assert (await lab.deploy(start=False)).state == "Succeeded"
         books = await lab.books()
         assert (await lab.vm()).state == "Allocated"
@@ -103,7 +103,7 @@ class Twice(Recorder):
 
 
 @pytest.mark.parametrize("kind", EFFECTS)
-async def test_these_are_all_effects(tmp_path: Path, kind: str) -> None:
+async def test_these_are_all_effects(tmp_path: Path, database_url: str, kind: str) -> None:
     made: list[Recorder] = []
 
     class Noted(Recorder):
@@ -111,14 +111,14 @@ async def test_these_are_all_effects(tmp_path: Path, kind: str) -> None:
             super().__init__(simulator)
             made.append(self)
 
-    async with world(tmp_path, wrap=Noted) as lab:
+    async with world(tmp_path, url=database_url, wrap=Noted) as lab:
         await ready_for(lab, kind)
         made[0].seen.clear()
         await ask(lab, kind)
         assert set(made[0].seen) == set(EFFECTS[kind])
 
 
-async def test_every_effect_run_twice_leaves_the_same_world(tmp_path: Path) -> None:
+async def test_every_effect_run_twice_leaves_the_same_world(tmp_path: Path, database_url: str) -> None:
     made: list[Twice] = []
 
     class Noted(Twice):
@@ -126,7 +126,7 @@ async def test_every_effect_run_twice_leaves_the_same_world(tmp_path: Path) -> N
             super().__init__(simulator)
             made.append(self)
 
-    async with world(tmp_path, wrap=Noted) as lab:
+    async with world(tmp_path, url=database_url, wrap=Noted) as lab:
         await lab.deploy()
         for kind in LIFE:
             assert (await lab.run(kind)).state == "Succeeded"
@@ -135,8 +135,10 @@ async def test_every_effect_run_twice_leaves_the_same_world(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("kind", "command"), CASES)
-async def test_a_failure_at_any_step_unwinds_to_a_clean_slate(tmp_path: Path, kind: str, command: str) -> None:
-    async with world(tmp_path) as lab:
+async def test_a_failure_at_any_step_unwinds_to_a_clean_slate(
+    tmp_path: Path, database_url: str, kind: str, command: str
+) -> None:
+    async with world(tmp_path, url=database_url) as lab:
         await ready_for(lab, kind)
         before = await lab.books()
         fault = await lab.order(command, FaultKind.REFUSE_VM)
@@ -176,9 +178,9 @@ def rebooted(books: Any) -> Any:
 @pytest.mark.parametrize("fault", [FaultKind.TRANSIENT, FaultKind.FAIL_UNKNOWN, FaultKind.LOST_REPLY])
 @pytest.mark.parametrize(("kind", "command"), CASES)
 async def test_what_may_succeed_when_asked_again_is_asked_again(
-    tmp_path: Path, kind: str, command: str, fault: FaultKind
+    tmp_path: Path, database_url: str, kind: str, command: str, fault: FaultKind
 ) -> None:
-    async with world(tmp_path) as lab:
+    async with world(tmp_path, url=database_url) as lab:
         await ready_for(lab, kind)
         number = await lab.order(command, fault, times=2)
         operation = await ask(lab, kind)
@@ -188,8 +190,10 @@ async def test_what_may_succeed_when_asked_again_is_asked_again(
 
 
 @pytest.mark.parametrize("command", EFFECTS["deploy"])
-async def test_a_place_that_refuses_is_avoided_and_another_is_found(tmp_path: Path, command: str) -> None:
-    async with world(tmp_path) as lab:
+async def test_a_place_that_refuses_is_avoided_and_another_is_found(
+    tmp_path: Path, database_url: str, command: str
+) -> None:
+    async with world(tmp_path, url=database_url) as lab:
         fault = await lab.order(command, FaultKind.REFUSE)
         operation = await lab.deploy()
         assert await lab.simulator.fired(fault) == 1
@@ -202,8 +206,8 @@ async def test_a_place_that_refuses_is_avoided_and_another_is_found(tmp_path: Pa
         await lab.assert_sound()
 
 
-async def test_when_every_place_refuses_the_error_names_each_with_its_cause(tmp_path: Path) -> None:
-    async with world(tmp_path, description=cloud(hosts=3)) as lab:
+async def test_when_every_place_refuses_the_error_names_each_with_its_cause(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url, description=cloud(hosts=3)) as lab:
         fault = await lab.order("StartDomain", FaultKind.REFUSE, times=10)
         operation = await lab.deploy()
         assert await lab.simulator.fired(fault) == 3
@@ -214,8 +218,8 @@ async def test_when_every_place_refuses_the_error_names_each_with_its_cause(tmp_
         assert (await lab.books()).empty
 
 
-async def test_placements_are_tried_only_as_often_as_configured(tmp_path: Path) -> None:
-    async with world(tmp_path, description=cloud(hosts=8)) as lab:
+async def test_placements_are_tried_only_as_often_as_configured(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url, description=cloud(hosts=8)) as lab:
         fault = await lab.order("StartDomain", FaultKind.REFUSE, times=100)
         operation = await lab.deploy()
         assert operation.state == "Failed"
@@ -223,8 +227,8 @@ async def test_placements_are_tried_only_as_often_as_configured(tmp_path: Path) 
         assert (await lab.books()).empty
 
 
-async def test_a_vm_that_cannot_be_placed_names_every_host_and_why_not(tmp_path: Path) -> None:
-    async with world(tmp_path, description=cloud(hosts=3, memory=512)) as lab:
+async def test_a_vm_that_cannot_be_placed_names_every_host_and_why_not(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url, description=cloud(hosts=3, memory=512)) as lab:
         operation = await lab.deploy()
         assert operation.state == "Failed"
         reasons = dict(operation.reasons)
@@ -234,8 +238,8 @@ async def test_a_vm_that_cannot_be_placed_names_every_host_and_why_not(tmp_path:
         assert (await lab.books()).empty
 
 
-async def test_a_hundred_deploys_where_forty_fit(tmp_path: Path) -> None:
-    async with world(tmp_path, description=cloud(hosts=5)) as lab:
+async def test_a_hundred_deploys_where_forty_fit(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url, description=cloud(hosts=5)) as lab:
         handles = [await lab.engine.deploy(lab.request(f"vm-{number}")) for number in range(100)]
         ends = [await handle.ended() for handle in handles]
         assert sorted({each.state for each in ends}) == ["Failed", "Succeeded"]
@@ -245,8 +249,8 @@ async def test_a_hundred_deploys_where_forty_fit(tmp_path: Path) -> None:
         await lab.assert_sound()
 
 
-async def test_an_undo_that_is_refused_is_stuck_and_names_its_ways_out(tmp_path: Path) -> None:
-    async with world(tmp_path) as lab:
+async def test_an_undo_that_is_refused_is_stuck_and_names_its_ways_out(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url) as lab:
         await lab.order("StartDomain", FaultKind.REFUSE_VM)
         fault = await lab.order("StopDomain", FaultKind.REFUSE_VM)
         operation = await lab.deploy()
@@ -260,8 +264,8 @@ async def test_an_undo_that_is_refused_is_stuck_and_names_its_ways_out(tmp_path:
         assert (await lab.books()).empty
 
 
-async def test_a_person_may_vouch_for_the_world(tmp_path: Path) -> None:
-    async with world(tmp_path) as lab:
+async def test_a_person_may_vouch_for_the_world(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url) as lab:
         await lab.order("StartDomain", FaultKind.REFUSE_VM)
         await lab.order("StopDomain", FaultKind.REFUSE_VM)
         operation = await lab.deploy()
@@ -276,8 +280,8 @@ async def test_a_person_may_vouch_for_the_world(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", EFFECTS["deploy"])
-async def test_a_cancelled_deploy_is_undone(tmp_path: Path, command: str) -> None:
-    async with world(tmp_path) as lab:
+async def test_a_cancelled_deploy_is_undone(tmp_path: Path, database_url: str, command: str) -> None:
+    async with world(tmp_path, url=database_url) as lab:
         fault = await lab.order(command, FaultKind.TRANSIENT, times=1000)
         lab.engine._orchestrator.commits.rules = slow(lab)
         handle = await lab.engine.deploy(lab.request())
@@ -302,8 +306,8 @@ def slow(lab: World) -> Any:
     return msgspec.structs.replace(rules, policy=msgspec.structs.replace(rules.policy, backoff=60.0, backoff_most=60.0))
 
 
-async def test_what_cannot_be_asked_now_says_what_to_do(tmp_path: Path) -> None:
-    async with world(tmp_path) as lab:
+async def test_what_cannot_be_asked_now_says_what_to_do(tmp_path: Path, database_url: str) -> None:
+    async with world(tmp_path, url=database_url) as lab:
         await lab.deploy()
         for kind, words in {"start": "Running", "recover": "not Destroyed", "expunge": "destroy it first"}.items():
             with pytest.raises(InvalidRequest, match=words):
