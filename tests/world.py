@@ -157,13 +157,14 @@ async def world(
     policy: Policy = QUICK,
     wrap: type[Any] | None = None,
     latency: float = 0.0,
+    **options: Any,
 ) -> AsyncIterator[World]:
-    """An open world; `wrap` puts a driver of the test's around the simulator."""
+    """An open world; `wrap` puts a driver of the test's around the simulator, `options` are the engine's."""
     simulator = await Simulator.at(folder / "world.simulator", latency=latency)
     try:
         driver: Driver = wrap(simulator) if wrap else simulator
         async with Engine.open(
-            url or str(folder / "interlock.db"), policy=policy, drivers={"simulator": driver}
+            url or str(folder / "interlock.db"), policy=policy, drivers={"simulator": driver}, **options
         ) as engine:
             if description is not None or not (await engine.places())["zone"]:
                 await engine.load(description or cloud())
