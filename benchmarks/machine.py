@@ -1,0 +1,73 @@
+"""What the figures were measured on: cores, memory, versions, and what the disk takes to keep a promise."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+SYNCS = 100
+"""Writes timed for one figure. Too low: one slow one decides; too high: seconds on a slow disk."""
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine, and the folder the databases lie in."""
+
+    cpu: str
+    cores: int
+    ram_gib: float
+    system: str
+    python: str
+    sqlite: str
+    folder: str
+    fsync_ms: float
+    """Median of `SYNCS` writes of 4 KiB, each followed by fsync."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [
+            f"machine  {self.cores} cores ({self.cpu}), {self.ram_gib:.0f} GiB RAM, {self.system}",
+            f"         Python {self.python}, SQLite {self.sqlite}",
+            f"disk     {self.folder}: 4 KiB and fsync take {self.fsync_ms:.2f} ms (median of {SYNCS})",
+        ]
+
+
+def this_machine(folder: Path) -> Machine:
+    """Look around, and time the disk under `folder`."""
+    return Machine(
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        ram_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        system=platform.platform(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        sqlite=sqlite3.sqlite_version,
+        folder=str(folder),
+        fsync_ms=round(fsync_ms(folder), 3),
+    )
+
+
+def fsync_ms(folder: Path) -> float:
+    """How long the disk takes to make 4 KiB durable."""
+    took = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(SYNCS):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            took.append(time.perf_counter() - began)
+    return statistics.median(took) * 1000
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())

@@ -1,0 +1,187 @@
+"""The benchmark: that it runs and says what it should, that its counts hold, and that its floor is a fair one.
+
+Counts, never times: how many commits and executions a deploy costs is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import deploys, floor
+from benchmarks.figures import Figures, Round
+from benchmarks.lab import Lab, Wrong, lab
+from benchmarks.machine import this_machine
+from benchmarks.tape import Call, Costs, costs
+from benchmarks.targets import judged
+from interlock import OperationFailed
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> AsyncIterator[Lab]:
+    """An open lab on SQLite with room for 256 VMs."""
+    async with lab(tmp_path, hosts=4) as opened:
+        yield opened
+
+
+def small_run(folder: Path, *more: str) -> int:
+    return deploys.main(
+        [
+            "--deploys=20",
+            "--in-flight=8",
+            "--rounds=1",
+            f"--folder={folder}",
+            f"--json={folder / 'figures.json'}",
+            *more,
+        ]
+    )
+
+
+def test_a_small_run_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert small_run(tmp_path) == 0
+    printed = capsys.readouterr().out
+    for figure in (
+        "cores",
+        "fsync",
+        "20 deploys, 8 in flight",
+        "deploys/s, engine with simulator",
+        "deploys/s, same statements, bare sqlite3 loop",
+        "deploys/s, rows alone, bare sqlite3 loop",
+        "commits per deploy",
+        "SQL executions per deploy",
+        "one deploy alone",
+        "target under 0.3",
+        "target at least 0.2",
+    ):
+        assert figure in printed
+
+
+def test_its_figures_are_written_as_json_and_nothing_else_is_left(tmp_path: Path) -> None:
+    small_run(tmp_path)
+    written = msgspec.json.decode((tmp_path / "figures.json").read_bytes())
+    (measured,) = written["rounds"]
+    assert measured["crowd"]["rate"] == pytest.approx(measured["crowd"]["ratio"] * measured["crowd"]["floor_rate"])
+    assert written["medians"]["lone"]["commits"]["median"] == measured["lone"]["commits"]
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+
+
+async def test_deploys_in_flight_share_their_commits(small: Lab) -> None:
+    crowd = await small.deploy(200, 64)
+    await small.verify()
+    assert crowd.costs.commits / crowd.deploys < 0.3
+
+
+async def test_one_deploy_alone_takes_few_commits_and_executions(small: Lab) -> None:
+    await small.deploy(1, 1)
+    lone = await small.deploy(5, 1)
+    await small.verify()
+    assert lone.costs.commits / lone.deploys <= 4
+    assert lone.costs.executions / lone.deploys <= 25
+
+
+async def test_the_tape_misses_nothing_that_the_engine_counts(small: Lab) -> None:
+    counters = small.engine.counters
+    await small.deploy(1, 1)
+    commits, statements = counters.commits, counters.statements
+    run = await small.deploy(30, 8)
+    # The engine does not count its lease's renewal (one statement, one commit), which a slow machine may see.
+    assert run.costs.commits - (counters.commits - commits) in (0, 1)
+    assert run.costs.executions - (counters.statements - statements) in (0, 1)
+
+
+async def test_both_floors_leave_the_rows_that_the_engine_left(small: Lab, tmp_path: Path) -> None:
+    run = await small.deploy(30, 8)
+    assert run.start is not None and run.end is not None
+    for number, tape in enumerate((run.tape, floor.rows_alone(run.tape))):
+        played = tmp_path / f"floor-{number}.db"
+        assert floor.play(run.start, played, tape) > 0
+        assert floor.same_content(played, run.end)
+        assert not floor.same_content(played, run.start)
+
+
+async def test_a_floor_that_did_less_is_told(small: Lab, tmp_path: Path) -> None:
+    run = await small.deploy(30, 8)
+    assert run.start is not None and run.end is not None
+    floor.play(run.start, tmp_path / "floor.db", run.tape[:-1])
+    assert not floor.same_content(tmp_path / "floor.db", run.end)
+
+
+async def test_the_floor_is_as_durable_as_the_engine_and_guarded_like_it(small: Lab) -> None:
+    run = await small.deploy(1, 1)
+    assert run.start is not None
+    names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint", "page_size", "cache_size")
+    triggers = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'"
+    async with small.engine.transaction() as ours:
+        asked = [await ours.exec_driver_sql(question) for question in (*(f"PRAGMA {name}" for name in names), triggers)]
+        engine = [answer.scalar() for answer in asked]
+    with closing(floor.connect(run.start)) as bare:
+        assert engine == [*(bare.execute(f"PRAGMA {name}").fetchone()[0] for name in names), engine[-1]]
+        assert bare.execute(triggers).fetchone()[0] == engine[-1] > 0
+
+
+async def test_figures_are_void_when_a_guest_does_not_run(small: Lab) -> None:
+    await small.deploy(3, 3)
+    await small.verify()
+    guest, *_ = (await small.simulator.world()).domains
+    await small.simulator.power_off_inside(guest.vm_id)
+    with pytest.raises(Wrong, match="3 are Running and 2 guests run"):
+        await small.verify()
+
+
+async def test_a_deploy_that_fails_is_no_figure(tmp_path: Path) -> None:
+    async with lab(tmp_path, hosts=1) as tiny:
+        with pytest.raises(OperationFailed, match="no place"):
+            await tiny.deploy(65, 8)
+
+
+def test_costs_count_commits_executions_and_rows() -> None:
+    write = (
+        Call("BEGIN IMMEDIATE"),
+        Call("SELECT 1"),
+        Call("SAVEPOINT batch"),
+        Call("INSERT INTO t VALUES (?)", rows=[(1,), (2,)]),
+        Call("COMMIT"),
+    )
+    looked = (Call("BEGIN"), Call("SELECT 1"), Call("ROLLBACK"))
+    alone = (Call("DELETE FROM t"),)
+    assert costs([write, looked, alone, (Call("SELECT 1"),)]) == Costs(commits=2, executions=5, statements=6)
+
+
+def test_what_the_database_refused_is_refused_again(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "start.db")) as database:
+        database.execute("CREATE TABLE t (x PRIMARY KEY)")
+    twice = Call("INSERT INTO t VALUES (?)", rows=[(1,), (1,)], refused=True)
+    floor.play(tmp_path / "start.db", tmp_path / "floor.db", [(Call("BEGIN"), twice, Call("ROLLBACK"))])
+    unexpected = Call("INSERT INTO t VALUES (?)", rows=[(1,), (1,)])
+    with pytest.raises(sqlite3.IntegrityError):
+        floor.play(tmp_path / "start.db", tmp_path / "again.db", [(Call("BEGIN"), unexpected, Call("ROLLBACK"))])
+
+
+@pytest.mark.parametrize(
+    ("commits", "ratio", "met"), [(0.1, 0.2, [True, True]), (0.3, 0.19, [False, False]), (0.29, None, [True, None])]
+)
+def test_targets_are_judged(commits: float, ratio: float | None, met: list[bool | None]) -> None:
+    crowd = Figures(rate=1, latency_ms=1, slow_ms=1, commits=commits, executions=1, ratio=ratio)
+    verdicts = judged([Round(first=crowd, lone=crowd, crowd=crowd)])
+    assert [each.met for each in verdicts[:2]] == met
+    assert [each.line[:4] for each in verdicts[:2]] == [
+        {True: "PASS", False: "FAIL", None: "SKIP"}[each] for each in met
+    ]
+
+
+def test_a_missed_target_fails_only_when_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missed = Figures(rate=1, latency_ms=1, slow_ms=1, commits=9, executions=99, ratio=0.1)
+    monkeypatch.setattr(deploys, "_round", lambda *_: Round(first=missed, lone=missed, crowd=missed))
+    assert small_run(tmp_path) == 0
+    assert small_run(tmp_path, "--check") == 1
+
+
+def test_the_machine_is_described(tmp_path: Path) -> None:
+    machine = this_machine(tmp_path)
+    assert machine.cores >= 1 and machine.ram_gib > 0 and machine.fsync_ms > 0
+    assert str(machine.cores) in machine.lines()[0]
