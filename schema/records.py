@@ -124,6 +124,28 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
 
 
+MOVED = ("state", "since", "version", "hash")
+"""What every transition writes."""
+CHANGEABLE: dict[str, tuple[str, ...]] = {
+    "vm": ("host_id", "last_host_id"),
+    "nic": ("ip_address", "mac_address"),
+    "volume": ("pool_id",),
+    "operation": (
+        "step",
+        "attempt",
+        "tries",
+        "wake_at",
+        "made",
+        "avoid",
+        "then",
+        "error",
+        "reasons",
+        "worker_id",
+    ),
+}
+"""What else a transition may change. All other columns are written once: updating them too would have the database
+check keys and indexes that cannot have changed."""
+
 Entity: TypeAlias = Vm | Nic | Volume | Operation
 RECORDS: dict[str, type[Entity]] = {"vm": Vm, "nic": Nic, "volume": Volume, "operation": Operation}
 MACHINE_OF: dict[type[Entity], str] = {record: name for name, record in RECORDS.items()}

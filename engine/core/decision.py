@@ -16,7 +16,7 @@ from interlock.schema.commands import AnyCommand
 from interlock.schema.holdings import Movement, movements
 from interlock.schema.machine import NOT_YET
 from interlock.schema.machines import TABLE_VERSION
-from interlock.schema.records import MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
+from interlock.schema.records import CHANGEABLE, MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
 from interlock.schema.transition import Entry
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
@@ -132,8 +132,7 @@ def seal(entry: Entry) -> str:
 
 
 def _changed(before: Entity | None, after: Entity) -> dict[str, Any]:
-    return {
-        name: getattr(after, name)
-        for name in after.__struct_fields__
-        if name not in DERIVED and (before is None or getattr(before, name) != getattr(after, name))
-    }
+    if before is None:
+        return {name: getattr(after, name) for name in after.__struct_fields__ if name not in DERIVED}
+    changeable = CHANGEABLE[MACHINE_OF[type(after)]]
+    return {name: value for name in changeable if (value := getattr(after, name)) != getattr(before, name)}

@@ -6,7 +6,7 @@ the transition table and the interlocks. The draft lives inside one call of `dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -14,11 +14,11 @@ import msgspec
 from interlock.engine.core.decision import Author, Change, Decision, Effect, End, change
 from interlock.engine.core.snapshot import Cloud, Rules, Snapshot
 from interlock.planners.protocol import Plan
-from interlock.schema.errors import InterlockViolated
-from interlock.schema.interlocks import Standing, violated
+from interlock.schema.errors import InterlockViolated, TableError
+from interlock.schema.interlocks import BY_ENTRY, Standing, violated
 from interlock.schema.machine import CREATED
 from interlock.schema.machines import MACHINES
-from interlock.schema.records import MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
+from interlock.schema.records import CHANGEABLE, MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
 
 E = TypeVar("E", Vm, Nic, Volume, Operation)
 
@@ -49,34 +49,32 @@ class Draft:
         self.if_fresh = False
         self._author = Author(at=at, operation_id=operation_id, actor=actor)
         self._changes: list[Change] = []
-        self._now: dict[str, Entity] = {
-            entity.id: entity
-            for entity in (snapshot.operation, snapshot.vm, *snapshot.nics, *snapshot.volumes)
-            if entity is not None
-        }
+        self._operation = snapshot.operation
+        self._vm = snapshot.vm
+        parts: tuple[Nic | Volume, ...] = (*snapshot.nics, *snapshot.volumes)
+        self._parts = {part.id: part for part in parts}
 
     @property
     def operation(self) -> Operation:
         """The operation as it will be."""
-        return next(self._all(Operation))
+        assert self._operation is not None
+        return self._operation
 
     @property
     def vm(self) -> Vm:
         """The VM as it will be."""
-        return next(self._all(Vm))
+        assert self._vm is not None
+        return self._vm
 
     @property
     def nics(self) -> tuple[Nic, ...]:
         """The VM's NICs as they will be, by device."""
-        return tuple(self._all(Nic))
+        return tuple(part for part in self._parts.values() if isinstance(part, Nic))
 
     @property
     def volumes(self) -> tuple[Volume, ...]:
         """The VM's volumes as they will be, by device."""
-        return tuple(self._all(Volume))
-
-    def _all(self, record_type: type[E]) -> Iterator[E]:
-        return (entity for entity in self._now.values() if isinstance(entity, record_type))
+        return tuple(part for part in self._parts.values() if isinstance(part, Volume))
 
     def create(self, record_type: type[E], /, **attributes: Any) -> E:
         """Write a new record in its machine's first state."""
@@ -94,9 +92,11 @@ class Draft:
             InterlockViolated: something else does not stand where this needs it.
         """
         machine = MACHINES[MACHINE_OF[type(entity)]]
-        before = cast(E, self._now[entity.id])
+        before = self._now(entity)
         if isinstance(before, Operation):
             attributes, self.noted = {**self.noted, **attributes}, {}
+        if not attributes.keys() <= set(CHANGEABLE[machine.name]):
+            raise TableError(f"a transition of a {machine.name} may not change {', '.join(attributes)}; see CHANGEABLE")
         state = machine.destination(before.state, event, before.id)
         after = msgspec.structs.replace(
             before,
@@ -109,23 +109,41 @@ class Draft:
             self._check(machine.name, after)
         return self._write(before, after, event, cause)
 
+    def _now(self, entity: E) -> E:
+        """The entity as it is after what was written so far."""
+        if isinstance(entity, Operation):
+            return self.operation
+        if isinstance(entity, Vm):
+            return self.vm
+        return cast(E, self._parts[entity.id])
+
     def _check(self, machine: str, entity: Entity) -> None:
+        if (machine, entity.state) not in BY_ENTRY:
+            return
         reasons = violated(MACHINES[machine], entity.state, entity, self._standing())
         if reasons:
             raise InterlockViolated(f"{machine} {entity.id} may not become {entity.state}: {'; '.join(reasons)}")
 
     def _standing(self) -> Iterable[Standing]:
-        for entity in self._now.values():
+        for entity in (self.vm, *self._parts.values()):
             yield Standing(machine=MACHINE_OF[type(entity)], id=entity.id, state=entity.state)
 
     def _write(self, before: E | None, after: E, event: str, cause: str | None) -> E:
         detail = None
-        if type(after) is Operation and self.detail:
+        if isinstance(after, Operation) and self.detail:
             detail, self.detail = self.detail, {}
         made = change(before, after, event, self._author, cause, detail)
         self._changes.append(made)
-        self._now[after.id] = made.after
+        self._keep(made.after)
         return cast(E, made.after)
+
+    def _keep(self, entity: Entity) -> None:
+        if isinstance(entity, Operation):
+            self._operation = entity
+        elif isinstance(entity, Vm):
+            self._vm = entity
+        else:
+            self._parts[entity.id] = entity
 
     def decision(self) -> Decision:
         """What has been written, as a value."""

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
+from interlock.schema.records import CHANGEABLE, MOVED
 from interlock.schema.tables import journal, metadata
 
 ENTITY_TABLES = ("vm", "nic", "volume", "operation")
@@ -60,7 +61,7 @@ def statements(dialect: str) -> Statements:
 
 def _update(name: str) -> ClauseElement:
     table = metadata.tables[name]
-    values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.c if column.name != "id"}
+    values: dict[str, Any] = {column: bindparam(column) for column in (*CHANGEABLE[name], *MOVED)}
     # The version is not compared here: the guard refuses any but the next one, for every writer alike.
     return update(table).where(table.c.id == bindparam("id_")).values(values)
 

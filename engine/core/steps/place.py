@@ -27,7 +27,9 @@ def _choose(draft: Draft) -> None:
         raise Refusal(f"no place for VM {vm.name} in zone {vm.zone_id}: {_listed(rejected)}", rejected)
     draft.plan = answer
     draft.detail["place"] = {"host": answer.host_id, "pools": answer.pools, "planner": vm.planner}
-    draft.detail["rejected"] = rejected
+    # Those before the one that was taken, and no more of them than tell something: a full fleet would fill the journal.
+    draft.detail["rejected"] = rejected[:LISTED]
+    draft.detail["rejected_in_all"] = len(rejected)
     draft.move(vm, "OperationRetry" if vm.state == "Starting" else "StartRequested", host_id=answer.host_id)
 
 
