@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
+import pytest
 
 from interlock import CloudDescription, DeployVM, Engine, NicRequest
 from interlock.drivers.simulator import Fault, FaultKind, Simulator
+from interlock.schema.commands import AnyCommand, Outcome
 from tests.world import CLOUD, QUICK, cloud, world
 
 
@@ -81,3 +84,39 @@ async def test_a_stop_that_arrives_after_its_undo_does_not_kill_the_guest(tmp_pa
         await asyncio.sleep(0.4)
         assert (await lab.vm()).state == "Running"
         await lab.assert_sound()
+
+
+@pytest.mark.parametrize(("kind", "command"), [("deploy", "StartDomain"), ("stop", "ReleaseNic")])
+async def test_a_cancel_during_the_last_effects_is_still_heeded(tmp_path: Path, kind: str, command: str) -> None:
+    async with world(tmp_path, wrap=Gate) as lab:
+        gate = Gate.made[-1]
+        if kind != "deploy":
+            await lab.deploy()
+        gate.holds = command
+        handle = await (lab.engine.deploy(lab.request()) if kind == "deploy" else lab.engine.stop("web"))
+        await gate.reached.wait()
+        await handle.cancel()
+        gate.open.set()
+        assert (await handle.ended()).state == "Cancelled"
+        assert (await lab.vm()).state == {"deploy": "Error", "stop": "Running"}[kind]
+        await lab.assert_sound()
+
+
+class Gate:
+    """A driver that holds one kind of command until it is let go."""
+
+    made: ClassVar[list[Gate]] = []
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.attach, self.close = simulator.attach, simulator.close
+        self._simulator = simulator
+        self.holds = ""
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+        self.made.append(self)
+
+    async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
+        if type(command).__name__ == self.holds:
+            self.holds = ""
+            self.reached.set()
+            await self.open.wait()
+        return await self._simulator.perform(command, token=token, fence=fence)

@@ -118,22 +118,30 @@ def _at_the_floor(draft: Draft, number: int) -> None:
     draft.move(operation, event, step=number, tries=0, wake_at=None, worker_id=None)
 
 
-def perform_again(draft: Draft) -> None:
-    """Announce the present step's effects once more, under the same tokens; where it has none, walk on."""
+def perform_again(draft: Draft, event: str, **attributes: Any) -> None:
+    """Announce the present step's effects once more, under the same tokens; where it has none, walk on.
+
+    Args:
+        event: the operation's transition that this is written under.
+        attributes: what changes along with it.
+    """
     operation = draft.operation
     undoing = operation.state == "Undoing"
     commands = present_act(draft).effects(draft) if operation.step >= 0 else ()
     if commands:
         _announce(draft, operation.step, "undo" if undoing else "do", commands)
-    elif undoing:
+    if commands or undoing:
+        draft.move(operation, event, **attributes)
+    if undoing and not commands:
         backward(draft, operation.step)
-    else:
-        forward(draft, "StepSucceeded")
+    elif not commands:
+        forward(draft, event, **attributes)
 
 
 def stick(draft: Draft, why: str) -> None:
     """The operation can neither go on nor be undone: a person must choose."""
-    ways = ", ".join(f"--{way}" for way in Way)
+    # What was being undone is not gone on with: its effects have been taken back in part.
+    ways = ", ".join(f"--{way}" for way in Way if way is not Way.RETRY or draft.operation.then is None)
     said = f"{why} (ways out: interlock resolve {draft.operation.id} with one of {ways})"
     draft.move(draft.operation, "OperationStuck", cause=why, error=said, wake_at=None, worker_id=None)
 

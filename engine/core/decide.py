@@ -95,10 +95,10 @@ def _claimed(draft: Draft, event: Claimed) -> None:
         stick(draft, f"this release has no operation {operation.kind}; use the release that began it")
     elif operation.state == "Queued":
         forward(draft, "Claimed", worker_id=event.worker_id)
+    elif operation.wake_at is None:
+        perform_again(draft, "Claimed", worker_id=event.worker_id)
     else:
         draft.move(operation, "Claimed", worker_id=event.worker_id)
-        if operation.wake_at is None:
-            perform_again(draft)
 
 
 def _settled(draft: Draft, event: Settled) -> None:
@@ -119,13 +119,13 @@ def _settled(draft: Draft, event: Settled) -> None:
 
 
 def _step_done(draft: Draft) -> None:
-    present_act(draft).settle(draft)
     operation = draft.operation
-    unfinished = operation.step < len(steps_of(draft)) - 1
-    if operation.then == CANCELLED and unfinished:
+    if operation.then == CANCELLED:
+        # Not settled: every undo copes with effects that happened and were not written down.
         turn_back(draft, CANCELLED, operation.error or "cancelled")
-    else:
-        forward(draft, "StepSucceeded")
+        return
+    present_act(draft).settle(draft)
+    forward(draft, "StepSucceeded")
 
 
 def _refused(draft: Draft, answers: Answers) -> None:
@@ -177,9 +177,7 @@ def _undo_settled(draft: Draft, answers: Answers) -> None:
 
 
 def _woken(draft: Draft) -> None:
-    event = "OperationResumed" if draft.operation.state == "Retrying" else "StepUndone"
-    draft.move(draft.operation, event, wake_at=None)
-    perform_again(draft)
+    perform_again(draft, "OperationResumed" if draft.operation.state == "Retrying" else "StepUndone", wake_at=None)
 
 
 def _overdue(draft: Draft, event: Overdue) -> None:
@@ -191,15 +189,16 @@ def _overdue(draft: Draft, event: Overdue) -> None:
 
 def _cancel(draft: Draft, event: CancelRequested) -> None:
     operation = draft.operation
-    if operation.state in ("Queued", "Running", "Retrying") or operation.then == REPLAN:
-        cause = f"cancelled by {event.actor}"
-        draft.move(operation, "CancelRequested", cause=cause, then=CANCELLED, error=cause, wake_at=None)
-    else:
+    if operation.state not in ("Queued", "Running", "Retrying") and operation.then != REPLAN:
         raise InvalidRequest(f"operation {operation.id} is {operation.state}: there is nothing left to cancel")
+    cause = f"cancelled by {event.actor}"
+    noted = {"cause": cause, "then": CANCELLED, "error": cause, "wake_at": None}
+    if operation.state == "Undoing" and operation.wake_at is not None:
+        perform_again(draft, "CancelRequested", **noted)
+        return
+    draft.move(operation, "CancelRequested", **noted)
     if operation.state in ("Queued", "Retrying"):
         backward(draft, operation.step)
-    elif operation.wake_at is not None:
-        perform_again(draft)
 
 
 def _resolved(draft: Draft, event: Resolved) -> None:
@@ -222,8 +221,7 @@ def _try_again(draft: Draft, cause: str) -> None:
     operation = draft.operation
     if operation.then is not None:
         raise InvalidRequest(f"operation {operation.id} was being undone: go on with --undo, or vouch with --accept")
-    draft.move(operation, "RetryRequested", cause=cause, tries=0, error=None)
-    perform_again(draft)
+    perform_again(draft, "RetryRequested", cause=cause, tries=0, error=None)
 
 
 def _said(outcome: Outcome) -> str:

@@ -51,8 +51,8 @@ class Draft:
         self._changes: list[Change] = []
         self._operation = snapshot.operation
         self._vm = snapshot.vm
-        parts: tuple[Nic | Volume, ...] = (*snapshot.nics, *snapshot.volumes)
-        self._parts = {part.id: part for part in parts}
+        entities = (snapshot.operation, snapshot.vm, *snapshot.nics, *snapshot.volumes)
+        self._now: dict[str, Entity] = {entity.id: entity for entity in entities if entity is not None}
 
     @property
     def operation(self) -> Operation:
@@ -69,12 +69,12 @@ class Draft:
     @property
     def nics(self) -> tuple[Nic, ...]:
         """The VM's NICs as they will be, by device."""
-        return tuple(part for part in self._parts.values() if isinstance(part, Nic))
+        return tuple(each for each in self._now.values() if isinstance(each, Nic))
 
     @property
     def volumes(self) -> tuple[Volume, ...]:
         """The VM's volumes as they will be, by device."""
-        return tuple(part for part in self._parts.values() if isinstance(part, Volume))
+        return tuple(each for each in self._now.values() if isinstance(each, Volume))
 
     def create(self, record_type: type[E], /, **attributes: Any) -> E:
         """Write a new record in its machine's first state."""
@@ -92,7 +92,7 @@ class Draft:
             InterlockViolated: something else does not stand where this needs it.
         """
         machine = MACHINES[MACHINE_OF[type(entity)]]
-        before = self._now(entity)
+        before = cast(E, self._now[entity.id])
         if isinstance(before, Operation):
             attributes, self.noted = {**self.noted, **attributes}, {}
         if not attributes.keys() <= set(CHANGEABLE[machine.name]):
@@ -109,14 +109,6 @@ class Draft:
             self._check(machine.name, after)
         return self._write(before, after, event, cause)
 
-    def _now(self, entity: E) -> E:
-        """The entity as it is after what was written so far."""
-        if isinstance(entity, Operation):
-            return self.operation
-        if isinstance(entity, Vm):
-            return self.vm
-        return cast(E, self._parts[entity.id])
-
     def _check(self, machine: str, entity: Entity) -> None:
         if (machine, entity.state) not in BY_ENTRY:
             return
@@ -125,7 +117,7 @@ class Draft:
             raise InterlockViolated(f"{machine} {entity.id} may not become {entity.state}: {'; '.join(reasons)}")
 
     def _standing(self) -> Iterable[Standing]:
-        for entity in (self.vm, *self._parts.values()):
+        for entity in self._now.values():
             yield Standing(machine=MACHINE_OF[type(entity)], id=entity.id, state=entity.state)
 
     def _write(self, before: E | None, after: E, event: str, cause: str | None) -> E:
@@ -138,12 +130,11 @@ class Draft:
         return cast(E, made.after)
 
     def _keep(self, entity: Entity) -> None:
+        self._now[entity.id] = entity
         if isinstance(entity, Operation):
             self._operation = entity
         elif isinstance(entity, Vm):
             self._vm = entity
-        else:
-            self._parts[entity.id] = entity
 
     def decision(self) -> Decision:
         """What has been written, as a value."""

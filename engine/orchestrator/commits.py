@@ -226,17 +226,15 @@ class Commits:
             try:
                 self.inventory.addresses(network_id)
             except AddressesNeeded:
-                (rows,) = await self._store.read_between(queries.addresses_of(network_id))
-                self.inventory.open_book(network_id, (row[0] for row in rows))
+                await self._store.read_between(
+                    lambda rows: self.inventory.open_book(network_id, (row[0] for row in rows)),
+                    queries.addresses_of(network_id),
+                )
 
     async def reload(self) -> None:
         """Read again what is held of hosts and pools."""
         async with self._reading:
-            head, usage, vms = await self._store.read_between(
-                queries.journal_head(), queries.usage(), queries.vms_on_hosts()
-            )
-            self._store.caught_up(head[0][0])
-            self.inventory.reload(usage, vms)
+            await self._store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts())
 
 
 def after(decision: Decision) -> Case:

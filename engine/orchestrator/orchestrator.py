@@ -54,6 +54,7 @@ class Orchestrator:
         self._drives: dict[str, Drive] = {}
         self._started = 0
         self._queue: deque[str] = deque()
+        self._loading: dict[str, asyncio.Event] = {}
         self._ends: dict[str, asyncio.Future[Operation | None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._later: asyncio.TimerHandle | None = None
@@ -88,8 +89,9 @@ class Orchestrator:
         return case, lambda at: Requested(at=at, request=request, actor=actor, ids=ids, worker_id=worker_id)
 
     def begin(self, decision: Decision) -> None:
-        """Drive an operation that has just been written."""
-        self._enqueue(decision.operation.id, after(decision))
+        """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""
+        if not self._closed:
+            self._enqueue(decision.operation.id, after(decision))
 
     def begin_joined(self, decision: Decision) -> None:
         """Drive an operation that somebody else's transaction is just committing."""
@@ -147,6 +149,9 @@ class Orchestrator:
             self._queue.remove(operation_id)
             self._start(operation_id, await self.store.case(operation_id))
             drive = self._drives[operation_id]
+        if drive is None and operation_id in self._loading:
+            await self._loading[operation_id].wait()
+            drive = self._drives.get(operation_id)
         if drive is None:
             operation = await self.store.operation(operation_id)
             raise InvalidRequest(
@@ -227,6 +232,7 @@ class Orchestrator:
     def _start(self, operation_id: str, case: Case | None) -> None:
         self._started += 1
         if case is None:
+            self._loading[operation_id] = asyncio.Event()
             self._spawn(self._load_and_drive(operation_id), f"interlock {operation_id}")
         else:
             self._spawn(self._drive(operation_id, self._drive_of(operation_id, case)), f"interlock {operation_id}")
@@ -243,11 +249,13 @@ class Orchestrator:
 
     async def _load_and_drive(self, operation_id: str) -> None:
         try:
-            case = await self.commits.patiently(partial(self.store.case, operation_id))
+            drive = self._drive_of(operation_id, await self.commits.patiently(partial(self.store.case, operation_id)))
         except EngineClosed:
             self._over(operation_id, None)
             return
-        await self._drive(operation_id, self._drive_of(operation_id, case))
+        finally:
+            self._loading.pop(operation_id).set()
+        await self._drive(operation_id, drive)
 
     async def _drive(self, operation_id: str, drive: Drive) -> None:
         decision = None

@@ -1,0 +1,149 @@
+"""history: what a VM went through. A lane each for the VM, its NICs, its volumes and its operations, so that one reads
+across what had to be before what, and down what followed.
+
+A line is one commit, or part of one where an entity moved twice in it. Beneath stand the events, what was decided,
+and what was asked of drivers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import click
+import msgspec
+
+from interlock.cli import layout
+from interlock.cli.exits import Exit
+from interlock.cli.face import Face, command
+from interlock.cli.layout import BAD, DIM, HEAD, Cell, Column, Row, plain
+from interlock.cli.output import Out
+from interlock.cli.times import clock, day, duration, iso
+from interlock.schema.records import Nic, Operation, Vm, Volume
+from interlock.schema.transition import Transition
+
+LANES = ("vm", "nic", "volume", "operation")
+NOTES = 14
+"""Where remarks begin: beneath the lanes, clear of the times."""
+
+
+@dataclass
+class Moment:
+    """What stands on one line: transitions of one commit, none of an entity that moved in it before."""
+
+    at: int
+    moves: list[Transition] = field(default_factory=list)
+
+
+@command("history")
+@click.argument("name")
+async def history(face: Face, name: str) -> Exit:
+    """Show every transition of a VM, its NICs, volumes and operations, side by side. NAME may be an id."""
+    async with face.looking() as engine:
+        vm = await engine.vm(name)
+        transitions = await engine.history(vm.id)
+        names = _names(vm, await engine.nics(vm.id), await engine.volumes(vm.id), await engine.operations(vm.id))
+    if face.out.json:
+        moves = [as_fields(each) for each in transitions]
+        face.out.document({"vm_id": vm.id, "name": vm.name, "state": vm.state, "transitions": moves})
+    else:
+        _tell(face.out, vm, transitions, names)
+    return Exit.OK
+
+
+def as_fields(transition: Transition) -> dict[str, object]:
+    """A transition for programs: its JSON columns opened."""
+    opened = {"changes": transition.changed, "ledger": transition.movements, "detail": transition.details}
+    return {**msgspec.to_builtins(transition), **opened}
+
+
+def _names(vm: Vm, nics: list[Nic], volumes: list[Volume], operations: list[Operation]) -> dict[str, str]:
+    """What stands before an entity's state: nothing where the lane has only one."""
+    names = {vm.id: ""}
+    names.update({nic.id: f"{nic.device} " if len(nics) > 1 else "" for nic in nics})
+    names.update({volume.id: f"{volume.device} " if len(volumes) > 1 else "" for volume in volumes})
+    names.update({operation.id: f"{operation.kind} " for operation in operations})
+    return names
+
+
+def _tell(out: Out, vm: Vm, transitions: list[Transition], names: Mapping[str, str]) -> None:
+    out.line([(f"{vm.name} ", HEAD), layout.state(vm.state), (f"  {vm.id}", DIM)])
+    short = out.terminal
+    if short and transitions:
+        out.line([(day(transitions[0].at), DIM)])
+    columns = (Column("TIME"), Column("AFTER", right=True), *(Column(lane.upper()) for lane in LANES))
+    out.table(columns, list(_rows(transitions, names, short)), indent=NOTES)
+
+
+def _rows(transitions: list[Transition], names: Mapping[str, str], short: bool) -> Iterator[Row]:
+    before: Moment | None = None
+    for moment in _moments(transitions):
+        after = duration(moment.at - before.at) if before and moment.at != before.at else None
+        time = _time(moment, before, short)
+        lanes = (_lane(moment, lane, names) for lane in LANES)
+        yield Row((time, plain(after), *lanes), tuple(_notes(moment, names)))
+        before = moment
+
+
+def _time(moment: Moment, before: Moment | None, short: bool) -> Cell:
+    if before is not None and moment.at == before.at:
+        return "·", DIM
+    return (clock(moment.at) if short else iso(moment.at)), ""
+
+
+def _moments(transitions: Iterable[Transition]) -> Iterator[Moment]:
+    moment: Moment | None = None
+    for each in transitions:
+        if moment is None or each.at != moment.at or each.entity_id in {move.entity_id for move in moment.moves}:
+            if moment is not None:
+                yield moment
+            moment = Moment(each.at)
+        moment.moves.append(each)
+    if moment is not None:
+        yield moment
+
+
+def _lane(moment: Moment, lane: str, names: Mapping[str, str]) -> Cell:
+    moves = [move for move in moment.moves if move.machine == lane]
+    if not moves:
+        return plain(None)
+    states = dict.fromkeys(move.destination for move in moves)
+    if len(states) == 1 and lane != "operation":
+        (state,) = states
+        return f"{state} ×{len(moves)}" if len(moves) > 1 else f"{names[moves[0].entity_id]}{state}", _style(state)
+    words = ", ".join(f"{names[move.entity_id]}{move.destination}" for move in moves)
+    return words, _style(moves[-1].destination)
+
+
+def _style(state: str) -> str:
+    return layout.state(state)[1]
+
+
+def _notes(moment: Moment, names: Mapping[str, str]) -> Iterator[Cell]:
+    in_lanes = sorted(moment.moves, key=lambda move: LANES.index(move.machine))
+    yield ", ".join(dict.fromkeys(move.event for move in in_lanes)), DIM
+    for move in moment.moves:
+        if move.cause:
+            yield f"because: {move.cause}", BAD
+        yield from _decided(move)
+
+
+def _decided(move: Transition) -> Iterator[Cell]:
+    details = move.details
+    if place := details.get("place"):
+        pools = ", ".join(dict.fromkeys(place["pools"].values()))
+        yield f"{place['planner']} chose {place['host']}" + (f" and {pools}" if pools else ""), ""
+    for candidate, reason in details.get("rejected", ()):
+        yield f"not {candidate}: {reason}", DIM
+    if outcomes := [outcome for outcome in details.get("outcomes", ()) if outcome != "Done"]:
+        yield f"answered: {'; '.join(outcomes)}", BAD
+    if effects := details.get("effects"):
+        counted = Counter(map(_effect, effects)).items()
+        yield f"asks for {', '.join(f'{each} ×{count}' if count > 1 else each for each, count in counted)}", "cyan"
+
+
+def _effect(effect: str) -> str:
+    """`CreateVolume volume ID at POOL` without the id, which no one reads."""
+    command, *_, place = effect.split()
+    return f"{command} at {place}"

@@ -1,0 +1,51 @@
+"""start, stop, reboot, destroy, recover, expunge: one operation on each of several VMs, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+
+from interlock.cli.exits import Exit
+from interlock.cli.face import Face, Work, command
+from interlock.cli.report import document, reporter
+from interlock.cli.work import working
+
+
+def _on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Command:
+    async def work(face: Face, names: tuple[str, ...], **arguments: Any) -> Exit:
+        async with working(face, reporter(face.out, kind)) as under_way:
+            method = getattr(under_way.engine, kind)
+            for name in dict.fromkeys(names):
+                under_way.ask(name, kind, partial(method, name, **arguments), vm=name)
+        if face.out.json:
+            face.out.document(document(under_way))
+        return under_way.exit
+
+    work.__doc__ = help
+    asked: Work = click.argument("names", nargs=-1, required=True, metavar="NAME...")(work)
+    for option in options:
+        asked = option(asked)
+    return command(kind)(asked)
+
+
+def _forced(meaning: str) -> Callable[[Any], Any]:
+    return click.option("--forced", is_flag=True, help=meaning)
+
+
+start = _on_each("start", "Run VMs that are Stopped or Allocated. NAME may be an id.")
+stop = _on_each(
+    "stop",
+    "Stop Running VMs; their disks and addresses stay. NAME may be an id.",
+    _forced("Pull the plug instead of asking the guest."),
+)
+reboot = _on_each("reboot", "Restart the guests of Running VMs. NAME may be an id.")
+destroy = _on_each(
+    "destroy",
+    "Stop VMs if they run and mark them Destroyed; `recover` brings them back. NAME may be an id.",
+    _forced("Pull the plug instead of asking the guest."),
+)
+recover = _on_each("recover", "Bring Destroyed VMs back to Stopped. NAME may be an id.")
+expunge = _on_each("expunge", "End VMs for good: delete their disks, give back their addresses. NAME may be an id.")

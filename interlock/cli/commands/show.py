@@ -1,0 +1,133 @@
+"""show: one VM with its NICs, volumes and operations; of one that failed, why, candidate by candidate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+import msgspec
+
+from interlock.cli import layout
+from interlock.cli.exits import Exit
+from interlock.cli.face import Face, command
+from interlock.cli.layout import BAD, DIM, HEAD, Column, Row, plain
+from interlock.cli.output import Out
+from interlock.cli.times import age, duration, iso, microseconds_now
+from interlock.cli.work import headline
+from interlock.schema.records import Nic, Operation, Vm, Volume
+
+OPERATIONS = 5
+"""The last ones are shown; `--json` and `history` have all."""
+
+NICS = (
+    Column("NIC"),
+    Column("STATE"),
+    Column("IP"),
+    Column("NETWORK"),
+    Column("MAC", extra=True),
+    Column("GATEWAY", extra=True),
+    Column("ID", extra=True),
+)
+VOLUMES = (Column("VOLUME"), Column("STATE"), Column("SIZE", right=True), Column("POOL"), Column("ID", extra=True))
+JOBS = (Column("OPERATION"), Column("STATE"), Column("TOOK", right=True), Column("ID"), Column("BEGAN", extra=True))
+LABEL = 11
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A VM with all that belongs to it."""
+
+    vm: Vm
+    nics: list[Nic]
+    volumes: list[Volume]
+    operations: list[Operation]
+
+
+@command("show")
+@click.argument("name")
+async def show(face: Face, name: str) -> Exit:
+    """Show a VM with its NICs, volumes and operations. NAME may be an id."""
+    async with face.looking() as engine:
+        vm = await engine.vm(name)
+        whole = Whole(vm, await engine.nics(vm.id), await engine.volumes(vm.id), await engine.operations(vm.id))
+    if face.out.json:
+        parts = {"nics": whole.nics, "volumes": whole.volumes, "operations": whole.operations}
+        face.out.document({**msgspec.to_builtins(vm), **parts})
+    else:
+        _tell(face.out, whole)
+    return Exit.OK
+
+
+def _tell(out: Out, whole: Whole) -> None:
+    vm = whole.vm
+    since = f"  for {age(microseconds_now() - vm.since)}"
+    out.line([(f"{vm.name:<{LABEL}}", HEAD), layout.state(vm.state), (since, DIM)])
+    for label, value in _facts(vm):
+        out.line([(f"{label:<{LABEL}}", DIM), (value, "")])
+    _section(out, NICS, [_nic(each) for each in whole.nics])
+    _section(out, VOLUMES, [_volume(each) for each in whole.volumes])
+    shown = whole.operations[-OPERATIONS:]
+    _section(out, JOBS, [_operation(each, last=each is shown[-1]) for each in shown])
+    if len(shown) < len(whole.operations):
+        out.line([(f"{len(whole.operations) - len(shown)} earlier ones: `interlock history {vm.name}`", DIM)])
+
+
+def _facts(vm: Vm) -> list[tuple[str, str]]:
+    last = f"last on {vm.last_host_id}" if vm.last_host_id else "on none yet"
+    size = f"{vm.cpu_cores} × {vm.cpu_mhz // vm.cpu_cores} MHz, {vm.memory_mib} MiB"
+    return [
+        ("id", vm.id),
+        ("host", vm.host_id or last),
+        ("zone", vm.zone_id),
+        ("account", vm.account_id),
+        ("offering", f"{vm.offering_id} ({size})"),
+        ("template", vm.template_id),
+        ("planner", vm.planner),
+        ("created", iso(vm.created_at)),
+    ]
+
+
+def _section(out: Out, columns: tuple[Column, ...], rows: list[Row]) -> None:
+    if rows:
+        out.line()
+        out.table(columns, rows, indent=2)
+
+
+def _nic(nic: Nic) -> Row:
+    return Row(
+        (
+            plain(f"{nic.device}{' (default)' if nic.is_default else ''}"),
+            layout.state(nic.state),
+            plain(nic.ip_address),
+            plain(nic.network_id),
+            plain(nic.mac_address),
+            plain(nic.gateway),
+            plain(nic.id),
+        )
+    )
+
+
+def _volume(volume: Volume) -> Row:
+    size = plain(f"{volume.size_mib} MiB")
+    return Row((plain(volume.name), layout.state(volume.state), size, plain(volume.pool_id), plain(volume.id)))
+
+
+def _operation(operation: Operation, *, last: bool) -> Row:
+    over = operation.state in ("Succeeded", "Failed", "Cancelled")
+    took = (operation.since if over else microseconds_now()) - operation.created_at
+    cells = (
+        plain(operation.kind),
+        layout.state(operation.state),
+        plain(duration(took)),
+        plain(operation.id),
+        plain(iso(operation.created_at)),
+    )
+    return Row(cells, _why(operation) if last or not over else ())
+
+
+def _why(operation: Operation) -> tuple[layout.Cell, ...]:
+    """The error, each candidate that was refused, and what is avoided."""
+    error = ((headline(operation) or "", BAD),) if operation.error else ()
+    reasons = tuple((f"  {candidate}: {reason}", "") for candidate, reason in operation.reasons)
+    avoided = tuple((f"  avoids {each.scope} {each.id}: {each.cause}", DIM) for each in operation.avoid)
+    return (*error, *reasons, *avoided)

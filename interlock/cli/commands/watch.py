@@ -1,0 +1,82 @@
+"""watch: every transition in the database as it is committed, by whichever process, until Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from interlock.cli import layout
+from interlock.cli.exits import Exit
+from interlock.cli.face import Face, command
+from interlock.cli.layout import DIM, Line
+from interlock.cli.output import Out
+from interlock.cli.times import clock, iso
+from interlock.schema.errors import NotFound
+from interlock.schema.transition import Transition
+
+if TYPE_CHECKING:
+    from interlock.embed.engine import Engine
+
+LOOK = 0.5
+"""Seconds between looks for what other processes wrote. Too low: needless reads; too high: it is not live."""
+REMEMBERED = 10_000
+"""VM names kept. Too low: they are asked for again; too high: memory, where it watches for weeks."""
+WIDE = 120
+"""Characters from which on a terminal gets what a pipe gets."""
+
+
+@command("watch")
+@click.option("--after", metavar="SEQ", type=click.IntRange(min=0), help="Begin after this number; 0: with the first.")
+async def watch(face: Face, after: int | None) -> Exit:
+    """Follow all transitions as they happen, until Ctrl-C; with --json a line each."""
+    async with face.looking() as engine:
+        names = Names(engine)
+        async for transition in engine.subscribe(after, poll=LOOK):
+            name = await names.of(transition)
+            if face.out.json:
+                from interlock.cli.commands.history import as_fields
+
+                face.out.record({"name": name, **as_fields(transition)})
+            else:
+                _tell(face.out, name, transition)
+            if face.out.gone:
+                break
+    return Exit.OK
+
+
+class Names:
+    """The names of VMs, each asked for once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[str, str] = {}
+
+    async def of(self, transition: Transition) -> str:
+        """The name of the VM it belongs to."""
+        vm_id = transition.vm_id
+        if vm_id not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            try:
+                self._known[vm_id] = (await self._engine.vm(vm_id)).name
+            except NotFound:  # a journal older than its VM
+                self._known[vm_id] = vm_id
+        return self._known[vm_id]
+
+
+def _tell(out: Out, name: str, transition: Transition) -> None:
+    wide = out.width is None or out.width >= WIDE
+    when = f"{transition.seq:>7}  {iso(transition.at)}" if wide else clock(transition.at)
+    state, style = layout.state(transition.destination)
+    line: Line = [
+        (f"{when}  ", DIM),
+        (f"{name:<{16 if wide else 9}}  {transition.machine:<9}  ", ""),
+        (f"{transition.source or '-':>10} → ", DIM),
+        (f"{state:<11}  ", style),
+        (f"{transition.event:<24}  {transition.entity_id}" if wide else transition.event, ""),
+    ]
+    out.line(line)
+    if transition.cause:
+        out.line([(" " * (len(when) + 2) + f"because: {transition.cause}", layout.BAD)])
+    out.flush()
