@@ -16,7 +16,7 @@ from interlock.schema.errors import InvalidRequest
 Name = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$",
+        pattern=r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z",
         description="1 to 63 letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
     ),
 ]
@@ -44,8 +44,8 @@ class DeployVM(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     template: Id
     zone: Id | None = None
     account: Id = "system"
-    nics: tuple[NicRequest, ...] = ()
-    data_disks_mib: tuple[Mebibytes, ...] = ()
+    nics: Annotated[tuple[NicRequest, ...], Meta(max_length=32)] = ()
+    data_disks_mib: Annotated[tuple[Mebibytes, ...], Meta(max_length=64)] = ()
     planner: Id | None = None
     start: bool = True
 
@@ -114,7 +114,7 @@ def checked(request: R) -> R:
         raise InvalidRequest(f"{type(request).__name__} is not a request; the requests are {', '.join(KINDS)}")
     try:
         return msgspec.convert(msgspec.to_builtins(request), type(request))
-    except (msgspec.ValidationError, TypeError) as wrong:
+    except (TypeError, ValueError) as wrong:
         raise InvalidRequest(f"{kind}: {_in_words(str(wrong))}") from wrong
 
 

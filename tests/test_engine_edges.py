@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import ClassVar
 
-import msgspec
 import pytest
 
 from interlock import CloudDescription, DeployVM, Engine, NicRequest
 from interlock.drivers.simulator import Fault, FaultKind, Simulator
+from interlock.engine.orchestrator.clock import now
 from interlock.schema.commands import AnyCommand, Outcome
 from tests.world import CLOUD, QUICK, cloud, world
 
@@ -52,14 +53,13 @@ async def test_a_network_that_is_named_says_which_zone(tmp_path: Path) -> None:
         assert {vm.zone_id for vm in await lab.vms() if vm.name.startswith("any")} == {"z", "z2"}
 
 
-async def test_what_has_waited_too_long_is_undone_instead_of_begun(tmp_path: Path) -> None:
-    async with world(tmp_path, latency=0.05) as lab:
-        handle = await lab.engine.deploy(lab.request())
-        drive = lab.engine._orchestrator._drives[handle.id]
-        assert drive.case.operation is not None
-        old = msgspec.structs.replace(drive.case.operation, since=drive.case.operation.since - 25 * 3600 * 1_000_000)
-        drive.case = msgspec.structs.replace(drive.case, operation=old)
-        operation = await handle.ended()
+async def test_what_has_waited_too_long_is_undone_instead_of_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = iter([now() + 25 * 3600 * 1_000_000])
+    monkeypatch.setattr("interlock.engine.orchestrator.drive.now", lambda: next(later, now()))
+    async with world(tmp_path) as lab:
+        operation = await lab.deploy()
         assert operation.state == "Failed"
         assert operation.error and "has been Queued for 86400 s" in operation.error
         assert (await lab.books()).empty
@@ -120,3 +120,35 @@ class Gate:
             self.reached.set()
             await self.open.wait()
         return await self._simulator.perform(command, token=token, fence=fence)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.001, 0.005, 0.02, 0.05])
+async def test_opening_can_be_given_up_at_any_time(tmp_path: Path, after: float) -> None:
+    threads = set(threading.enumerate())
+
+    async def opened() -> None:
+        async with Engine.open(str(tmp_path / "interlock.db")):
+            await asyncio.sleep(60)
+
+    opening = asyncio.create_task(opened())
+    await asyncio.sleep(after)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    assert set(threading.enumerate()) == threads
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    async with Engine.open(str(tmp_path / "interlock.db")) as engine:
+        assert await engine.check() == []
+
+
+async def test_a_defect_in_the_store_is_not_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(tmp_path) as lab:
+        await lab.deploy()
+
+        async def broken(*_: object) -> None:
+            raise TypeError("a bug of ours")
+
+        monkeypatch.setattr(lab.engine._store._writer.database, "write", broken)
+        with pytest.raises(TypeError, match="a bug of ours"):
+            await lab.engine.stop("web")
+        monkeypatch.undo()
+        assert (await lab.run("stop")).state == "Succeeded"

@@ -65,7 +65,6 @@ def _open(draft: Draft, event: str, attributes: dict[str, Any]) -> None:
 
 def _refused(draft: Draft, number: int, refusal: Refusal) -> None:
     draft.if_fresh = True
-    draft.detail["rejected"] = refusal.reasons
     turn_back(draft, FAILED, refusal.message, step=number, reasons=refusal.reasons)
 
 

@@ -47,7 +47,16 @@ from interlock.engine.core.events import (
 from interlock.engine.core.operations import PROGRAMS
 from interlock.engine.core.program import place_in
 from interlock.engine.core.snapshot import Rules, Snapshot
-from interlock.schema.commands import AnyCommand, Done, Outcome, Refusal, Refused, Scope
+from interlock.schema.commands import (
+    AnyCommand,
+    CreateVolume,
+    DeleteVolume,
+    Done,
+    Outcome,
+    Refusal,
+    Refused,
+    Scope,
+)
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.records import Avoided
 
@@ -151,16 +160,24 @@ def _hopeless(answers: Answers) -> bool:
 def _avoid(draft: Draft, answers: Answers) -> tuple[Avoided, ...]:
     until = draft.at + int(draft.rules.policy.avoid_for * SECOND)
     places = {
-        (
-            outcome.scope.value,
-            draft.vm.host_id or "" if outcome.scope is Scope.HOST else command.at,
-        ): outcome.reason
+        (outcome.scope.value, place): outcome.reason
         for command, outcome in answers
-        if outcome.scope is not Scope.VM
+        for place in _refusers(draft, command, outcome)
     }
     kept = (entry for entry in draft.operation.avoid if (entry.scope, entry.id) not in places)
     added = (Avoided(scope=scope, id=place, cause=reason, until=until) for (scope, place), reason in places.items())
     return (*kept, *added)
+
+
+def _refusers(draft: Draft, command: AnyCommand, outcome: Refused) -> tuple[str, ...]:
+    """Where not to plan again: the host; or the pool that was asked, or if a host says so, all the VM has."""
+    if outcome.scope is Scope.VM:
+        return ()
+    if outcome.scope is Scope.HOST:
+        return (draft.vm.host_id or "",)
+    if isinstance(command, CreateVolume | DeleteVolume):
+        return (command.at,)
+    return tuple(volume.pool_id for volume in draft.volumes if volume.pool_id)
 
 
 def _undo_settled(draft: Draft, answers: Answers) -> None:

@@ -69,8 +69,8 @@ class Commits:
         """
         for _ in range(RACES):
             decision = await self._admit(snapshot, event)
-            self.inventory.hold(decision)
             try:
+                self.inventory.hold(decision)
                 verdict = await self._store.commit(decision)
             except BaseException:
                 self.inventory.drop(decision)
@@ -182,7 +182,7 @@ class Commits:
             try:
                 return await work()
             except StoreError as error:
-                log.logger().error("the store cannot go on; trying again", error=str(error), seconds=wait)
+                log.say("error", "the store cannot go on; trying again", error=str(error), seconds=wait)
                 if self._closing():
                     raise EngineClosed("the engine closed while the store could not go on") from error
             await asyncio.sleep(wait)

@@ -12,19 +12,18 @@ from interlock.schema.records import MACHINE_OF, Entity
 def deadline(case: Decision | Case) -> tuple[int, str] | None:
     """When (µs since 1970), and what is overdue then; None if nothing is transitional.
 
-    While an operation is undone, states are counted from the undo's beginning: what is undone because it was overdue
-    has the same time again to be undone.
+    Counted from when the operation entered its own present state, where that is later: what is undone because it was
+    overdue, or tried again by a person after days of being Stuck, has the same time again.
     """
     operation = case.operation
     assert operation is not None
-    undoing = operation.state == "Undoing"
     found = []
     entities: tuple[Entity, ...] = (operation, case.vm, *case.nics, *case.volumes)
     for entity in entities:
         machine = MACHINES[MACHINE_OF[type(entity)]]
         state = machine.states[entity.state]
         if state.within is not None:
-            since = max(entity.since, operation.since) if undoing else entity.since
+            since = max(entity.since, operation.since)
             what = f"{machine.name} {entity.id} has been {entity.state} for {state.within} s"
             found.append((since + state.within * SECOND, what))
     return min(found, default=None)

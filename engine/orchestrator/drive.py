@@ -33,7 +33,12 @@ from interlock.engine.orchestrator.commits import Commits, Overtaken
 from interlock.engine.orchestrator.deadlines import deadline
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.store.store import Case
+from interlock.schema.commands import Outcome
 from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest, StoreError
+from interlock.schema.words import clean
+
+LET_GO = 10.0
+"""Seconds a driver has to end a call that was cancelled. Too low: an undo overtakes it; too high: a hung one delays."""
 
 Wish = CancelRequested | Resolved
 """What somebody outside may ask of an operation under way."""
@@ -119,8 +124,8 @@ class Drive:
         except (InvalidRequest, Overtaken, EngineClosed, StoreError):
             raise
         except Exception as error:
-            log.logger().exception("a defect: the operation becomes Stuck")
-            defect = f"{type(error).__name__}: {error}"
+            log.say("exception", "a defect: the operation becomes Stuck")
+            defect = clean(f"{type(error).__name__}: {error}")
             broken = lambda at: Broken(at=at, error=defect)  # noqa: E731
             self.case, decision, self._fence = await self._commits.write(self.case, broken, worker_id)
         return decision
@@ -133,11 +138,14 @@ class Drive:
         try:
             while not acts.done():
                 if not self._wishes and not await self._sleep(due):
-                    return await self._step(lambda at: Overdue(at=at, what=what))
+                    break
                 if self._wishes:
                     await self._hear()
         finally:
-            acts.cancel()
+            answered = acts.done()
+            await _ended(acts)
+        if not answered:
+            return await self._step(lambda at: Overdue(at=at, what=what))
         outcomes = tuple(acts.result())
         return await self._step(lambda at: Settled(at=at, outcomes=outcomes))
 
@@ -190,6 +198,15 @@ class Drive:
         if not answer.done():
             answer.set_result(None)
         return decision
+
+
+async def _ended(acts: asyncio.Future[list[Outcome]]) -> None:
+    """Have the effects end before anything else is done about them: an undo must not overtake what it undoes."""
+    if not acts.done():
+        acts.cancel()
+        await asyncio.wait({acts}, timeout=LET_GO)
+    if acts.done() and not acts.cancelled():
+        acts.exception()
 
 
 def _fail(answer: asyncio.Future[None], error: BaseException) -> None:

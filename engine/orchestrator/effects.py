@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from interlock.drivers.protocol import Driver
 from interlock.engine.core.decision import Effect
 from interlock.engine.orchestrator import log
-from interlock.schema.commands import Outcome, Refusal, Refused, Scope
+from interlock.schema.commands import CreateVolume, DeleteVolume, Done, Outcome, Refusal, Refused, Scope
+from interlock.schema.words import clean
 
 PER_PLACE = 32
 """Too low: a big host starts its guests in line; too high: a hypervisor is asked for more than it can do at once."""
@@ -30,11 +31,9 @@ class Performer:
         command = effect.command
         driver = self._drivers.get(command.driver)
         if driver is None:
-            return Refused(
-                kind=Refusal.PERMANENT,
-                scope=Scope.HOST,
-                reason=f"{command.at}: no driver {command.driver} is open",
-            )
+            scope = Scope.POOL if isinstance(command, CreateVolume | DeleteVolume) else Scope.HOST
+            reason = f"{command.at}: no driver {command.driver} is open; install it and open the engine again"
+            return Refused(kind=Refusal.PERMANENT, scope=scope, reason=reason)
         place = self._places.setdefault(command.at, _Place())
         place.users += 1
         try:
@@ -56,7 +55,27 @@ class _Place:
 
 async def _outcome(driver: Driver, effect: Effect, fence: int) -> Outcome:
     try:
-        return await driver.perform(effect.command, token=effect.token, fence=fence)
+        return _checked(await driver.perform(effect.command, token=effect.token, fence=fence))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return _bug(effect, error)  # nobody cancelled us: it comes out of the driver
     except Exception as error:
-        log.logger().exception("a driver raised: its bug", driver=effect.command.driver, token=effect.token)
-        return Refused(kind=Refusal.UNKNOWN, scope=Scope.HOST, reason=f"{effect.command.at}: {error!r}")
+        return _bug(effect, error)
+
+
+def _checked(answer: object) -> Outcome:
+    """The outcome, if it is one: what drivers say goes into records."""
+    if isinstance(answer, Refused):
+        return Refused(kind=Refusal(answer.kind), scope=Scope(answer.scope), reason=clean(answer.reason))
+    if isinstance(answer, Done):
+        return answer
+    raise TypeError(f"perform must answer Done or Refused, not {answer!r}")
+
+
+def _bug(effect: Effect, error: BaseException) -> Outcome:
+    command = effect.command
+    log.say("exception", "a driver raised: its bug", driver=command.driver, token=effect.token)
+    reason = clean(f"{command.at}: driver {command.driver}: {error!r}")
+    return Refused(kind=Refusal.UNKNOWN, scope=Scope.HOST, reason=reason)

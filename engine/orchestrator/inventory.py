@@ -125,6 +125,10 @@ class Inventory:
                 if movement.thing == "ip" and movement.where.partition("/")[0] == network_id:
                     self._move_address(movement)
 
+    def close_books(self) -> None:
+        """Have every address book read again when it is next needed."""
+        self._books.clear()
+
     def hold(self, decision: Decision) -> None:
         """Count what the decision moves."""
         self._pending[id(decision)] = decision
@@ -148,7 +152,7 @@ class Inventory:
             else:
                 self._replace("storage_pool", place_id, used_mib=first)
         self._vms = {(account_id, host_id): count for host_id, account_id, count in vms}
-        self._books.clear()
+        self.close_books()
         for decision in self._pending.values():
             self._apply(decision)
 

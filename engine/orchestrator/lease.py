@@ -134,7 +134,7 @@ class Lease:
         try:
             await self._renew(now() + int(LEASE * SECOND))
         except InterlockError as error:
-            log.logger().warning("the lease could not be renewed; trying again", error=str(error))
+            log.say("warning", "the lease could not be renewed; trying again", error=str(error))
         finally:
             self._renewal = None
         if self._busy():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -40,12 +41,22 @@ def _quiet() -> Any:
     )
 
 
+def say(level: str, event: str, **facts: Any) -> None:
+    """Log one trouble. Whatever an embedder's logging does, it never stops the engine."""
+    with suppress(Exception):
+        getattr(logger(), level)(event, **facts)
+
+
 def transitions(decision: Decision, first_seq: int) -> None:
     """Log what a committed decision changed."""
-    if not _listening():
-        return
+    if _listening():
+        with suppress(Exception):
+            _transitions(decision, first_seq)
+
+
+def _transitions(decision: Decision, first_seq: int) -> None:
     bound = logger().bind(
-        operation=decision.operation.id, kind=decision.operation.kind, vm=decision.vm.id, name=decision.vm.name
+        operation=decision.operation.id, kind=decision.operation.kind, vm=decision.vm.id, vm_name=decision.vm.name
     )
     for number, entry in enumerate(decision.journal):
         bound.info(

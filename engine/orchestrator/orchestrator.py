@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -31,11 +32,13 @@ from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import SECOND, Lease, Worker, is_dead
 from interlock.engine.store import queries
 from interlock.engine.store.store import Case, Store
-from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest
+from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import Operation
 from interlock.schema.requests import DeployVM, Request, checked
+
+T = TypeVar("T")
 
 IN_FLIGHT = 512
 """Operations driven at once. Too low: driver latency is not hidden; too high: memory, and hosts asked for too much."""
@@ -57,6 +60,8 @@ class Orchestrator:
         self._loading: dict[str, asyncio.Event] = {}
         self._ends: dict[str, asyncio.Future[Operation | None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._joining: set[asyncio.Task[Any]] = set()
+        """Those of the tasks that wait for an embedder's commit."""
         self._later: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -71,9 +76,17 @@ class Orchestrator:
             EngineClosed: the engine is closed.
         """
         self.check_open()
+        # In a task of our own: a caller that gives up waiting must not leave a request written and not driven.
+        return await asyncio.shield(self._spawn(self._submit(request, actor), "interlock request"))
+
+    async def _submit(self, request: Request, actor: str) -> Decision:
         await self._lease.ensure()
         case, event = await self.prepare(request, actor)
-        decision = await self.commits.request(case, event)
+        try:
+            decision = await self.commits.request(case, event)
+        except StoreError:
+            self._look_again(STRANDED)  # a connection that broke may have broken after the commit
+            raise
         self.begin(decision)
         return decision
 
@@ -98,12 +111,15 @@ class Orchestrator:
 
         async def begin() -> None:
             # With the journal's lock in hand: whoever held it has committed or rolled back.
-            found = await self.store.locked_read(queries.entity("operation", decision.operation.id))
-            if found and not self._closed:
-                self.begin(decision)
+            look = partial(self.store.locked_read, queries.entity("operation", decision.operation.id))
+            with suppress(EngineClosed):
+                if await self.commits.patiently(look) and not self._closed:
+                    self.begin(decision)
 
         if not self._closed:
-            self._spawn(begin(), "interlock joined")
+            task = self._spawn(begin(), "interlock joined")
+            self._joining.add(task)
+            task.add_done_callback(self._joining.discard)
 
     @property
     def under_way(self) -> int:
@@ -147,8 +163,7 @@ class Orchestrator:
         drive = self._drives.get(operation_id)
         if drive is None and operation_id in self._queue:
             self._queue.remove(operation_id)
-            self._start(operation_id, await self.store.case(operation_id))
-            drive = self._drives[operation_id]
+            self._start(operation_id, None)
         if drive is None and operation_id in self._loading:
             await self._loading[operation_id].wait()
             drive = self._drives.get(operation_id)
@@ -178,8 +193,8 @@ class Orchestrator:
 
     async def idle(self) -> None:
         """Return when nothing is under way here."""
-        while self._ends:
-            await asyncio.gather(*map(asyncio.shield, self._ends.values()))
+        while self._ends or self._joining:
+            await asyncio.gather(*map(asyncio.shield, (*self._ends.values(), *self._joining)))
 
     # --- recovery
 
@@ -189,11 +204,14 @@ class Orchestrator:
         Those of living workers are looked at again when their lease runs out.
         """
         at, found, earliest = now(), 0, None
+        dead: dict[str, bool] = {self._lease.worker_id: True}  # ours, and not driven: a trouble left it
         for operation_id, *row in await self.store.rows(queries.driven()):
             if operation_id in self._ends:
                 continue
             worker = _worker(row)
-            if worker is None or is_dead(worker, at):
+            if worker is not None and worker.id not in dead:
+                dead[worker.id] = is_dead(worker, at)
+            if worker is None or dead[worker.id]:
                 self._enqueue(operation_id, None)
                 found += 1
             else:
@@ -207,6 +225,8 @@ class Orchestrator:
             if not self._closed:
                 self._spawn(self._recover_again(), "interlock recovery")
 
+        if self._closed:
+            return
         if self._later is not None:
             self._later.cancel()
         self._later = asyncio.get_running_loop().call_later(seconds + 0.1, look)
@@ -215,12 +235,14 @@ class Orchestrator:
         try:
             await self.recover()
         except InterlockError:
-            log.logger().exception("looking for abandoned operations failed; trying again")
+            log.say("exception", "looking for abandoned operations failed; trying again")
             self._look_again(1.0)
 
     # --- driving
 
     def _enqueue(self, operation_id: str, case: Case | None) -> None:
+        if operation_id in self._ends:
+            return
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
         self._lease.keep()
         if self._started < IN_FLIGHT and not self._queue:
@@ -242,15 +264,28 @@ class Orchestrator:
         self._drives[operation_id] = drive
         return drive
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._reaped)
+        return task
+
+    def _reaped(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            # Somebody else's code cancelled it from within: what it drove is looked for again.
+            self._look_again(STRANDED)
+        else:
+            task.exception()  # whoever waits has it; a caller that gave up does not want a warning
 
     async def _load_and_drive(self, operation_id: str) -> None:
         try:
             drive = self._drive_of(operation_id, await self.commits.patiently(partial(self.store.case, operation_id)))
         except EngineClosed:
+            self._over(operation_id, None)
+            return
+        except Exception:
+            log.say("exception", "an operation cannot be read", operation=operation_id)
             self._over(operation_id, None)
             return
         finally:
@@ -263,12 +298,13 @@ class Orchestrator:
             await self.commits.patiently(self._lease.ensure)
             decision = await drive.run()
         except Overtaken as overtaken:
-            log.logger().info("overtaken", operation=operation_id, why=str(overtaken))
+            log.say("info", "overtaken", operation=operation_id, why=str(overtaken))
             self._look_again(1.0)
         except EngineClosed:
             pass
         except Exception:
-            log.logger().exception("left until the lease runs out", operation=operation_id)
+            log.say("exception", "a drive broke off; looking again", operation=operation_id)
+            self._look_again(STRANDED)
         finally:
             self._over(operation_id, decision.operation if decision else None)
 
@@ -308,9 +344,11 @@ class Orchestrator:
         try:
             await self._lease.give_up()
         except InterlockError:
-            log.logger().warning("the lease could not be given up; others wait until it runs out")
+            log.say("warning", "the lease could not be given up; others wait until it runs out")
 
 
+STRANDED = 5.0
+"""Seconds after which an operation whose drive broke off is looked for. Too low: a defect spins; too high: it waits."""
 ELSEWHERE = 0.1
 """Seconds between looks at an operation that another process drives. Only while somebody waits for it."""
 

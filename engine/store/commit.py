@@ -37,7 +37,7 @@ class Counters(msgspec.Struct):
     statements: int = 0
     decisions: int = 0
     retried_alone: int = 0
-    """Batches that were written decision by decision because one of them was refused."""
+    """Batches that were written decision by decision because one of them was refused, or might have to be."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -46,6 +46,8 @@ class Written(msgspec.Struct, frozen=True):
     verdicts: list[Verdict]
     found_head: int
     left_head: int
+    alone: bool
+    """Whether it was written decision by decision."""
 
 
 IsStale = Callable[[int], bool]
@@ -59,12 +61,11 @@ def commit(decisions: Sequence[Decision], is_stale: IsStale, statements: Stateme
     Answers expected: for an Ask without rows, the value of the first column of the first row, or None.
     """
     head = int((yield Ask(statements.head.sql)))
-    stale = is_stale(head)
-    verdicts = None if stale else (yield from _together(decisions, head, statements))
-    if verdicts is None:
-        verdicts = yield from _one_by_one(decisions, head, stale, statements)
+    stale = is_stale(head) and any(decision.if_fresh for decision in decisions)
+    together = None if stale else (yield from _together(decisions, head, statements))
+    verdicts = together or (yield from _one_by_one(decisions, head, stale, statements))
     won = [each for each, verdict in zip(decisions, verdicts, strict=True) if isinstance(verdict, Committed)]
-    return Written(verdicts, head, head + length(won))
+    return Written(verdicts, head, head + length(won), alone=together is None)
 
 
 def _together(

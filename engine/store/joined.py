@@ -58,12 +58,19 @@ async def _converse(connection: AsyncConnection, decision: Decision, compiled: S
         while True:
             try:
                 answer = await _run(connection, ask)
-            except IntegrityError as error:
+            except DBAPIError as error:
+                if ask.rows is None or not _is_about_the_row(error):
+                    raise
                 ask = talk.throw(RowRefused(str(error.orig)))
             else:
                 ask = talk.send(answer)
     except StopIteration as end:
         return cast(Written, end.value)
+
+
+def _is_about_the_row(error: DBAPIError) -> bool:
+    """Whether a rule refuses the row, or no column can hold a value of it (SQLSTATE class 22)."""
+    return isinstance(error, IntegrityError) or str(getattr(error.orig, "sqlstate", "")).startswith("22")
 
 
 async def _run(connection: AsyncConnection, ask: Ask) -> Any:

@@ -6,18 +6,26 @@ transaction; a newer one is refused, because this release does not know its rule
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, insert, inspect, select
+from sqlalchemy import Connection, column, delete, insert, inspect, select, table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from interlock.engine.store.postgresql import TAKE_LOCK
 from interlock.schema import guards
 from interlock.schema.errors import StoreError
 from interlock.schema.tables import guard, metadata
 
 HEAD = "0001"
 """The newest migration in schema/migrations/versions; a test holds it to what is there."""
+VERSION_TABLE = "interlock_version"
+"""Where Alembic notes the migration; not its default, which an embedder's own migrations use."""
 _NO_TABLE = "no tables"
+_MIGRATING = threading.Lock()
 
 
 async def bring_up_to_date(engine: AsyncEngine, *, create: bool) -> None:
@@ -33,14 +41,37 @@ async def bring_up_to_date(engine: AsyncEngine, *, create: bool) -> None:
         return
     if found == _NO_TABLE and not create:
         raise StoreError(f"{engine.url.render_as_string()} holds no Interlock database; make one with `interlock init`")
-    async with engine.begin() as connection:
-        await connection.run_sync(_migrate)
+    async with _one_at_a_time(), engine.begin() as connection:
+        await connection.run_sync(_lock)
+        # Somebody else may have been faster.
+        if await connection.run_sync(_revision) != HEAD or not await connection.run_sync(_guarded):
+            await connection.run_sync(_migrate)
+
+
+@asynccontextmanager
+async def _one_at_a_time() -> AsyncIterator[None]:
+    """Alembic keeps what it works on in globals: only one database of this process is migrated at a time."""
+    while not _MIGRATING.acquire(blocking=False):  # noqa: ASYNC110 - the other may be in another thread's loop
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        _MIGRATING.release()
+
+
+def _lock(connection: Connection) -> None:
+    """Exclude every other writer until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(TAKE_LOCK)
+    else:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _revision(connection: Connection) -> str:
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(VERSION_TABLE):
         return _NO_TABLE
-    found = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+    found = str(connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE))))
     if found > HEAD:
         raise StoreError(f"this database is of a newer release (migration {found}, known: {HEAD}); install that one")
     return found
@@ -58,7 +89,7 @@ def _migrate(connection: Connection) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(interlock.schema.__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, version_table=VERSION_TABLE)
     command.upgrade(config, "head")
     dialect = connection.dialect.name
     earlier = connection.exec_driver_sql(guards.earlier(dialect)).scalars().all()

@@ -11,7 +11,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from asyncpg.exceptions import DataError, IntegrityConstraintViolationError, InterfaceError, PostgresError
+from asyncpg.exceptions import (
+    DataError,
+    IntegrityConstraintViolationError,
+    InterfaceError,
+    InternalClientError,
+    PostgresError,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -23,9 +29,13 @@ from interlock.schema.errors import StoreError
 JOURNAL_LOCK = 0x1_7E41_0C4
 """The advisory lock under which the journal grows; any number that no other program on the database uses."""
 TAKE_LOCK = f"SELECT pg_advisory_xact_lock({JOURNAL_LOCK})"
+ISOLATION = "read_committed"
+"""Whatever the database's default: a stricter one would read the journal as it was before the lock was waited for."""
 
 _REFUSALS = (IntegrityConstraintViolationError, DataError)
 """What running a row may raise that is about this row: a rule refuses it, or no column can hold a value of it."""
+_TROUBLES = (PostgresError, InterfaceError, InternalClientError, DBAPIError, OSError)
+"""What says that the server, or the way to it, is at fault."""
 
 
 class Postgresql:
@@ -39,12 +49,13 @@ class Postgresql:
 
     async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
         """See `Database.write`."""
-        async with self._driver() as driver, driver.transaction():
+        async with self._driver() as driver, driver.transaction(isolation=ISOLATION):
             await driver.execute(TAKE_LOCK)
             written = await self._converse(driver, commit(decisions, is_stale, self._statements))
         self.counters.statements += 1
         self.counters.commits += 1
         self.counters.decisions += len(decisions)
+        self.counters.retried_alone += written.alone
         return written
 
     async def run(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -63,7 +74,7 @@ class Postgresql:
     async def locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
         """See `Database.locked_read`."""
         self.counters.statements += 2
-        async with self._driver() as driver, driver.transaction():
+        async with self._driver() as driver, driver.transaction(isolation=ISOLATION):
             await driver.execute(TAKE_LOCK)
             return cast(Sequence[Sequence[Any]], await driver.fetch(sql))
 
@@ -77,13 +88,21 @@ class Postgresql:
     async def _driver(self) -> AsyncIterator[Any]:
         """The bare connection; after any error it is thrown away, because nobody knows its state."""
         try:
-            if self._connection is None:
-                self._connection = await self._engine.connect()
-            raw = await self._connection.get_raw_connection()
-            yield raw.driver_connection
-        except (PostgresError, InterfaceError, DBAPIError, OSError) as error:
+            yield await self._connected()
+        except Exception as error:
             await self._forget()
+            if not isinstance(error, _TROUBLES):
+                raise
             raise StoreError(f"PostgreSQL cannot do this now: {error}; is it up, and reachable?") from error
+
+    async def _connected(self) -> Any:
+        if self._connection is not None:
+            raw = await self._connection.get_raw_connection()
+            if not cast(Any, raw.driver_connection).is_closed():
+                return raw.driver_connection
+            await self._forget()
+        self._connection = await self._engine.connect()
+        return (await self._connection.get_raw_connection()).driver_connection
 
     async def _forget(self) -> None:
         connection, self._connection = self._connection, None

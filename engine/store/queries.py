@@ -61,7 +61,9 @@ def count_by_state() -> Select[Any]:
 def vms_named(name_or_id: str) -> Select[Any]:
     """The VMs with that id or name, the living ones first, the youngest first."""
     gone = vm.c.state.in_(("Expunged", "Expunging", "Error"))
-    return select(vm).where(or_(vm.c.id == name_or_id, vm.c.name == name_or_id)).order_by(gone, vm.c.id.desc())
+    return (
+        select(vm).where(or_(vm.c.id == name_or_id, vm.c.name == name_or_id)).order_by(gone, vm.c.id.desc()).limit(20)
+    )
 
 
 def entity(machine: str, entity_id: str) -> Select[Any]:
@@ -75,6 +77,11 @@ def belonging(machine: str, vm_id: str) -> Select[Any]:
     table = metadata.tables[machine]
     order = table.c.id if machine == "operation" else table.c.device
     return select(table).where(table.c.vm_id == vm_id).order_by(order)
+
+
+def vms_of(vm_ids: Sequence[str]) -> Select[Any]:
+    """Several VMs (a page of them) by id."""
+    return select(vm).where(vm.c.id.in_(vm_ids))
 
 
 def nics_of(vm_ids: Sequence[str]) -> Select[Any]:

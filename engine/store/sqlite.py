@@ -3,15 +3,20 @@
 `BEGIN IMMEDIATE` takes the only write lock first, so nothing read in the transaction can be overtaken, and a deferred
 read can never fail to become a write.
 
-The hop uses aiosqlite's `_execute` and `_conn`, the private names we need (docs/decisions/0004); a test holds them.
+aiosqlite's `_execute`, `_conn` and `_thread` are the private names we need (docs/decisions/0004); a test holds them.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from threading import Thread
+from typing import Any, TypeAlias, TypeVar, cast
+from weakref import WeakSet
 
+import aiosqlite
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.core.decision import Decision
@@ -23,6 +28,32 @@ T = TypeVar("T")
 
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, UnicodeError)
 """What running a row may raise that is about this row: a rule refuses it, or no column can hold a value of it."""
+
+
+Threads: TypeAlias = "WeakSet[Thread]"
+"""The threads of connections; aiosqlite has one for each (`_thread`)."""
+
+
+async def connect(url: URL, busy_seconds: float, threads: Threads) -> aiosqlite.Connection:
+    """A connection as the engine wants it; if there can be none, no thread is left either."""
+    names, options = sqlite_dialect.aiosqlite.dialect().create_connect_args(url)
+    options = {"timeout": busy_seconds, **options, "isolation_level": None}
+    connection = aiosqlite.connect(*names, **options)
+    connection._thread.daemon = True
+    threads.add(connection._thread)
+    try:
+        await connection
+        await cast(Any, connection)._execute(_prepare, connection._conn)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    # isolation_level None: Python's sqlite3 would begin transactions by itself, late and deferred; we say when.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        database.execute(f"PRAGMA {pragma}")
 
 
 class Sqlite:
@@ -53,6 +84,7 @@ class Sqlite:
         written = await self._hop(work)
         self.counters.commits += 1
         self.counters.decisions += len(decisions)
+        self.counters.retried_alone += written.alone
         return written
 
     async def run(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:

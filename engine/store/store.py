@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import msgspec
 from sqlalchemy import Select, delete, event, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from interlock.engine.core.decision import Decision
@@ -26,7 +28,7 @@ from interlock.engine.store.commit import Counters, Written
 from interlock.engine.store.database import Database
 from interlock.engine.store.migrate import bring_up_to_date
 from interlock.engine.store.postgresql import Postgresql
-from interlock.engine.store.sqlite import Sqlite
+from interlock.engine.store.sqlite import Sqlite, Threads, connect
 from interlock.engine.store.statements import statements
 from interlock.engine.store.verdict import Verdict
 from interlock.engine.store.writer import Writer
@@ -39,6 +41,12 @@ from interlock.schema.transition import Transition
 
 BUSY_SECONDS = 10.0
 """How long SQLite waits for another process's write lock. Too low: needless errors; too high: a stuck one is hidden."""
+
+JOIN_SECONDS = 5.0
+"""How long closing waits for a connection's thread that has been told to end. Only a defect takes any time at all."""
+
+_TROUBLES = (DBAPIError, PoolTimeout, OSError)
+"""What says that the database, or the way to it, is at fault."""
 
 _readers: dict[type, Callable[[Sequence[Any]], Any]] = {
     kind: reader(kind) for kind in (Vm, Nic, Volume, Operation, *PLACES.values())
@@ -57,10 +65,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 class Store:
     """One open database. Make it with `Store.open`."""
 
-    def __init__(self, engine: AsyncEngine, database: Database) -> None:
+    def __init__(self, engine: AsyncEngine, database: Database, threads: Threads) -> None:
         self.engine = engine
+        self._threads = threads
         self.overtaken = False
-        """Whether others have written since figures were last read; `caught_up` clears it."""
+        """Whether others have written since figures were last read; `refresh` clears it."""
         self.on_written: Callable[[], None] = lambda: None
         """Called after each commit of ours."""
         self._head: int | None = None
@@ -80,19 +89,31 @@ class Store:
         Raises:
             StoreError: it cannot be reached, is not there, or is of a newer release.
         """
+        opening = asyncio.ensure_future(cls._open(url, create))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # A connection that is given up while it is being made leaves a thread behind: let it be made, then close.
+            await asyncio.gather(opening, return_exceptions=True)
+            if not opening.cancelled() and opening.exception() is None:
+                await opening.result().close()
+            raise
+
+    @classmethod
+    async def _open(cls, url: str, create: bool) -> Store:
         parsed = normal(url)
         if not create:
             _must_be_there(parsed)
-        engine = _engine(parsed)
+        threads: Threads = WeakSet()
+        engine = _engine(parsed, threads)
         try:
             await bring_up_to_date(engine, create=create)
-            return cls(engine, await _database(engine))
-        except (DBAPIError, OSError) as error:
-            await engine.dispose()
-            reason = getattr(error, "orig", error)
-            raise StoreError(f"cannot open {parsed.render_as_string()}: {reason}") from error
+            return cls(engine, await _database(engine), threads)
+        except _TROUBLES as error:
+            await _dispose(engine, threads)
+            raise StoreError(f"cannot open {parsed.render_as_string()}: {_said(error)}") from error
         except BaseException:
-            await engine.dispose()
+            await _dispose(engine, threads)
             raise
 
     @property
@@ -117,11 +138,7 @@ class Store:
             # A connection that is out when the pool is disposed of would never be closed.
             self._quiet.clear()
             await self._quiet.wait()
-        await self.engine.dispose()
-
-    def caught_up(self, head: int) -> None:
-        """Figures have been read, after the journal's head was found here: what others write later is news."""
-        self._head, self.overtaken = head, False
+        await _dispose(self.engine, self._threads)
 
     def _is_stale(self, head: int) -> bool:
         self.overtaken |= self._head is not None and head != self._head
@@ -146,8 +163,8 @@ class Store:
             async with self.engine.connect() as connection:
                 found: Sequence[Any] = (await connection.execute(query)).all()
                 return found
-        except DBAPIError as error:
-            raise StoreError(f"the database cannot be read now: {error.orig}") from error
+        except _TROUBLES as error:
+            raise StoreError(f"the database cannot be read now: {_said(error)}") from error
         finally:
             self._reads -= 1
             if not self._reads:
@@ -217,14 +234,26 @@ class Store:
         """All places by kind."""
         return {name: list(map(_readers[kind], await self.rows(queries.all_of(name)))) for name, kind in PLACES.items()}
 
-    async def read_between(self, *asked: Select[Any]) -> list[Sequence[Sequence[Any]]]:
-        """Run reads between two commits of ours: they see all that was acknowledged, and nothing in flight."""
+    async def read_between(self, then: Callable[..., None], *asked: Select[Any]) -> None:
+        """Run reads between two commits of ours: they see all that was acknowledged, and nothing in flight.
 
-        async def work(database: Database) -> list[Sequence[Sequence[Any]]]:
-            return [await database.read(self._spoken(query)) for query in asked]
+        `then` is told what they found before the next commit begins.
+        """
+        await self._writer.between(lambda database: self._read(database, then, asked))
 
-        found: list[Sequence[Sequence[Any]]] = await self._writer.between(work)
-        return found
+    async def refresh(self, then: Callable[..., None], *asked: Select[Any]) -> None:
+        """Like `read_between`; what is handed in afterwards counts as decided on these figures, all else on older."""
+
+        async def work(database: Database) -> None:
+            [[head]] = await database.read(self._spoken(queries.journal_head()))
+            await self._read(database, then, asked)
+            self._head, self.overtaken = head, False
+            self._writer.outdate()
+
+        await self._writer.between(work)
+
+    async def _read(self, database: Database, then: Callable[..., None], asked: Sequence[Select[Any]]) -> None:
+        then(*[await database.read(self._spoken(query)) for query in asked])
 
     async def locked_read(self, query: Select[Any]) -> Sequence[Sequence[Any]]:
         """Run a read once every transaction that is writing now, ours or not, has ended."""
@@ -261,8 +290,13 @@ class Store:
                 yield connection
         except IntegrityError as error:
             raise InvalidRequest(f"the database refuses this: {error.orig}") from error
-        except DBAPIError as error:
-            raise StoreError(f"the database cannot be written now: {error.orig}") from error
+        except _TROUBLES as error:
+            raise StoreError(f"the database cannot be written now: {_said(error)}") from error
+
+
+def _said(error: Exception) -> object:
+    """The driver's own words, without the statement around them."""
+    return getattr(error, "orig", error)
 
 
 def _upsert(statement: Any, record: dict[str, Any]) -> Any:
@@ -279,7 +313,8 @@ def normal(url: str) -> URL:
         StoreError: it is none, or of a database that Interlock does not speak.
     """
     try:
-        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+        # A bare path is taken as it is: a ? or % in it is part of a file's name.
+        parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
     except ArgumentError as error:
         raise StoreError(f"{url!r} is not a database URL; use a path, sqlite:///PATH or postgresql://…") from error
     backend = parsed.get_backend_name()
@@ -287,6 +322,8 @@ def normal(url: str) -> URL:
         return parsed.set(drivername="postgresql+asyncpg")
     if backend != "sqlite":
         raise StoreError(f"Interlock speaks SQLite and PostgreSQL, not {backend}")
+    if parsed.query:
+        raise StoreError(f"SQLite URLs of Interlock take no options, not {', '.join(parsed.query)}")
     if parsed.database in (None, "", ":memory:"):
         raise StoreError(
             "an in-memory SQLite database is lost with its connection; give a file, a temporary one will do"
@@ -299,25 +336,30 @@ def _must_be_there(url: URL) -> None:
         raise StoreError(f"there is no database {url.database}; make one with `interlock init CLOUD.toml`")
 
 
-def _engine(url: URL) -> AsyncEngine:
+async def _dispose(engine: AsyncEngine, threads: Threads) -> None:
+    """Close all connections, and see their threads end: they have nothing left to do, so that takes no time."""
+    await engine.dispose()
+    for thread in list(threads):
+        thread.join(JOIN_SECONDS)
+
+
+def _engine(url: URL, threads: Threads) -> AsyncEngine:
     try:
         if url.get_backend_name() == "sqlite":
-            engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS})
-            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+            engine = create_async_engine(url, async_creator=lambda: connect(url, BUSY_SECONDS, threads))
             event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
             return engine
-        return create_async_engine(url)
+        engine = create_async_engine(url)
+        event.listen(engine.sync_engine, "checkout", _replace_if_cut)
+        return engine
     except NoSuchModuleError as error:
         raise StoreError(str(error)) from error
 
 
-def _prepare_sqlite(driver_connection: Any, _record: Any) -> None:
-    # Python's sqlite3 would begin transactions by itself, late and deferred; we say when.
-    driver_connection.isolation_level = None
-    cursor = driver_connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _replace_if_cut(_connection: Any, record: Any, _proxy: Any) -> None:
+    # A server that went away has closed what lay in the pool; asking the driver costs no round trip.
+    if record.driver_connection.is_closed():
+        raise DisconnectionError("the server has closed this connection")
 
 
 async def _database(engine: AsyncEngine) -> Database:

@@ -18,7 +18,7 @@ from interlock.engine.core.decision import Decision
 from interlock.engine.store.commit import IsStale, Written
 from interlock.engine.store.database import Database
 from interlock.engine.store.verdict import Verdict
-from interlock.schema.errors import EngineClosed, StoreError
+from interlock.schema.errors import EngineClosed
 
 BATCH = 256
 """Decisions in one transaction at most. Too low: more fsyncs a second; too high: the first of a batch waits long."""
@@ -39,6 +39,8 @@ class Writer:
         self._wrote = wrote
         self._waiting: list[tuple[Decision, asyncio.Future[Verdict]]] = []
         self._between: list[tuple[Callable[[Database], Awaitable[Any]], asyncio.Future[Any]]] = []
+        self._outdated = 0
+        """How many of those that wait were decided on figures that have been read again since."""
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -60,6 +62,10 @@ class Writer:
         self._between.append((work, answer))
         self._wake()
         return await asyncio.shield(answer)
+
+    def outdate(self) -> None:
+        """Figures have been read again: what waits now was decided on older ones."""
+        self._outdated = len(self._waiting)
 
     async def close(self) -> None:
         """Write what waits, then give the connection back."""
@@ -100,8 +106,11 @@ class Writer:
                 answer.set_result(result)
 
     async def _write(self, batch: list[tuple[Decision, asyncio.Future[Verdict]]]) -> None:
+        outdated, self._outdated = self._outdated > 0, max(0, self._outdated - len(batch))
         try:
-            written = await self.database.write([decision for decision, _ in batch], self._is_stale)
+            written = await self.database.write(
+                [decision for decision, _ in batch], lambda head: self._is_stale(head) or outdated
+            )
         except Exception as error:
             for _, answer in batch:
                 _fail(answer, error)
@@ -113,8 +122,7 @@ class Writer:
 
 
 def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
-    if answer.done():
-        return
-    known = isinstance(error, StoreError)
-    answer.set_exception(error if known else StoreError(f"the store failed: {error!r}"))
-    answer.exception()  # a caller that was cancelled will not fetch it; that is no reason for a warning
+    """Not as a StoreError unless it is one: those are waited out, and a defect of ours would be for ever."""
+    if not answer.done():
+        answer.set_exception(error)
+        answer.exception()  # a caller that was cancelled will not fetch it; that is no reason for a warning

@@ -30,8 +30,8 @@ from interlock.schema.cloud import (
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.rows import text_of
 
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Positive = Annotated[int, Meta(ge=1)]
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+Positive = Annotated[int, Meta(ge=1, le=2**40)]
 Ratio = Annotated[float, Meta(ge=1.0, le=100.0)]
 USED = frozenset({"cpu_used_mhz", "memory_used_mib", "used_mib"})
 """Columns that the database keeps itself."""

@@ -8,17 +8,19 @@ process dies, there is no operation. If the connection is closed without either,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Select, event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.engine.core.decision import Decision
+from interlock.engine.core.events import Requested
 from interlock.engine.orchestrator.orchestrator import Orchestrator
 from interlock.engine.store.joined import take_lock, write_joined
-from interlock.engine.store.verdict import Lost
-from interlock.schema.errors import Conflict, InvalidRequest
+from interlock.engine.store.store import Case
+from interlock.engine.store.verdict import Lost, Why
+from interlock.schema.errors import Busy, Conflict, InvalidRequest, NoRoom
 from interlock.schema.requests import Request
 
 
@@ -29,13 +31,27 @@ async def submit_joined(
 
     Raises:
         InvalidRequest: it is refused; the transaction is as before.
-        Conflict: the address was taken meanwhile; the transaction is as before, ask again.
+        Conflict: the VM was changed meanwhile; the transaction is as before, ask again.
     """
     orchestrator.check_open()
     if not connection.in_transaction():
         raise InvalidRequest("the connection is in no transaction; use `async with connection.begin()`")
     case, admission = await orchestrator.prepare(request, actor)
     await take_lock(connection)
+    try:
+        decision = await _write(orchestrator, case, admission, connection)
+    except (NoRoom, Conflict):
+        # Others may have changed what is owned. Nobody can now: what is read under the lock is the truth.
+        orchestrator.commits.inventory.close_books()
+        decision = await _write(orchestrator, case, admission, connection)
+    _when_it_ends(orchestrator, decision, connection)
+    return decision
+
+
+async def _write(
+    orchestrator: Orchestrator, case: Case | None, admission: Callable[[int], Requested], connection: AsyncConnection
+) -> Decision:
+    """Decide the request and write it, once."""
     decision = await orchestrator.commits.admit_joined(case, admission, lambda query: _read(connection, query))
     inventory = orchestrator.commits.inventory
     inventory.hold(decision)
@@ -43,11 +59,12 @@ async def submit_joined(
         verdict = await write_joined(connection, decision)
         if isinstance(verdict, Lost):
             await orchestrator.commits.explain(decision, verdict)
+            if verdict.why is Why.BUSY:
+                raise Busy(f"VM {decision.vm.name} is busy: this transaction has asked for another operation on it")
             raise Conflict(f"the request lost a race: {verdict.message}; ask again")
     except BaseException:
         inventory.drop(decision)
         raise
-    _when_it_ends(orchestrator, decision, connection)
     return decision
 
 
@@ -65,13 +82,24 @@ def _when_it_ends(orchestrator: Orchestrator, decision: Decision, connection: As
         if decided:
             return
         decided = True
+        loop.call_soon(forget)  # not now: SQLAlchemy is walking the listeners
         if committed:
             inventory.settle(decision)
             # A savepoint may have taken our rows back before this commit: figures are read again.
             orchestrator.store.overtaken = True
-            loop.call_soon(orchestrator.begin_joined, decision)
+            orchestrator.begin_joined(decision)
         else:
             inventory.drop(decision)
 
-    event.listen(connection.sync_connection, "commit", lambda _: once(True))
-    event.listen(connection.sync_connection, "rollback", lambda _: once(False))
+    def commits(_: object) -> None:
+        once(True)
+
+    def rolls_back(_: object) -> None:
+        once(False)
+
+    def forget() -> None:
+        event.remove(connection.sync_connection, "commit", commits)
+        event.remove(connection.sync_connection, "rollback", rolls_back)
+
+    event.listen(connection.sync_connection, "commit", commits)
+    event.listen(connection.sync_connection, "rollback", rolls_back)

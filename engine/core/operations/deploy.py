@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from interlock.engine.core.draft import Draft
+from interlock.engine.core.given import given
 from interlock.engine.core.program import Act, Program, Step
 from interlock.engine.core.steps.domain import DOMAIN
 from interlock.engine.core.steps.expire import bury_volumes, doom_volumes, free_addresses
@@ -67,7 +68,7 @@ def _allocate_nic(draft: Draft, vm: Vm, device: int, network: Network, wish: Nic
     guru = draft.rules.gurus.get(network.guru)
     if guru is None:
         raise InvalidRequest(f"network {network.id} wants guru {network.guru}, which is not installed here")
-    address = guru.allocate(network, wish, draft.cloud.addresses(network.id), vm.account_id, nic_id)
+    address = given(guru, network, wish, draft.cloud.addresses(network.id), vm, nic_id)
     if isinstance(address, NoAddress):
         raise NoRoom(f"no address for VM {vm.name} in network {network.id}: {address.reason}")
     draft.create(

@@ -155,7 +155,7 @@ def _template() -> None:
         "template",
         _text("id", "Name of the template."),
         _integer("size_mib", "Size of a disk made from it, in MiB."),
-        _boolean("enabled", "Whether it may be used for new VMs."),
+        _boolean("enabled", "Whether VMs may be deployed or started there."),
         _key("id"),
     )
 
@@ -178,7 +178,7 @@ def _zone() -> None:
     op.create_table(
         "zone",
         _text("id", "Name of the zone."),
-        _boolean("enabled", "Whether it may be used for new VMs."),
+        _boolean("enabled", "Whether VMs may be deployed or started there."),
         _key("id"),
     )
 
@@ -196,7 +196,7 @@ def _network() -> None:
         _integer("vlan", "VLAN tag, where it has one.", nullable=True),
         _text("account_id", "The only account that may use it; empty: everybody.", nullable=True),
         _boolean("is_default", "Taken when a request names no network."),
-        _boolean("enabled", "Whether it may be used for new VMs."),
+        _boolean("enabled", "Whether VMs may be deployed or started there."),
         _refers("zone_id", "zone.id"),
         _refers("account_id", "account.id"),
         _key("id"),
@@ -209,7 +209,7 @@ def _pod() -> None:
         "pod",
         _text("id", "Name of the pod."),
         _text("zone_id", "Its zone."),
-        _boolean("enabled", "Whether it may be used for new VMs."),
+        _boolean("enabled", "Whether VMs may be deployed or started there."),
         _refers("zone_id", "zone.id"),
         _key("id"),
     )
@@ -221,7 +221,7 @@ def _cluster() -> None:
         _text("id", "Name of the cluster."),
         _text("zone_id", "Its zone."),
         _text("pod_id", "Its pod."),
-        _boolean("enabled", "Whether it may be used for new VMs."),
+        _boolean("enabled", "Whether VMs may be deployed or started there."),
         _refers("zone_id", "zone.id"),
         _refers("pod_id", "pod.id"),
         _key("id"),
@@ -236,7 +236,7 @@ def _host() -> None:
         _text("pod_id", "Its pod."),
         _text("cluster_id", "Its cluster."),
         _text("driver", "Which driver acts on it."),
-        _boolean("enabled", "Whether it may be used for new VMs."),
+        _boolean("enabled", "Whether VMs may be deployed or started there."),
         _big("cpu_mhz", "Physical CPU, in MHz.", server_default="0"),
         _big("memory_mib", "Physical memory, in MiB.", server_default="0"),
         _ratio("cpu_overcommit", "May be taken this many times over."),
@@ -266,7 +266,7 @@ def _storage_pool() -> None:
         _text("cluster_id", "Its cluster, with scope cluster.", nullable=True),
         _text("host_id", "Its host, with scope host.", nullable=True),
         _text("driver", "Which driver acts on it."),
-        _boolean("enabled", "Whether it may be used for new VMs."),
+        _boolean("enabled", "Whether VMs may be deployed or started there."),
         _big("size_mib", "Physical size, in MiB.", server_default="0"),
         _ratio("overcommit", "May be taken this many times over."),
         _big("used_mib", "Held by volumes, in MiB; kept by triggers.", server_default="0"),

@@ -1,0 +1,126 @@
+"""What must hold of every database at every moment, asked of its rows with bare SQL.
+
+The journal is complete (no gaps, each entity's rows a chain of versions, states and hashes), the entities are where
+their last rows say, with the attributes that the rows tell, and what is counted as held is what is held.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from interlock.engine.core.decision import DERIVED, Entry, seal
+from interlock.schema.holdings import FREE, METERED, UNIQUE
+from interlock.schema.machine import CREATED, NOT_YET
+from interlock.schema.machines import MACHINES
+from interlock.schema.records import RECORDS
+from interlock.schema.rows import reader, row_of, text_of
+from interlock.schema.tables import metadata
+from interlock.schema.transition import Transition
+from tests.bare import Bare
+
+Row = dict[str, Any]
+
+
+async def assert_sound(database: Bare) -> Sequence[Transition]:
+    """All of it; returns the journal."""
+    journal = [Transition(**row) for row in await _table(database, "journal", "seq")]
+    assert [row.seq for row in journal] == list(range(1, len(journal) + 1))
+    entities = {machine: await _table(database, machine, "id") for machine in MACHINES}
+    chains: dict[str, list[Transition]] = {}
+    for row in journal:
+        chains.setdefault(row.entity_id, []).append(row)
+    assert sorted(chains) == sorted(entity["id"] for rows in entities.values() for entity in rows)
+    for machine, rows in entities.items():
+        for entity in rows:
+            _assert_chain(chains[entity["id"]], machine)
+            _assert_told(entity, chains[entity["id"]], machine)
+    await _assert_counted(database, entities)
+    _assert_owned(journal, entities)
+    return journal
+
+
+async def _table(database: Bare, name: str, key: str) -> list[Row]:
+    columns = metadata.tables[name].c.keys()
+    rows = await database.rows(f"SELECT {', '.join(columns_quoted(columns))} FROM {name} ORDER BY {key}")
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def columns_quoted(columns: Iterable[str]) -> list[str]:
+    """Column names as SQL: some of ours are words of the language."""
+    return [f'"{column}"' for column in columns]
+
+
+def _assert_chain(chain: list[Transition], machine: str) -> None:
+    """Versions, states and hashes follow one another, along the table."""
+    first = chain[0]
+    assert (first.source, first.event, first.destination) == (NOT_YET, CREATED, MACHINES[machine].initial)
+    assert (first.prev, [row.version for row in chain]) == ("", list(range(1, len(chain) + 1)))
+    for before, after in pairwise(chain):
+        assert (after.source, after.prev) == (before.destination, before.hash)
+        assert MACHINES[machine].destination(after.source, after.event) == after.destination
+    for row in chain:
+        entry = Entry(**{field: getattr(row, field) for field in Entry.__struct_fields__})
+        assert seal(entry) == row.hash
+        assert (row.machine, row.tables) == (machine, 1)
+
+
+def _assert_told(entity: Row, chain: list[Transition], machine: str) -> None:
+    """The row is what the journal tells of it."""
+    told: Row = {}
+    since = chain[0].at
+    for row in chain:
+        told |= row.changed
+        since = row.at if row.source != row.destination else since
+    last = chain[-1]
+    columns = {name for name in entity if name not in DERIVED}
+    assert set(told) == columns
+    record = reader(RECORDS[machine])(tuple(entity.values()))
+    for name in columns:
+        assert text_of(getattr(record, name)) == text_of(told[name]), name
+    assert row_of(record) == tuple(_as_written(record, entity))
+    assert (entity["state"], entity["version"], entity["hash"]) == (last.destination, len(chain), last.hash)
+    assert (entity["created_at"], entity["since"]) == (chain[0].at, since)
+
+
+def _as_written(record: msgspec.Struct, entity: Row) -> Iterable[Any]:
+    """The row, with SQLite's numbers for booleans taken back."""
+    for name, value in entity.items():
+        yield bool(value) if isinstance(getattr(record, name), bool) else value
+
+
+async def _assert_counted(database: Bare, entities: dict[str, list[Row]]) -> None:
+    """`used` is the sum of what is held."""
+    for rule in METERED:
+        held: Counter[str] = Counter()
+        for entity in entities[rule.holder]:
+            if entity[rule.key] is not None:
+                held[entity[rule.key]] += entity[rule.amount]
+        for place in await _table(database, rule.resource, "id"):
+            assert place[rule.used] == held[place["id"]], (rule.thing, place["id"])
+            assert 0 <= place[rule.used] <= place[rule.total] * place[rule.overcommit]
+
+
+def _assert_owned(journal: Sequence[Transition], entities: dict[str, list[Row]]) -> None:
+    """The movements in the journal add up to what is held."""
+    moved: Counter[tuple[str, str, str]] = Counter()
+    for row in journal:
+        for movement in row.movements:
+            sign, holder = (1, movement.taker) if movement.giver == FREE else (-1, movement.giver)
+            assert holder == row.entity_id
+            moved[movement.thing, movement.where, holder] += sign * movement.amount
+    held: Counter[tuple[str, str, str]] = Counter()
+    for metered in METERED:
+        for entity in entities[metered.holder]:
+            if entity[metered.key] is not None:
+                held[metered.thing, entity[metered.key], entity["id"]] += entity[metered.amount]
+    for unique in UNIQUE:
+        for entity in entities[unique.holder]:
+            if entity[unique.key] is not None:
+                where = "/".join([*(entity[column] for column in unique.scope), entity[unique.key]])
+                held[unique.thing, where, entity["id"]] += 1
+    assert +moved == +held
