@@ -11,9 +11,7 @@ SCRIPTS = ("interlock.schema.migrations.env",)
 """Run by Alembic inside a migration, not imported."""
 
 names = [
-    module.name
-    for module in pkgutil.walk_packages(interlock.__path__, "interlock.")
-    if module.name not in SCRIPTS
+    module.name for module in pkgutil.walk_packages(interlock.__path__, "interlock.") if module.name not in SCRIPTS
 ]
 for name in names:
     importlib.import_module(name)

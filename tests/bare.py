@@ -77,7 +77,8 @@ async def bare(url: str) -> AsyncIterator[Bare]:
         finally:
             connection.close()
     else:
-        database = await asyncpg.connect(**_address(parsed))
+        connect: Any = asyncpg.connect
+        database = await connect(**_address(parsed))
         try:
             yield _Postgresql(database)
         finally:

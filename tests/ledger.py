@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from interlock.engine.core.decision import DERIVED, Entry, seal
+from interlock.engine.core.decision import DERIVED, seal
 from interlock.schema.holdings import FREE, METERED, UNIQUE
 from interlock.schema.machine import CREATED, NOT_YET
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader, row_of, text_of
 from interlock.schema.tables import metadata
-from interlock.schema.transition import Transition
+from interlock.schema.transition import Entry, Transition
 from tests.bare import Bare
 
 Row = dict[str, Any]

@@ -16,8 +16,9 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,13 +138,13 @@ class Server:
         said = self.folder / "said"
         with said.open("w") as output:
             command = [str(self._tools / tool), *arguments]
-            done = subprocess.run(command, stdout=output, stderr=output, check=False, **self._manner(command))
+            done = subprocess.run(command, stdout=output, stderr=output, check=False, **self._manner())
         assert done.returncode == 0, f"{tool}: {said.read_text()}"
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **self._manner(command))
+        return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **self._manner())
 
-    def _manner(self, command: Sequence[str]) -> dict[str, object]:
+    def _manner(self) -> dict[str, Any]:
         if self._user is None:
             return {"cwd": self.folder}
         group = pwd.getpwnam(self._user).pw_gid

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from interlock import CloudDescription, DeployVM, Engine, NicRequest
+from interlock import CloudDescription, DeployVM, Engine, InvalidRequest, NicRequest
 from interlock.drivers.simulator import Fault, FaultKind, Simulator
 from interlock.engine.orchestrator.clock import now
 from interlock.schema.commands import AnyCommand, Outcome
@@ -152,3 +152,19 @@ async def test_a_defect_in_the_store_is_not_waited_out(tmp_path: Path, monkeypat
             await lab.engine.stop("web")
         monkeypatch.undo()
         assert (await lab.run("stop")).state == "Succeeded"
+
+
+async def test_a_place_that_vms_hold_does_not_move_and_does_not_shrink_below_them(tmp_path: Path) -> None:
+    text = CLOUD.format(hosts=2, memory=8192, space=10_000)
+    async with world(tmp_path, description=CloudDescription.parse(text)) as lab:
+        await lab.deploy()
+        elsewhere = CloudDescription.parse(text.replace('name = "z"', 'name = "y"'))
+        with pytest.raises(InvalidRequest, match="pod p has zone_id z, which cannot become y"):
+            await lab.engine.load(elsewhere)
+        with pytest.raises(InvalidRequest, match="move or destroy VMs first"):
+            await lab.engine.load(CloudDescription.parse(text.replace("memory_mib = 8192", "memory_mib = 512")))
+        assert [zone.id for zone in (await lab.engine.places())["zone"]] == ["z"]
+        await lab.engine.load(CloudDescription.parse(text.replace("memory_mib = 8192", "memory_mib = 1024")))
+        assert (await lab.deploy("second")).state == "Succeeded"
+        assert (await lab.deploy("third")).state == "Failed"
+        await lab.assert_sound()

@@ -46,7 +46,7 @@ class Embedder:
     async def vms(self) -> dict[str, str]:
         """All VMs, as somebody else sees them."""
         async with bare(self.url) as database:
-            return dict(await database.rows("SELECT name, state FROM vm"))  # type: ignore[arg-type]
+            return dict(await database.rows("SELECT name, state FROM vm"))
 
     async def runs(self, name: str = "web") -> None:
         """A VM comes to run without further asking."""

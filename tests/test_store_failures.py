@@ -314,7 +314,8 @@ async def test_a_database_that_isolates_more_is_written_all_the_same(cloud_url: 
 
 async def test_aiosqlite_still_has_the_private_names_that_the_writer_uses(tmp_path: Path) -> None:
     """engine/store/sqlite.py runs a whole batch inside the driver's thread by these two."""
-    async with aiosqlite.connect(tmp_path / "any.db") as connection:
+    async with aiosqlite.connect(tmp_path / "any.db") as found:
+        connection: Any = found
         assert isinstance(connection._conn, sqlite3.Connection)
         raw = connection._conn
         assert await connection._execute(lambda: raw.execute("SELECT 42").fetchone()[0]) == 42

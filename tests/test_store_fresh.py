@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
 
 from interlock.engine.core.decision import Decision
+from interlock.engine.store.commit import Written
 from interlock.engine.store.verdict import Committed, Lost, Why
 from interlock.schema.requests import DestroyVM, NicRequest, StopVM
 from tests.bare import bare, settle
@@ -107,13 +111,16 @@ async def test_what_others_wrote_before_the_first_commit_counts_too(cloud_url: s
         assert verdict.why is Why.ROOM
 
 
-async def test_a_refusal_that_waits_while_figures_are_read_again_is_still_old(cloud_url: str) -> None:
+async def test_a_refusal_that_waits_while_figures_are_read_again_is_still_old(
+    cloud_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was handed in while a batch was written that noticed the others; figures are read before its own batch."""
     async with two(cloud_url) as (one, other):
         running = await a_full_cloud(one, other)
         refusal = await a_refusal(one)
         noticing = await one.ask(a_vm("noticing", start=False, nics=(NicRequest("other"),)))
         await other.run(DestroyVM(running.vm.id), running)
+        writing, go_on = held_up(one, monkeypatch)
 
         async def notice() -> None:
             assert isinstance(await one.write(noticing), Committed)
@@ -121,12 +128,30 @@ async def test_a_refusal_that_waits_while_figures_are_read_again_is_still_old(cl
             await one.reload()
 
         noticed = asyncio.create_task(notice())
-        await settle()  # its batch is under way now
-        verdict = await one.write(refusal)
+        await writing.wait()
+        late = asyncio.create_task(one.write(refusal))
+        await settle()
+        go_on.set()
         await noticed
+        verdict = await late
         assert isinstance(verdict, Lost)
         assert verdict.why is Why.ROOM
         assert not one.store.overtaken
+
+
+def held_up(desk: Clerk, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Have batches wait before they are written; the events tell that one is, and let it go on."""
+    writing, go_on = asyncio.Event(), asyncio.Event()
+    database = desk.store._writer.database
+    write = database.write
+
+    async def slowly(*arguments: Any) -> Written:
+        writing.set()
+        await go_on.wait()
+        return await write(*arguments)
+
+    monkeypatch.setattr(database, "write", slowly)
+    return writing, go_on
 
 
 async def test_a_refusal_decided_while_figures_are_read_again_is_still_old(cloud_url: str) -> None:

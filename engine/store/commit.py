@@ -2,8 +2,8 @@
 
 One generator holds the logic for SQLite's thread, asyncpg's connection and an embedder's own transaction; each of
 them only runs what it is asked. A refused row is thrown in as `RowRefused`. The batch is first written as a whole; if
-any row is refused it is rolled back to its savepoint and written again decision by decision, each in a savepoint, so
-that one lost race costs the others nothing. Beginning and ending the transaction is the caller's part.
+any row is refused it is rolled back and written again decision by decision, each in a savepoint, so that one lost race
+costs the others nothing. Beginning and ending the transaction is the caller's part.
 """
 
 from __future__ import annotations
@@ -55,27 +55,38 @@ IsStale = Callable[[int], bool]
 Conversation = Generator[Ask, Any, Written]
 
 
-def commit(decisions: Sequence[Decision], is_stale: IsStale, statements: Statements) -> Conversation:
+def commit(
+    decisions: Sequence[Decision], is_stale: IsStale, statements: Statements, begin_again: Sequence[str] = ()
+) -> Conversation:
     """Write `decisions` inside a transaction that already excludes other writers.
+
+    Args:
+        begin_again: SQL that ends the transaction without a trace and begins another, where the transaction is ours
+            alone; a savepoint around the whole batch, which SQLite pays for with a copy of every page, is spared then.
 
     Answers expected: for an Ask without rows, the value of the first column of the first row, or None.
     """
     head = int((yield Ask(statements.head.sql)))
     stale = is_stale(head) and any(decision.if_fresh for decision in decisions)
-    together = None if stale else (yield from _together(decisions, head, statements))
+    together = None if stale else (yield from _together(decisions, head, statements, begin_again))
+    if together is None and begin_again and not stale:
+        head = int((yield Ask(statements.head.sql)))
+        stale = is_stale(head) and any(decision.if_fresh for decision in decisions)
     verdicts = together or (yield from _one_by_one(decisions, head, stale, statements))
     won = [each for each, verdict in zip(decisions, verdicts, strict=True) if isinstance(verdict, Committed)]
     return Written(verdicts, head, head + length(won), alone=together is None)
 
 
 def _together(
-    decisions: Sequence[Decision], head: int, statements: Statements
+    decisions: Sequence[Decision], head: int, statements: Statements, begin_again: Sequence[str]
 ) -> Generator[Ask, Any, list[Verdict] | None]:
-    yield Ask("SAVEPOINT batch")
+    if not begin_again:
+        yield Ask("SAVEPOINT batch")
     try:
         yield from _write(decisions, head + 1, statements)
     except RowRefused:
-        yield Ask("ROLLBACK TO SAVEPOINT batch")
+        for sql in begin_again or ("ROLLBACK TO SAVEPOINT batch",):
+            yield Ask(sql)
         return None
     verdicts: list[Verdict] = []
     for decision in decisions:

@@ -26,6 +26,8 @@ from interlock.schema.errors import StoreError
 
 T = TypeVar("T")
 
+BEGIN_AGAIN = ("ROLLBACK", "BEGIN IMMEDIATE")
+
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, UnicodeError)
 """What running a row may raise that is about this row: a rule refuses it, or no column can hold a value of it."""
 
@@ -77,7 +79,7 @@ class Sqlite:
 
         def work(database: sqlite3.Connection) -> Written:
             database.execute("BEGIN IMMEDIATE")
-            written = self._converse(database, commit(decisions, is_stale, self._statements))
+            written = self._converse(database, commit(decisions, is_stale, self._statements, BEGIN_AGAIN))
             database.execute("COMMIT")
             return written
 

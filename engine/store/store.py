@@ -30,7 +30,7 @@ from interlock.engine.store.migrate import bring_up_to_date
 from interlock.engine.store.postgresql import Postgresql
 from interlock.engine.store.sqlite import Sqlite, Threads, connect
 from interlock.engine.store.statements import statements
-from interlock.engine.store.verdict import Verdict
+from interlock.engine.store.verdict import Verdict, Why, why
 from interlock.engine.store.writer import Writer
 from interlock.schema.cloud import PLACES, Place
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound, StoreError
@@ -289,7 +289,9 @@ class Store:
             async with self.engine.begin() as connection:
                 yield connection
         except IntegrityError as error:
-            raise InvalidRequest(f"the database refuses this: {error.orig}") from error
+            held = why(str(error.orig)) is Why.ROOM
+            hint = "; more is held of it than that: move or destroy VMs first" if held else ""
+            raise InvalidRequest(f"the database refuses this: {error.orig}{hint}") from error
         except _TROUBLES as error:
             raise StoreError(f"the database cannot be written now: {_said(error)}") from error
 

@@ -19,6 +19,7 @@ from interlock.embed.checkup import Finding, checkup
 from interlock.embed.cloud import CloudDescription
 from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
+from interlock.embed.loading import write_described
 from interlock.embed.opening import open_described, open_drivers
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
@@ -111,7 +112,7 @@ class Engine:
             opened: dict[str, Driver] = {}
             if cloud is not None:
                 await open_described(cloud, store, opened, drivers or {}, stack)
-                await store.put(cloud.rows())
+                await write_described(cloud, store)
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
             engine = cls(store, orchestrator, actor)
             stack.push_async_callback(engine._close)
@@ -347,11 +348,11 @@ class Engine:
         """Write a cloud description into the database: new places are added, known ones changed, none removed.
 
         Raises:
-            InvalidRequest: the database refuses it, such as a host smaller than what VMs hold of it.
+            InvalidRequest: a place would move to another zone, or shrink below what is held of it; nothing was written.
             PluginError: a driver that it names first is missing or does not open; nothing was written.
         """
         await open_described(cloud, self._store, self._opened, self._own, self._stack)
-        await self._store.put(cloud.rows())
+        await write_described(cloud, self._store)
         self._orchestrator.commits.inventory.load(await self._store.places())
         await self._orchestrator.commits.reload()
         await open_drivers(self._store, self._opened, self._own, self._stack)
