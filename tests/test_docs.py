@@ -40,7 +40,7 @@ PAGES = sorted(
 )
 BLOCK = re.compile(r"^```(\w*)[ ]?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-MADE = "benchmarks/results/"
+MADE = "benchmarks/results"
 """What running the benchmarks makes; it is not in the repository."""
 FILE = re.compile(
     r"`((?:schema|planners|drivers|engine|interlock|tests|docs|examples|benchmarks)/[\w./-]*)(?:::(\w+))?`"
