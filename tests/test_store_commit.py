@@ -203,7 +203,9 @@ async def test_one_that_loses_loses_alone_and_learns_why(
     first, second = await race(desk)
     others = [await desk.ask(a_vm(f"vm-{n}", nics=(NicRequest("other", f"10.0.0.{n}"),))) for n in range(10, 14)]
     before = await journal(desk)
+    alone = desk.store.counters.retried_alone
     [won, lost, *rest] = await together(desk, first, second, *others)
+    assert desk.store.counters.retried_alone == alone + 1
     assert isinstance(won, Committed)
     assert isinstance(lost, Lost)
     assert lost.why is LOSERS[race], lost.message

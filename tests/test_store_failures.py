@@ -95,41 +95,51 @@ async def test_a_lock_that_is_given_back_in_time_is_waited_for(cloud_url: str) -
 
 
 @contextmanager
-def as_nobody() -> Iterator[Path]:
-    """Be somebody who may not write everything, in a folder of their own."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        if os.geteuid() != 0:
-            yield Path(folder)
-            return
-        os.seteuid(pwd.getpwnam("nobody").pw_uid)
-        try:
-            yield Path(folder)
-        finally:
-            os.seteuid(0)
+def as_nobody(folder: Path) -> Iterator[None]:
+    """Be somebody who may not write everything, but owns this folder."""
+    if os.geteuid() != 0:
+        yield
+        return
+    nobody = pwd.getpwnam("nobody").pw_uid
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, nobody, -1)
+    os.seteuid(nobody)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
-async def test_a_file_that_may_not_be_written_is_an_error() -> None:
-    with as_nobody() as folder:
-        path = folder / "interlock.db"
-        store = await Store.open(str(path))
-        await store.put(tiny().rows())
-        await store.close()
-        path.chmod(0o444)
-        async with clerk(str(path)) as desk:
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that anybody reaches, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+async def test_a_file_that_may_not_be_written_is_an_error(public: Path) -> None:
+    url = sqlite_url(public / "interlock.db")
+    store = await Store.open(url)
+    await store.put(tiny().rows())
+    await store.close()
+    # Everything is imported now: nobody may not even be allowed to read our code.
+    async with clerk(url) as desk:
+        await works(desk, "first")
+    (public / "interlock.db").chmod(0o444)
+    with as_nobody(public):
+        async with clerk(url) as desk:
             await fails(desk, "readonly", "right to write")
-        for each in folder.iterdir():
-            each.chmod(0o644)
-        async with clerk(str(path)) as desk:
-            await works(desk)
+    for path in public.iterdir():
+        path.chmod(0o644)
+    async with clerk(url) as desk:
+        await works(desk, "second", 11)
 
 
-async def test_a_folder_that_may_not_be_written_is_an_error() -> None:
-    with as_nobody() as folder:
-        closed = folder / "closed"
-        closed.mkdir(mode=0o555)
-        with pytest.raises(StoreError, match=r"cannot open .*interlock\.db"):
-            await Store.open(str(closed / "interlock.db"))
+async def test_a_folder_that_may_not_be_written_is_an_error(public: Path) -> None:
+    public.chmod(0o555)
+    with as_nobody(public), pytest.raises(StoreError, match=r"cannot open .*interlock\.db"):
+        await Store.open(str(public / "interlock.db"))
+    public.chmod(0o755)
 
 
 async def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -7,18 +7,22 @@ else in between makes it void: it is not committed, and must be decided again.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from interlock.engine.core.decision import Decision
+from interlock.engine.store import sqlite
 from interlock.engine.store.commit import Written
 from interlock.engine.store.verdict import Committed, Lost, Why
 from interlock.schema.requests import DestroyVM, NicRequest, StopVM
 from tests.bare import bare, settle
 from tests.clerk import Clerk, a_vm, clerk
+from tests.hand import Hand
 from tests.ledger import assert_sound
 
 ROOM = 4
@@ -162,6 +166,33 @@ async def test_a_refusal_decided_while_figures_are_read_again_is_still_old(cloud
         _, verdict = await asyncio.gather(one.reload(), one.write(refusal))
         assert isinstance(verdict, Lost)
         assert isinstance(await one.write(await one.ask(a_vm("web", nics=(NicRequest("other"),)))), Committed)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+async def test_others_may_write_while_a_batch_begins_again(cloud_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the batch is refused; between the rollback and the second try, somebody else is quicker."""
+    async with two(cloud_url) as (one, other), bare(cloud_url) as hand:
+        await a_full_cloud(one, other)
+        refusal = await a_refusal(one)
+        twins = [await one.ask(a_vm("twin", start=False, nics=(NicRequest("other"),))) for _ in range(2)]
+        entry = Hand(hand).journaled("vm", {"id": "else", "version": 0, "state": "", "hash": ""})
+        await told_to_write(one, cloud_url, entry)
+        monkeypatch.setattr(sqlite, "BEGIN_AGAIN", ("ROLLBACK", "SELECT others_write()", "BEGIN IMMEDIATE"))
+        verdicts = await asyncio.gather(*(one.write(each) for each in (twins[0], refusal, twins[1])))
+        assert [type(verdict) for verdict in verdicts] == [Committed, Lost, Lost]
+        assert one.store.overtaken
+        assert await hand.rows("SELECT entity_id FROM journal ORDER BY seq DESC LIMIT 1") != [("else",)]
+
+
+async def told_to_write(desk: Clerk, url: str, sql: str) -> None:
+    """Give the writing connection a function by which somebody else writes."""
+
+    def others_write() -> None:
+        with closing(sqlite3.connect(str(make_url(url).database))) as somebody, somebody:
+            somebody.execute(sql)
+
+    driver: Any = desk.store._writer.database
+    await driver._hop(lambda database: database.create_function("others_write", 0, others_write))
 
 
 async def test_a_refusal_on_the_figures_just_read_stands(cloud_url: str) -> None:
