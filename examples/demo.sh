@@ -20,4 +20,4 @@ say interlock expunge web-5
 say interlock ps --all
 say interlock history web-2
 say interlock doctor
-printf '\nThe database stays in %s. Try: interlock --db %s show web-1\n' "$folder" "$INTERLOCK_DB"
+printf '\nThe database stays in %s. Try: %s --db %s show web-1\n' "$folder" "$(command -v interlock)" "$INTERLOCK_DB"

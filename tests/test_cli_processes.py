@@ -192,6 +192,12 @@ def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
         assert len(said.stdout.splitlines()) == 1
 
 
+def test_watching_ends_when_the_reader_goes_away_though_nothing_happens(shell: Shell) -> None:
+    quick(shell)
+    said = piped(shell, "interlock watch | sleep 1.5")
+    assert (said.returncode, said.stderr) == (0, "")
+
+
 def test_work_goes_on_when_the_reader_goes_away(shell: Shell) -> None:
     said = piped(shell, f"interlock deploy web {' '.join(SMALL)} --count 9 | head -1")
     assert (said.returncode, said.stderr) == (0, "")

@@ -102,8 +102,8 @@ class Store:
     @classmethod
     async def _open(cls, url: str, create: bool) -> Store:
         parsed = normal(url)
-        if not create:
-            _must_be_there(parsed)
+        if parsed.get_backend_name() == "sqlite":
+            _must_be_possible(Path(parsed.database or ""), create)
         threads: Threads = WeakSet()
         engine = _engine(parsed, threads)
         try:
@@ -333,9 +333,14 @@ def normal(url: str) -> URL:
     return parsed.set(drivername="sqlite+aiosqlite")
 
 
-def _must_be_there(url: URL) -> None:
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise StoreError(f"there is no database {url.database}; make one with `interlock init CLOUD.toml`")
+def _must_be_possible(path: Path, create: bool) -> None:
+    """Say in words what SQLite would call "unable to open database file"."""
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; name a file in it")
+    if not path.exists() and not create:
+        raise StoreError(f"there is no database {path}; make one with `interlock init CLOUD.toml`")
+    if not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} is not there; make it first")
 
 
 async def _dispose(engine: AsyncEngine, threads: Threads) -> None:

@@ -160,8 +160,10 @@ class CloudDescription:
         """
         try:
             return cls.parse(Path(path).read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"cannot read the cloud description {path}: {error}") from error
+        except OSError as error:
+            raise InvalidRequest(f"cannot read the cloud description {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"{path} is not a text file, let alone TOML") from error
         except InvalidRequest as error:
             raise InvalidRequest(f"{path}: {error}") from error
 

@@ -18,6 +18,9 @@ from interlock.schema.requests import DeployVM, NicRequest
 if TYPE_CHECKING:
     from interlock.embed.engine import Engine
 
+MOST = 10_000
+"""VMs of one command. Too low: large fleets take several; too high: a slip of the finger fills the disk."""
+
 
 @command("deploy")
 @click.argument("name", required=False)
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--data-disk", "disks", metavar="MIB", type=int, multiple=True, help="A data disk; may be repeated.")
 @click.option("--planner", metavar="P", help="Who chooses the hosts.")
 @click.option("--no-start", is_flag=True, help="Create them only: Allocated, on no host.")
-@click.option("--count", type=click.IntRange(min=0), help="Deploy NAME-1 to NAME-COUNT.")
+@click.option("--count", type=click.IntRange(min=0, max=MOST), help="Deploy NAME-1 to NAME-COUNT.")
 async def deploy(face: Face, name: str | None, count: int | None, zone: str | None, **wish: Any) -> Exit:
     """Create a VM with its NICs and disks, and run it.
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -31,18 +37,48 @@ WIDE = 120
 async def watch(face: Face, after: int | None) -> Exit:
     """Follow all transitions as they happen, until Ctrl-C; with --json a line each."""
     async with face.looking() as engine:
-        names = Names(engine)
-        async for transition in engine.subscribe(after, poll=LOOK):
-            name = await names.of(transition)
-            if face.out.json:
-                from interlock.cli.commands.history import as_fields
-
-                face.out.record({"name": name, **as_fields(transition)})
-            else:
-                _tell(face.out, name, transition)
-            if face.out.gone:
-                break
+        following = asyncio.ensure_future(_follow(face.out, engine, after))
+        with _told_when_nobody_reads(lambda: following.cancel("nobody reads")):
+            try:
+                await following
+            except asyncio.CancelledError as cancelled:
+                if cancelled.args != ("nobody reads",):
+                    raise
     return Exit.OK
+
+
+async def _follow(out: Out, engine: Engine, after: int | None) -> None:
+    names = Names(engine)
+    async for transition in engine.subscribe(after, poll=LOOK):
+        name = await names.of(transition)
+        if out.json:
+            from interlock.cli.commands.history import as_fields
+
+            out.record({"name": name, **as_fields(transition)})
+        else:
+            _tell(out, name, transition)
+        if out.gone:
+            break
+
+
+@contextmanager
+def _told_when_nobody_reads(tell: Callable[[], object]) -> Iterator[None]:
+    """Call `tell` when the other end of a pipe is closed: without a new transition, no write would find out."""
+    try:
+        pipe = sys.stdout.fileno()
+        is_pipe = stat.S_ISFIFO(os.fstat(pipe).st_mode)
+    except (OSError, ValueError):  # no file behind it, as in tests
+        is_pipe = False
+    if not is_pipe:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    # The writing end of a pipe becomes "readable" for one reason only: its reader has gone.
+    loop.add_reader(pipe, tell)
+    try:
+        yield
+    finally:
+        loop.remove_reader(pipe)
 
 
 class Names:
