@@ -231,3 +231,9 @@ async def test_a_retry_days_later_has_its_time_again(tmp_path: Path, monkeypatch
         ended = await (await lab.engine.resolve(stuck.id, Way.UNDO, "it is well")).ended()
         assert ended.state == "Failed"
         assert (await lab.books()).empty
+
+
+async def test_whoever_asks_is_written_down_whatever_they_are_called(tmp_path: Path) -> None:
+    async with world(tmp_path) as lab:
+        handle = await lab.engine.deploy(lab.request(), actor="caf\udce9\0")
+        assert (await handle.wait()).actor == "caf\\udce9\\0"

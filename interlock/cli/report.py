@@ -128,6 +128,12 @@ class Display(Lines):
             for candidate, reason in operation.reasons:
                 self.say([(f"  {candidate}: {reason}", DIM)])
 
+    def say(self, line: Line) -> None:
+        """A line of the result, and the display as it is now beneath it."""
+        super().say(line)
+        if self._live is not None:
+            self._live.refresh()
+
     async def _follow(self, work: Work) -> None:
         async for each in work.engine.subscribe():
             if each.machine == "vm":

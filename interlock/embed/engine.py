@@ -46,6 +46,7 @@ from interlock.schema.requests import (
     StopVM,
 )
 from interlock.schema.transition import Transition
+from interlock.schema.words import clean
 
 CHUNK = 500
 """Transitions a subscription reads at once. Too low: many reads after a pause; too high: memory per subscriber."""
@@ -191,7 +192,7 @@ class Engine:
         if not isinstance(request, DeployVM) and type(request) in KIND_OF:
             vm = await self.vm(request.vm)
             request = msgspec.structs.replace(request, vm=vm.id)
-        actor = actor or self._actor
+        actor = clean(actor or self._actor)
         if connection is None:
             decision = await self._orchestrator.submit(request, actor)
         else:
