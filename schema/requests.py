@@ -124,11 +124,6 @@ def as_fields(request: Request) -> dict[str, Any]:
     return fields
 
 
-def from_fields(kind: str, fields: dict[str, Any]) -> Request:
-    """The request that `as_fields` kept."""
-    return msgspec.convert(fields, KINDS[kind])
-
-
 def _in_words(message: str) -> str:
     if "matching regex" in message:
         where = message.partition(" - ")[2] or "a name"

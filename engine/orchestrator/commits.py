@@ -22,7 +22,7 @@ from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, Inventory
 from interlock.engine.store import queries
 from interlock.engine.store.store import Case, Store
-from interlock.engine.store.verdict import Committed, Lost, Why
+from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.errors import (
     Busy,
     Conflict,
@@ -69,17 +69,9 @@ class Commits:
         """
         for _ in range(RACES):
             decision = await self._admit(snapshot, event)
-            try:
-                self.inventory.hold(decision)
-                verdict = await self._store.commit(decision)
-            except BaseException:
-                self.inventory.drop(decision)
-                raise
+            verdict = await self._held(decision, partial(self._store.commit, decision))
             if isinstance(verdict, Committed):
-                self.inventory.settle(decision)
-                log.transitions(decision, verdict.first_seq)
                 return decision
-            self.inventory.drop(decision)
             await self.explain(decision, verdict)
             if verdict.why is Why.ROOM:
                 await self.reload()
@@ -145,9 +137,9 @@ class Commits:
         """
         for _ in range(RACES):
             decision = await self.patiently(partial(self._decide, case, event))
-            verdict = await self._commit(decision)
+            commit = partial(self._store.commit, decision)
+            verdict = await self._held(decision, partial(self.patiently, commit))
             if isinstance(verdict, Committed):
-                log.transitions(decision, verdict.first_seq)
                 return after(decision), decision, verdict.first_seq
             if verdict.why is Why.DEFECT:
                 raise RuntimeError(f"the database refuses what was decided: {verdict.message}")
@@ -158,15 +150,17 @@ class Commits:
                 return after(decision), decision, await self.patiently(self._head)
         raise RuntimeError(f"lost {RACES} races in a row")
 
-    async def _commit(self, decision: Decision) -> Committed | Lost:
-        self.inventory.hold(decision)
+    async def _held(self, decision: Decision, commit: Callable[[], Awaitable[Verdict]]) -> Verdict:
+        """Commit a decision that is counted in the inventory from now until it is refused, and log what it changed."""
         try:
-            verdict = await self.patiently(partial(self._store.commit, decision))
+            self.inventory.hold(decision)
+            verdict = await commit()
         except BaseException:
             self.inventory.drop(decision)
             raise
         if isinstance(verdict, Committed):
             self.inventory.settle(decision)
+            log.transitions(decision, verdict.first_seq)
         else:
             self.inventory.drop(decision)
         return verdict

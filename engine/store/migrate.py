@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from interlock.engine.store.postgresql import TAKE_LOCK
 from interlock.schema import guards
 from interlock.schema.errors import StoreError
-from interlock.schema.tables import guard, metadata
+from interlock.schema.tables import guard
 
 HEAD = "0001"
 """The newest migration in schema/migrations/versions; a test holds it to what is there."""
@@ -97,8 +97,3 @@ def _migrate(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
     connection.execute(delete(guard))
     connection.execute(insert(guard).values(id=1, fingerprint=guards.fingerprint(dialect)))
-
-
-def tables() -> tuple[str, ...]:
-    """All tables of ours, for tools."""
-    return tuple(metadata.tables)

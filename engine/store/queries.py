@@ -11,7 +11,6 @@ from sqlalchemy import Select, and_, func, or_, select, union_all
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.operation import DRIVEN
-from interlock.schema.records import RECORDS, Entity
 from interlock.schema.tables import (
     driver,
     host,
@@ -186,11 +185,6 @@ def unowned() -> Select[Any]:
 def stuck() -> Select[Any]:
     """Operations that wait for a person."""
     return select(operation).where(operation.c.state == "Stuck").order_by(operation.c.id)
-
-
-def record_type(machine: str) -> type[Entity]:
-    """The record that rows of a machine's table become."""
-    return RECORDS[machine]
 
 
 def _word(value: str) -> Any:

@@ -66,7 +66,6 @@ class Engine:
         self._store = store
         self._orchestrator = orchestrator
         self._actor = actor
-        self._drivers: dict[str, Driver] = {}
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
         store.on_written = self._tell
