@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from interlock.schema.cloud import Cluster, Host, Network, StoragePool
+from interlock.schema.cloud import Cluster, Host, Network, PodRange, StoragePool
 from interlock.schema.requests import NicRequest
 
 
@@ -23,22 +23,49 @@ class VolumeDemand(msgspec.Struct, frozen=True, kw_only=True):
     size_mib: int
     storage: str
     """shared (zone or cluster pools) or local (a pool of the host itself)."""
+    tags: tuple[str, ...] = ()
+    """All of which its pool must have."""
     pool_id: str | None
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """What a VM needs of its host and pools."""
+    """What a VM needs of its host and pools. Mappings of ids give the reason with each."""
 
     vm_id: str
     account_id: str
     zone_id: str
     cpu_mhz: int
+    """What the guest sees; it holds that divided by the overcommit ratio. Also memory."""
     memory_mib: int
+    own_cpu_overcommit: float | None = None
+    """The VM's own ratio; None: that of the host. Also memory."""
+    own_memory_overcommit: float | None = None
     volumes: tuple[VolumeDemand, ...]
+    host_tags: tuple[str, ...] = ()
+    """All of which the host must have."""
+    hypervisor: str | None = None
+    """The only one that will do."""
+    only_pod: str | None = None
+    """Chosen by an administrator, as are the next two."""
+    only_cluster: str | None = None
+    only_host: str | None = None
+    only_hosts: Mapping[str, str] | None = None
+    """The only ones that will do (those with members of an affinity group), if any will not."""
+    dedicated_only: bool = False
+    """Whether it goes only where its account or a domain above has places of its own."""
+    ignore_disabled: bool = False
+    """An administrator may use what is disabled for others."""
+    avoid_drivers: Mapping[str, str] = {}
+    """Hosts of these drivers cannot run it."""
+    avoid_pods: Mapping[str, str] = {}
     avoid_hosts: Mapping[str, str]
-    """Host ids that must not be taken, each with the cause."""
     avoid_pools: Mapping[str, str]
-    """Pool ids that must not be taken, each with the cause."""
+    liked_hosts: Mapping[str, int] = {}
+    """Preferences that are no conditions: those with higher figures first, all others count 0, below 0 last."""
+    last_host: str | None = None
+    """Where it ran last: taken first, if it fits."""
+    planner_mode: str | None = None
+    """What the offering says to the planner beside its name."""
     seed: str
 
 
@@ -51,11 +78,15 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A destination: the host, and a pool for each volume. `rejected` are those that came before it."""
+    """A destination: the host, and a pool for each volume.
+
+    `rejected` are the first of those that came before it, `rejected_in_all` how many there were.
+    """
 
     host_id: str
     pools: dict[str, str]
     rejected: tuple[Rejected, ...]
+    rejected_in_all: int = 0
 
 
 class NoPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +103,17 @@ class CloudView(Protocol):
         """The zone's hosts, in the order of their ids, enabled or not."""
         ...
 
+    def host(self, host_id: str) -> Host | None:
+        """One host."""
+        ...
+
+    def roomy_hosts(self, zone_id: str, tags: tuple[str, ...], cpu_mhz: int, memory_mib: int) -> Iterable[Host]:
+        """Those of the zone's hosts, in the order of their ids, that have all the tags and at least so much free.
+
+        The same as filtering `hosts`, without looking at each.
+        """
+        ...
+
     def cluster(self, cluster_id: str) -> Cluster:
         """One cluster."""
         ...
@@ -80,12 +122,40 @@ class CloudView(Protocol):
         """None if the host and its zone, pod and cluster are enabled; else which is not, in words."""
         ...
 
+    def dedicated_to_others(self, host: Host, account_id: str) -> str | None:
+        """None if the account may use the host; else which of it, its cluster, pod and zone is whose, in words."""
+        ...
+
+    def dedicated_to(self, host: Host, account_id: str) -> bool:
+        """Whether the host, its cluster, pod or zone is dedicated to the account or a domain above it."""
+        ...
+
     def pools(self, zone_id: str) -> Iterable[StoragePool]:
         """The zone's pools, in the order of their ids, enabled or not."""
         ...
 
+    def over_threshold(self, cluster_id: str, cpu_mhz: int, memory_mib: int) -> str | None:
+        """None if the cluster may hold so much more; else which capacity would be allocated too far, in words."""
+        ...
+
+    def pool_most_mib(self, pool: StoragePool) -> int:
+        """How much of a pool may be allocated before no new volume is placed there, in MiB."""
+        ...
+
     def vms_of(self, account_id: str, host_id: str) -> int:
         """How many VMs of the account hold capacity on the host."""
+        ...
+
+    def hosts_of(self, account_id: str) -> Mapping[str, int]:
+        """The hosts on which VMs of the account hold capacity, each with how many."""
+        ...
+
+    def tenants(self, host_id: str) -> Mapping[str, int]:
+        """The accounts whose VMs hold capacity on the host, each with how many."""
+        ...
+
+    def planners_on(self, host_id: str) -> Mapping[str, int]:
+        """The planners that placed the VMs that hold capacity on the host, each with how many."""
         ...
 
 
@@ -99,12 +169,13 @@ class HostPlanner(Protocol):
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """What a NIC is given."""
+    """What a NIC is given. Without `ip_address`, `gateway` and `netmask`: they come with the pod, by `reserve`."""
 
-    ip_address: str
+    ip_address: str | None
+    ip6_address: str | None = None
     mac_address: str
-    gateway: str
-    netmask: str
+    gateway: str | None
+    netmask: str | None
 
 
 class NoAddress(msgspec.Struct, frozen=True):
@@ -118,28 +189,54 @@ class AddressView(Protocol):
     """Which addresses of one network are taken."""
 
     def is_taken(self, ip_address: str) -> bool:
-        """Whether a NIC owns it."""
+        """Whether a NIC owns it, IPv4 or IPv6."""
         ...
 
     def first_free(self, first: str, last: str) -> str | None:
-        """The lowest free address between two, both included; None if all are taken."""
+        """The lowest free IPv4 address between two, both included; None if all are taken."""
         ...
+
+
+class PodAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """An IPv4 address that came with the pod."""
+
+    ip_address: str
+    gateway: str
+    netmask: str
 
 
 @runtime_checkable
 class NetworkGuru(Protocol):
-    """Gives a NIC its address."""
+    """Gives a NIC its addresses."""
 
     def allocate(
         self, network: Network, wish: NicRequest, taken: AddressView, account_id: str, seed: str
     ) -> Address | NoAddress:
-        """An address of the network for a NIC.
+        """The addresses of a NIC that is being made.
 
         Args:
             network: where.
-            wish: what was asked; an `ip_address` in it must be given or refused.
+            wish: what was asked; addresses in it must be given or refused.
             taken: what is owned already.
             account_id: whose VM it is.
             seed: differs from NIC to NIC; the MAC follows from it.
+        """
+        ...
+
+
+@runtime_checkable
+class PodGuru(NetworkGuru, Protocol):
+    """A guru whose IPv4 addresses come with the pod of the host that was chosen."""
+
+    def reserve(
+        self, network: Network, ranges: Iterable[PodRange], wished_ip: str | None, taken: AddressView
+    ) -> PodAddress | NoAddress:
+        """An address in one of the pod's ranges for a NIC that is about to be prepared there.
+
+        Args:
+            network: where.
+            ranges: those of the pod.
+            wished_ip: what was asked when the NIC was made; it must be given or refused.
+            taken: what is owned already.
         """
         ...

@@ -13,8 +13,11 @@ unknown (it may have happened, or may still). The scope says what to avoid when 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import get_args
 
 import msgspec
+
+from interlock.schema.cloud import FirewallRule
 
 
 class NicSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +26,9 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     network_id: str
     device: int
+    is_default: bool
     ip_address: str
+    ip6_address: str | None
     mac_address: str
     gateway: str
     netmask: str
@@ -37,6 +42,8 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     device: int
     size_mib: int
     template_id: str | None
+    clone: str | None
+    """full or linked: how it is made from its template; None: blank."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -73,15 +80,35 @@ class DeleteVolume(Command, frozen=True, kw_only=True):
     volume_id: str
 
 
+class RuleSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of one security group. Those that name a group mean the addresses of its members, which the driver
+    knows from the NICs it was told."""
+
+    group: str
+    ingress: tuple[FirewallRule, ...]
+    egress: tuple[FirewallRule, ...]
+
+
 class StartDomain(Command, frozen=True, kw_only=True):
     """Define the guest on the host and run it."""
 
     name: str
+    instance_name: str
     cpu_cores: int
     cpu_mhz: int
     memory_mib: int
+    cpu_held_mhz: int
+    """What the host guarantees of it."""
+    memory_held_mib: int
     nics: tuple[NicSpec, ...]
     volumes: tuple[VolumeSpec, ...]
+    iso: str | None
+    """The ISO to boot from."""
+    rules: tuple[RuleSpec, ...] | None
+    """Those of its security groups; None: it is in none, and nothing is filtered."""
+    user_data: str | None
+    ssh_keys: tuple[str, ...]
+    details: dict[str, str]
 
 
 class StopDomain(Command, frozen=True, kw_only=True):
@@ -94,16 +121,92 @@ class RebootDomain(Command, frozen=True, kw_only=True):
     """Restart the guest in place."""
 
 
-AnyCommand = PrepareNic | ReleaseNic | CreateVolume | DeleteVolume | StartDomain | StopDomain | RebootDomain
-COMMANDS: tuple[type[Command], ...] = (
-    PrepareNic,
-    ReleaseNic,
-    CreateVolume,
-    DeleteVolume,
-    StartDomain,
-    StopDomain,
-    RebootDomain,
+class MigrateDomain(Command, frozen=True, kw_only=True):
+    """Move the running guest from the host `at` to another, whose NICs are ready. Done if it runs there already."""
+
+    to_host: str
+    cpu_held_mhz: int
+    memory_held_mib: int
+
+
+class ScaleDomain(Command, frozen=True, kw_only=True):
+    """Give the running guest another size."""
+
+    cpu_cores: int
+    cpu_mhz: int
+    memory_mib: int
+    cpu_held_mhz: int
+    memory_held_mib: int
+
+
+class PlugNic(Command, frozen=True, kw_only=True):
+    """Give the running guest a NIC that is ready on its host."""
+
+    nic: NicSpec
+
+
+class UnplugNic(Command, frozen=True, kw_only=True):
+    """Take a NIC from the running guest, whether or not it has it."""
+
+    nic_id: str
+
+
+class PlugVolume(Command, frozen=True, kw_only=True):
+    """Give the running guest a volume that exists."""
+
+    volume: VolumeSpec
+
+
+class UnplugVolume(Command, frozen=True, kw_only=True):
+    """Take a volume from the running guest, whether or not it has it."""
+
+    volume_id: str
+
+
+class ResizeVolume(Command, frozen=True, kw_only=True):
+    """Give a volume another size, in its pool; a running guest on `host_id` is told."""
+
+    volume_id: str
+    size_mib: int
+    host_id: str | None
+
+
+class ApplyRules(Command, frozen=True, kw_only=True):
+    """Filter the running guest's traffic by these rules from now on."""
+
+    rules: tuple[RuleSpec, ...]
+
+
+AnyCommand = (
+    PrepareNic
+    | ReleaseNic
+    | CreateVolume
+    | DeleteVolume
+    | StartDomain
+    | StopDomain
+    | RebootDomain
+    | MigrateDomain
+    | ScaleDomain
+    | PlugNic
+    | UnplugNic
+    | PlugVolume
+    | UnplugVolume
+    | ResizeVolume
+    | ApplyRules
 )
+COMMANDS: tuple[type[Command], ...] = get_args(AnyCommand)
+AtPool = CreateVolume | DeleteVolume | ResizeVolume
+"""Those that are sent to a pool; all others go to a host."""
+
+
+class Capability(StrEnum):
+    """What not every hypervisor can; a driver says which of them its own can."""
+
+    SECURITY_GROUPS = "security-groups"
+    LIVE_MIGRATION = "live-migration"
+    LIVE_SCALE = "live-scale"
+    HOT_PLUG = "hot-plug"
+    LINKED_CLONE = "linked-clone"
 
 
 class Refusal(StrEnum):

@@ -4,6 +4,9 @@ A unit is owned by exactly one record, or free: ownership *is* the column, there
 From this table derive: the movements written to the journal (`movements`), the triggers that keep the `used`
 columns and refuse overdraft, the unique indexes that refuse an address twice, and the recount of `doctor`.
 
+Limits are holdings like any other: `charged_to` names the account, and what an account has used its domain and all
+domains above it have used as well.
+
 Promises: `movements` is pure and total; the sum of all movements of a unit equals what its holders hold.
 """
 
@@ -17,16 +20,24 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """A divisible thing: while `holder.key` names a row of `resource`, `holder.amount` of its `used` is taken."""
+    """A divisible thing: while `holder.key` names a row of `resource`, `holder.amount` of its `used` is taken.
+
+    `amount` None: one. `overcommit` None: `total` is all there is.
+    """
 
     thing: str
     holder: str
     key: str
-    amount: str
+    amount: str | None
     resource: str
     used: str
     total: str
-    overcommit: str
+    overcommit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limited(Metered):
+    """A metered thing that an account may have `total` of (empty: any amount), and its domains, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +51,26 @@ class Unique:
 
 
 METERED = (
-    Metered("cpu", "vm", "host_id", "cpu_mhz", "host", "cpu_used_mhz", "cpu_mhz", "cpu_overcommit"),
-    Metered("memory", "vm", "host_id", "memory_mib", "host", "memory_used_mib", "memory_mib", "memory_overcommit"),
+    Metered("cpu", "vm", "host_id", "cpu_held_mhz", "host", "cpu_used_mhz", "cpu_mhz"),
+    Metered("memory", "vm", "host_id", "memory_held_mib", "host", "memory_used_mib", "memory_mib"),
+    Metered("cpu", "vm", "target_host_id", "cpu_held_mhz", "host", "cpu_used_mhz", "cpu_mhz"),
+    Metered("memory", "vm", "target_host_id", "memory_held_mib", "host", "memory_used_mib", "memory_mib"),
     Metered("space", "volume", "pool_id", "size_mib", "storage_pool", "used_mib", "size_mib", "overcommit"),
+    Limited("vms", "vm", "charged_to", None, "account", "vms_used", "vms_limit"),
+    Limited("cores", "vm", "charged_to", "cpu_cores", "account", "cores_used", "cores_limit"),
+    Limited("ram", "vm", "charged_to", "memory_mib", "account", "memory_used_mib", "memory_limit_mib"),
+    Limited("volumes", "volume", "charged_to", None, "account", "volumes_used", "volumes_limit"),
+    Limited("storage", "volume", "charged_to", "size_mib", "account", "storage_used_mib", "storage_limit_mib"),
+    Limited("ips", "nic", "charged_to", None, "account", "ips_used", "ips_limit"),
 )
 UNIQUE = (
     Unique("ip", "nic", "ip_address", ("network_id",)),
+    Unique("ip6", "nic", "ip6_address", ("network_id",)),
     Unique("mac", "nic", "mac_address", ()),
+    Unique("name", "nic", "host_name", ("network_id",)),
 )
+LIMITS = tuple(row for row in METERED if isinstance(row, Limited))
+"""What accounts and domains may have, each once."""
 
 
 class Movement(msgspec.Struct, frozen=True, array_like=True):
@@ -72,13 +95,15 @@ def movements(machine: str, holder: str, before: msgspec.Struct | None, after: m
         before: the record as it was; None when it is new.
         after: the record as it will be.
     """
-    for metered in METERED:
-        if metered.holder == machine:
-            yield from _between(metered.thing, holder, _metered(metered, before), _metered(metered, after))
-    for unique in UNIQUE:
-        if unique.holder == machine:
-            yield from _between(unique.thing, holder, _unique(unique, before), _unique(unique, after))
+    for metered in _METERED_BY[machine]:
+        yield from _between(metered.thing, holder, _metered(metered, before), _metered(metered, after))
+    for unique in _UNIQUE_BY[machine]:
+        yield from _between(unique.thing, holder, _unique(unique, before), _unique(unique, after))
 
+
+_HOLDERS = ("vm", "nic", "volume", "operation")
+_METERED_BY = {name: tuple(row for row in METERED if row.holder == name) for name in _HOLDERS}
+_UNIQUE_BY = {name: tuple(row for row in UNIQUE if row.holder == name) for name in _HOLDERS}
 
 Holding = tuple[str, int] | None
 """Where, and how much; None holds nothing."""
@@ -86,7 +111,9 @@ Holding = tuple[str, int] | None
 
 def _metered(rule: Metered, record: msgspec.Struct | None) -> Holding:
     where = getattr(record, rule.key, None)
-    return (where, getattr(record, rule.amount)) if where else None
+    if not where:
+        return None
+    return (where, 1 if rule.amount is None else getattr(record, rule.amount))
 
 
 def _unique(rule: Unique, record: msgspec.Struct | None) -> Holding:

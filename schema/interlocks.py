@@ -75,29 +75,42 @@ def _known(machine: str, state: str) -> None:
         raise TableError(f"an interlock names the unknown state {state} of machine {machine}")
 
 
+_NOWHERE = (HoldsNo("host_id"), HoldsNo("target_host_id"))
 INTERLOCKS = (
-    interlock("vm", "Starting", Holds("host_id")),
-    interlock("vm", "Running", Holds("host_id"), Related("nic", ("Reserved",)), Related("volume", ("Ready",))),
-    interlock("vm", "Stopped", HoldsNo("host_id"), Related("nic", ("Allocated",))),
-    interlock("vm", "Destroyed", HoldsNo("host_id"), Related("nic", ("Allocated",))),
-    interlock("vm", "Error", HoldsNo("host_id"), Related("nic", ("Allocated",))),
-    interlock("vm", "Expunged", HoldsNo("host_id"), Related("nic", ()), Related("volume", ())),
+    interlock("vm", "Starting", Holds("host_id"), Holds("charged_to")),
+    interlock(
+        "vm",
+        "Running",
+        Holds("host_id"),
+        HoldsNo("target_host_id"),
+        Holds("charged_to"),
+        Related("nic", ("Reserved",)),
+        Related("volume", ("Ready",)),
+    ),
+    interlock("vm", "Stopped", *_NOWHERE, Holds("charged_to"), Related("nic", ("Allocated",))),
+    interlock("vm", "Destroyed", *_NOWHERE, HoldsNo("charged_to"), Related("nic", ("Allocated",))),
+    interlock("vm", "Error", *_NOWHERE, HoldsNo("charged_to"), Related("nic", ("Allocated",))),
+    interlock("vm", "Expunged", *_NOWHERE, HoldsNo("charged_to"), Related("nic", ()), Related("volume", ())),
     interlock("nic", "Reserving", Holds("ip_address"), Holds("mac_address")),
     interlock("nic", "Reserved", Holds("ip_address"), Holds("mac_address")),
-    interlock("nic", "Deallocated", HoldsNo("ip_address"), HoldsNo("mac_address")),
+    interlock(
+        "nic",
+        "Deallocated",
+        *(HoldsNo(column) for column in ("ip_address", "ip6_address", "mac_address", "host_name", "charged_to")),
+    ),
     interlock(
         "nic",
         "Deallocating",
-        Related("vm", ("Allocated", "Stopped", "Starting", "Destroyed", "Expunging", "Error")),
+        Related("vm", ("Allocated", "Stopped", "Starting", "Running", "Destroyed", "Expunging", "Error")),
     ),
     interlock("volume", "Creating", Holds("pool_id")),
     interlock("volume", "Ready", Holds("pool_id")),
     interlock("volume", "Allocated", HoldsNo("pool_id")),
-    interlock("volume", "Expunged", HoldsNo("pool_id")),
+    interlock("volume", "Expunged", HoldsNo("pool_id"), HoldsNo("charged_to")),
     interlock(
         "volume",
         "Expunging",
-        Related("vm", ("Allocated", "Stopped", "Starting", "Destroyed", "Expunging", "Error")),
+        Related("vm", ("Allocated", "Stopped", "Starting", "Restoring", "Destroyed", "Expunging", "Error")),
     ),
 )
 

@@ -12,5 +12,5 @@ from interlock.schema.volume import VOLUME
 
 MACHINES: Mapping[str, Machine] = {each.name: each for each in (VM, NIC, VOLUME, OPERATION)}
 
-TABLE_VERSION = 1
+TABLE_VERSION = 2
 """Raise when a transition table changes: old journals are read by the tables they were written under."""

@@ -22,6 +22,8 @@ NIC = machine(
     moves="""
         Allocated     ReservationRequested  Reserving
         Allocated     DeallocateRequested   Deallocating   # ours: CloudStack sets the state directly
+        Allocated     DefaultChanged        Allocated      # ours: the guest's default route
+        Reserved      DefaultChanged        Reserved
         Reserving     OperationCompleted    Reserved
         Reserving     OperationFailed       Allocated
         Reserving     CancelRequested       Allocated

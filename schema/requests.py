@@ -25,35 +25,79 @@ Mebibytes = Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
+Text = Annotated[str, Meta(max_length=255)]
+Labels = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=255)], Text], Meta(max_length=128)]
+"""Up to 128 keys, each with up to 255 characters."""
+Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
+Ratio = Annotated[float, Meta(ge=1.0, le=100.0)]
+
+
 class NicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One NIC; without an address the network's guru picks one."""
+    """One NIC; without addresses the network's guru picks them."""
 
     network: Id
     ip_address: str | None = None
+    ip6_address: str | None = None
+    mac_address: str | None = None
+
+
+class DiskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One data disk; with a size only where the offering leaves it open."""
+
+    offering: Id
+    size_mib: Mebibytes | None = None
 
 
 class DeployVM(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Create a VM with its NICs and volumes and, unless `start` is false, run it.
 
-    Without `zone` it is that of the first network named, or any enabled one; without `nics` the VM is on the zone's
-    default network.
+    Without `name` one is made; without `zone` it is that of the first network named, or any enabled one; without
+    `nics` the VM is on the zone's default network. From an ISO, `root_offering` says what the blank root disk is.
     """
 
-    name: Name
+    name: Name | None = None
+    display_name: Text | None = None
     offering: Id
     template: Id
     zone: Id | None = None
     account: Id = "system"
+    hypervisor: Id | None = None
     nics: Annotated[tuple[NicRequest, ...], Meta(max_length=32)] = ()
+    default_nic: Annotated[int, Meta(ge=0, le=31)] = 0
+    """Which of `nics` has the guest's default route."""
+    root_mib: Mebibytes | None = None
+    root_offering: Id | None = None
     data_disks_mib: Annotated[tuple[Mebibytes, ...], Meta(max_length=64)] = ()
+    """Blank disks on the same storage as the root disk."""
+    data_disks: Annotated[tuple[DiskRequest, ...], Meta(max_length=64)] = ()
+    cpu_cores: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    """With an offering that leaves it open; also the next two."""
+    cpu_mhz: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    memory_mib: Mebibytes | None = None
+    security_groups: Ids = ()
+    affinity_groups: Ids = ()
     planner: Id | None = None
+    pod: Id | None = None
+    """Where to place it: administrators only; also the next four."""
+    cluster: Id | None = None
+    host: Id | None = None
+    cpu_overcommit: Ratio | None = None
+    memory_overcommit: Ratio | None = None
+    user_data: str | None = None
+    """Base64."""
+    ssh_keys: Ids = ()
+    details: Labels = {}
+    tags: Labels = {}
     start: bool = True
 
 
 class StartVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Run a VM that is Allocated or Stopped."""
+    """Run a VM that is Allocated or Stopped; where, only administrators may say."""
 
     vm: Id
+    pod: Id | None = None
+    cluster: Id | None = None
+    host: Id | None = None
 
 
 class StopVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +132,124 @@ class ExpungeVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vm: Id
 
 
-Request = DeployVM | StartVM | StopVM | RebootVM | DestroyVM | RecoverVM | ExpungeVM
+class MigrateVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Move a Running VM to another host, one that is named or any other."""
+
+    vm: Id
+    host: Id | None = None
+
+
+class ScaleVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Give a VM another offering; a running one grows or shrinks where its hypervisor can."""
+
+    vm: Id
+    offering: Id
+    cpu_cores: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    cpu_mhz: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    memory_mib: Mebibytes | None = None
+
+
+class RestoreVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Make a Stopped VM's root disk anew from its template, or another one."""
+
+    vm: Id
+    template: Id | None = None
+
+
+class AssignVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Give a Stopped VM to another account; its NICs go to networks that one may use."""
+
+    vm: Id
+    account: Id
+    networks: Annotated[tuple[Id, ...], Meta(max_length=32)] = ()
+    security_groups: Ids = ()
+
+
+class AddNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Put a VM on one more network."""
+
+    vm: Id
+    nic: NicRequest
+
+
+class RemoveNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Take a VM off a network. The default NIC cannot be removed."""
+
+    vm: Id
+    network: Id
+
+
+class SetDefaultNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Have the guest's default route go through another network."""
+
+    vm: Id
+    network: Id
+
+
+class CreateDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Make a data disk that belongs to no VM yet; it takes space when it is first attached to one that runs."""
+
+    name: Name
+    offering: Id
+    size_mib: Mebibytes | None = None
+    zone: Id
+    account: Id = "system"
+
+
+class AttachDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Give a disk that belongs to no VM to one that is Allocated, Stopped or Running."""
+
+    vm: Id
+    volume: Id
+
+
+class DetachDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Take a data disk from its VM; it keeps its data and its space."""
+
+    volume: Id
+
+
+class ResizeDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Change the size of a disk. Shrinking loses data, and must be said."""
+
+    volume: Id
+    size_mib: Mebibytes
+    shrink: bool = False
+
+
+class DeleteDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """End a disk that belongs to no VM, for good."""
+
+    volume: Id
+
+
+class SecureVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tell the host of a VM the present rules of its security groups."""
+
+    vm: Id
+
+
+VmRequest = (
+    StartVM
+    | StopVM
+    | RebootVM
+    | DestroyVM
+    | RecoverVM
+    | ExpungeVM
+    | MigrateVM
+    | ScaleVM
+    | RestoreVM
+    | AssignVM
+    | AddNic
+    | RemoveNic
+    | SetDefaultNic
+    | AttachDisk
+    | SecureVM
+)
+"""Those that name the VM they are about."""
+DiskRequests = DetachDisk | ResizeDisk | DeleteDisk
+"""Those that name a volume, and are about its VM if it has one."""
+Request = DeployVM | CreateDisk | VmRequest | DiskRequests
 KINDS: dict[str, type[Request]] = {
     "deploy": DeployVM,
     "start": StartVM,
@@ -97,6 +258,19 @@ KINDS: dict[str, type[Request]] = {
     "destroy": DestroyVM,
     "recover": RecoverVM,
     "expunge": ExpungeVM,
+    "migrate": MigrateVM,
+    "scale": ScaleVM,
+    "restore": RestoreVM,
+    "assign": AssignVM,
+    "add-nic": AddNic,
+    "remove-nic": RemoveNic,
+    "set-default-nic": SetDefaultNic,
+    "create-disk": CreateDisk,
+    "attach-disk": AttachDisk,
+    "detach-disk": DetachDisk,
+    "resize-disk": ResizeDisk,
+    "delete-disk": DeleteDisk,
+    "secure": SecureVM,
 }
 KIND_OF: dict[type[Request], str] = {request: kind for kind, request in KINDS.items()}
 

@@ -6,23 +6,16 @@ Promises: `record(row_of(x)) == x`. Text is canonical (sorted keys), because has
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from interlock.schema.cloud import Place
-from interlock.schema.records import Avoided, Entity, Operation
+from interlock.schema.cloud import PLACES, Place
+from interlock.schema.records import RECORDS, Entity
 
 R = TypeVar("R", bound=Entity | Place)
 
 _encode = msgspec.json.Encoder(order="sorted").encode
-_JSON: dict[str, Any] = {
-    "request": dict[str, Any],
-    "made": tuple[str, ...],
-    "avoid": tuple[Avoided, ...],
-    "reasons": tuple[tuple[str, str], ...],
-}
-_decoders = {name: msgspec.json.Decoder(kind).decode for name, kind in _JSON.items()}
 
 
 def text_of(value: Any) -> str:
@@ -30,20 +23,34 @@ def text_of(value: Any) -> str:
     return _encode(value).decode()
 
 
+def _kept_as_text(kind: type[Any]) -> dict[str, Any]:
+    """The fields of a record that a column cannot hold, with their types."""
+    return {name: hint for name, hint in get_type_hints(kind).items() if get_origin(hint) in (tuple, dict)}
+
+
+def _flags(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(name for name, hint in get_type_hints(kind).items() if hint is bool or bool in get_args(hint))
+
+
+_TEXT: dict[type[Any], dict[str, Any]] = {kind: _kept_as_text(kind) for kind in (*RECORDS.values(), *PLACES.values())}
+
+
+def columns_of(record: Entity | Place, names: Sequence[str]) -> tuple[Any, ...]:
+    """Some columns of a record, in the order asked for, as the database keeps them."""
+    text = _TEXT[type(record)]
+    return tuple(_encode(getattr(record, name)).decode() if name in text else getattr(record, name) for name in names)
+
+
 def row_of(record: Entity | Place) -> tuple[Any, ...]:
-    """The record's columns, in order, as the database keeps them."""
-    values = msgspec.structs.astuple(record)
-    if type(record) is not Operation:
-        return values
-    fields = record.__struct_fields__
-    return tuple(text_of(value) if name in _JSON else value for name, value in zip(fields, values, strict=True))
+    """All columns of a record, in order."""
+    return columns_of(record, record.__struct_fields__)
 
 
 def reader(kind: type[R]) -> Callable[[Sequence[Any]], R]:
     """A function from a row (columns in order) to a record of `kind`."""
     fields = kind.__struct_fields__
-    coders = [(number, _decoders[name]) for number, name in enumerate(fields) if name in _JSON]
-    flags = [number for number, name in enumerate(fields) if kind.__annotations__.get(name) == "bool"]
+    coders = [(fields.index(name), msgspec.json.Decoder(hint).decode) for name, hint in _TEXT[kind].items()]
+    flags = [fields.index(name) for name in _flags(kind)]
 
     def read(row: Sequence[Any]) -> R:
         values = list(row)

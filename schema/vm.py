@@ -33,6 +33,8 @@ VM = machine(
         Allocated   DestroyRequested            Destroyed
         Allocated   ExpungeOperation            Expunging
         Allocated   OperationFailedToError      Error
+        Allocated   ScaleRequested              Allocated   # ours: another offering
+        Allocated   AssignRequested             Allocated   # ours: another account
 
         Stopped     StartRequested              Starting
         Stopped     DestroyRequested            Destroyed
@@ -46,6 +48,8 @@ VM = machine(
         Stopped     RestoringRequested          Restoring
         Stopped     FollowAgentPowerOnReport    Running
         Stopped     FollowAgentPowerOffReport   Stopped
+        Stopped     ScaleRequested              Stopped
+        Stopped     AssignRequested             Stopped
 
         Starting    OperationRetry              Starting    # another destination was chosen
         Starting    OperationSucceeded          Running
@@ -65,6 +69,10 @@ VM = machine(
         Running     AgentReportMigrated         Running
         Running     FollowAgentPowerOnReport    Running
         Running     FollowAgentPowerOffReport   Stopped
+        Running     ScaleRequested              Running     # what it holds grows, before the guest does
+        Running     ScaleSucceeded              Running     # what it holds shrinks, after the guest did
+        Running     ScaleFailed                 Running
+        Running     RulesTold                   Running     # ours: its host knows its security groups' rules
         Running     HostLost                    Unknown     # ours: nobody can say whether it runs
 
         Unknown     FollowAgentPowerOnReport    Running

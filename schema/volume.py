@@ -38,6 +38,10 @@ VOLUME = machine(
         Allocated           CreateRequested          Creating
         Allocated           DestroyRequested         Destroy
         Allocated           UploadRequested          NotUploaded
+        Allocated           AttachRequested          Allocated    # ours: the record only, it is made when its VM runs
+        Allocated           DetachRequested          Allocated
+        Allocated           ResizeRequested          Allocated
+        Allocated           AssignRequested          Allocated    # ours: another account
         Creating            OperationRetry           Creating
         Creating            OperationFailed          Allocated
         Creating            OperationSucceeded       Ready
@@ -53,6 +57,7 @@ VOLUME = machine(
         Ready               DetachRequested          Detaching
         Ready               RestoreRequested         Restoring
         Ready               DestroyRequested         Destroy
+        Ready               AssignRequested          Ready
         Resizing            OperationSucceeded       Ready
         Resizing            OperationFailed          Ready
         Snapshotting        OperationSucceeded       Ready
