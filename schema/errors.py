@@ -56,6 +56,18 @@ class NoRoom(InvalidRequest):
     code = "no-room"
 
 
+class OverLimit(NoRoom):
+    """An account, or a domain above it, may have no more of something."""
+
+    code = "over-limit"
+
+
+class NotAllowed(InvalidRequest):
+    """The account on whose rights it was asked may not do this."""
+
+    code = "not-allowed"
+
+
 class NameTaken(InvalidRequest):
     """Another living VM has this name."""
 
@@ -63,7 +75,7 @@ class NameTaken(InvalidRequest):
 
 
 class Busy(InvalidRequest):
-    """Another operation is active on this VM."""
+    """Another operation is active on this VM or disk."""
 
     code = "busy"
 

@@ -69,6 +69,16 @@ UNIQUE = (
     Unique("mac", "nic", "mac_address", ()),
     Unique("name", "nic", "host_name", ("network_id",)),
 )
+COUNTERS: dict[str, tuple[str, ...]] = {
+    resource: tuple(dict.fromkeys(row.used for row in METERED if row.resource == counted))
+    for resource, counted in (
+        ("host", "host"),
+        ("storage_pool", "storage_pool"),
+        ("account", "account"),
+        ("domain", "account"),
+    )
+}
+"""The tables with counters that triggers keep, and which; a domain's are the sums of its accounts'."""
 LIMITS = tuple(row for row in METERED if isinstance(row, Limited))
 """What accounts and domains may have, each once."""
 

@@ -292,6 +292,11 @@ def checked(request: R) -> R:
         raise InvalidRequest(f"{kind}: {_in_words(str(wrong))}") from wrong
 
 
+def subject_of(request: Request) -> tuple[str | None, str | None]:
+    """The VM and the volume that a request names; a request that makes them names none."""
+    return getattr(request, "vm", None), getattr(request, "volume", None)
+
+
 def as_fields(request: Request) -> dict[str, Any]:
     """The request as an operation keeps it, and as it is read back: JSON's own types, lists for tuples."""
     fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(request))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -70,8 +70,8 @@ class Setting(Generic[V]):
 
 def _converted(text: str, default: V) -> V:
     if isinstance(default, str):
-        return cast(V, text)
-    return cast(V, msgspec.convert(msgspec.json.decode(text), type(default), strict=not isinstance(default, float)))
+        return text
+    return msgspec.convert(msgspec.json.decode(text), type(default), strict=not isinstance(default, float))
 
 
 PLANNER = Setting(

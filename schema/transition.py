@@ -18,7 +18,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     machine: str
     entity_id: str
-    vm_id: str
+    vm_id: str | None
     version: int
     event: str
     source: str

@@ -16,7 +16,7 @@ of a second attempt are never mistaken for those of the first.
 
 from __future__ import annotations
 
-from interlock.engine.core.admission import admit
+from interlock.engine.core.admission.admit import admit
 from interlock.engine.core.backoff import SECOND, wait
 from interlock.engine.core.course import (
     CANCELLED,

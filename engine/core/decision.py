@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from interlock.schema.cloud import SecurityGroup
 from interlock.schema.commands import AnyCommand
 from interlock.schema.holdings import Movement, movements
 from interlock.schema.machine import NOT_YET
@@ -59,7 +60,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     operation: Operation
-    vm: Vm
+    vm: Vm | None
     nics: tuple[Nic, ...]
     volumes: tuple[Volume, ...]
     changes: tuple[Change, ...]
@@ -67,6 +68,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     wake_at: int | None
     outcome: End | None
     if_fresh: bool
+    groups: tuple[SecurityGroup, ...] = ()
+    """Security groups that must be there; made with the changes unless they are."""
 
     @property
     def ledger(self) -> tuple[Movement, ...]:
@@ -102,7 +105,7 @@ def change(
         at=author.at,
         machine=machine,
         entity_id=after.id,
-        vm_id=after.id if isinstance(after, Vm) else after.vm_id,
+        vm_id=_belongs_to(before, after),
         version=after.version,
         event=event,
         source=before.state if before else NOT_YET,
@@ -120,6 +123,13 @@ def change(
     sealed = msgspec.structs.replace(entry, hash=seal(entry))
     written = msgspec.structs.replace(after, hash=sealed.hash)
     return Change(machine=machine, before=before, after=written, ledger=ledger, entry=sealed)
+
+
+def _belongs_to(before: Entity | None, after: Entity) -> str | None:
+    """The VM whose history the row is part of; a disk that is detached was still that VM's."""
+    if isinstance(after, Vm):
+        return after.id
+    return after.vm_id or (before.vm_id if before is not None and not isinstance(before, Vm) else None)
 
 
 SEALED = tuple(name for name in Entry.__struct_fields__ if name != "hash")

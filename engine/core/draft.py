@@ -14,6 +14,7 @@ import msgspec
 from interlock.engine.core.decision import Author, Change, Decision, Effect, End, change
 from interlock.engine.core.snapshot import Cloud, Rules, Snapshot
 from interlock.planners.protocol import Plan
+from interlock.schema.cloud import SecurityGroup
 from interlock.schema.errors import InterlockViolated, TableError
 from interlock.schema.interlocks import BY_ENTRY, Standing, violated
 from interlock.schema.machine import CREATED
@@ -48,6 +49,8 @@ class Draft:
         self.effects: tuple[Effect, ...] = ()
         self.if_fresh = False
         self._author = Author(at=at, operation_id=operation_id, actor=actor)
+        self.groups: tuple[SecurityGroup, ...] = ()
+        """Security groups that are made with the request, unless they are there."""
         self._changes: list[Change] = []
         self._operation = snapshot.operation
         self._vm = snapshot.vm
@@ -62,9 +65,14 @@ class Draft:
 
     @property
     def vm(self) -> Vm:
-        """The VM as it will be."""
+        """The VM as it will be; only an operation on a disk that belongs to none has none."""
         assert self._vm is not None
         return self._vm
+
+    @property
+    def has_vm(self) -> bool:
+        """Whether there is one."""
+        return self._vm is not None
 
     @property
     def nics(self) -> tuple[Nic, ...]:
@@ -142,7 +150,7 @@ class Draft:
         ended = operation.state in END_STATES
         return Decision(
             operation=operation,
-            vm=self.vm,
+            vm=self._vm,
             nics=self.nics,
             volumes=self.volumes,
             changes=tuple(self._changes),
@@ -150,6 +158,7 @@ class Draft:
             wake_at=None if ended else operation.wake_at,
             outcome=End(operation.state) if ended else None,
             if_fresh=self.if_fresh,
+            groups=self.groups,
         )
 
 

@@ -25,6 +25,8 @@ class Requested(Happened, frozen=True, kw_only=True):
 
     request: Request
     actor: str
+    caller_id: str | None = None
+    """The account on whose rights it is asked; None: the operator's."""
     ids: tuple[str, ...]
     worker_id: str | None = None
 
@@ -84,6 +86,6 @@ Event = Requested | Claimed | Settled | Woken | Overdue | CancelRequested | Brok
 
 def ids_needed(request: Request) -> int:
     """How many fresh ids a request may use: operation, VM, root volume, and each NIC and data disk."""
-    nics = getattr(request, "nics", ())
-    disks = getattr(request, "data_disks_mib", ())
+    nics = getattr(request, "nics", ()) or getattr(request, "networks", ())
+    disks = (*getattr(request, "data_disks_mib", ()), *getattr(request, "data_disks", ()))
     return 3 + max(1, len(nics)) + len(disks)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from interlock.planners.protocol import Address, AddressView, NetworkGuru, NoAddress
-from interlock.schema.cloud import Network
+from interlock.planners.protocol import Address, AddressView, NetworkGuru, NoAddress, PodAddress, PodGuru
+from interlock.schema.cloud import Network, PodRange
 from interlock.schema.errors import PluginError
-from interlock.schema.records import Vm
+from interlock.schema.records import Nic, Vm
 from interlock.schema.requests import NicRequest
 from interlock.schema.words import clean
 
@@ -38,8 +39,15 @@ def _wrong(answer: object, network: Network, taken: AddressView) -> str | None:
         return None
     if not isinstance(answer, Address):
         return f"it answered {type(answer).__name__}, not Address or NoAddress"
-    if IPv4Address(answer.ip_address) not in IPv4Network(network.cidr):
+    if answer.ip_address is not None and IPv4Address(answer.ip_address) not in IPv4Network(network.cidr):
         return f"it gave {answer.ip_address}, which is not in {network.cidr}"
-    if taken.is_taken(answer.ip_address):
+    if answer.ip_address is not None and taken.is_taken(answer.ip_address):
         return f"it gave {answer.ip_address}, which is taken"
     return None if MAC.fullmatch(answer.mac_address) else f"it gave the MAC address {answer.mac_address!r}"
+
+
+def reserved(
+    guru: PodGuru, network: Network, ranges: Iterable[PodRange], nic: Nic, taken: AddressView
+) -> PodAddress | NoAddress:
+    """The guru's answer."""
+    return guru.reserve(network, ranges, nic.wished_ip, taken)

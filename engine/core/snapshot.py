@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from interlock.planners.protocol import AddressView, CloudView, HostPlanner, NetworkGuru
-from interlock.schema.cloud import Network, Place
+from interlock.schema.cloud import Place
+from interlock.schema.commands import Capability
 from interlock.schema.records import Nic, Operation, Vm, Volume
+from interlock.schema.settings import Setting, SettingScope, V
 
 P = TypeVar("P", bound=Place)
 
@@ -25,8 +27,20 @@ class Cloud(CloudView, Protocol):
         """The ids of all places of a kind, for messages that say what there is."""
         ...
 
-    def default_network(self, zone_id: str, account_id: str) -> Network | None:
-        """The network taken when a request names none."""
+    def all(self, kind: type[P]) -> Iterable[P]:
+        """All places of a kind, by id."""
+        ...
+
+    def setting(self, setting: Setting[V], *places: tuple[SettingScope, str]) -> V:
+        """The value of a setting for these places: the narrowest that is set."""
+        ...
+
+    def domains_above(self, account_id: str) -> tuple[str, ...]:
+        """The account's domain and all above it, the nearest first."""
+        ...
+
+    def hosts_of_group(self, group_id: str) -> Mapping[str, int]:
+        """The hosts on which VMs of an affinity group hold capacity, each with how many."""
         ...
 
     def addresses(self, network_id: str) -> AddressView:
@@ -37,8 +51,6 @@ class Cloud(CloudView, Protocol):
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The knobs of the core. Times in seconds."""
 
-    planner: str = "first-fit"
-    """Who places VMs whose offering and request name no planner."""
     placements: int = 4
     """Places tried for one operation. Too low: one bad host fails deploys; too high: a bad template tours the fleet."""
     tries: int = 4
@@ -54,11 +66,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """Policy, and the pure plug-ins by name."""
+    """Policy, the pure plug-ins by name, and what the drivers that are open can."""
 
     policy: Policy
     planners: Mapping[str, HostPlanner]
     gurus: Mapping[str, NetworkGuru]
+    capabilities: Mapping[str, frozenset[Capability]] = {}
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ decided again; a refusal for want of room is only final when made on figures tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -28,12 +28,15 @@ from interlock.schema.errors import (
     Conflict,
     EngineClosed,
     InterlockError,
+    InvalidRequest,
     NameTaken,
     NoRoom,
     StoreError,
 )
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
+from interlock.schema.records import Operation
+from interlock.schema.settings import NAME_SCOPE
 
 RACES = 100
 """Races one decision may lose. Too low: heavy contention fails healthy work; too high: a defect spins unnoticed."""
@@ -76,7 +79,7 @@ class Commits:
             if verdict.why is Why.ROOM:
                 await self.reload()
             if snapshot is not None:
-                snapshot = await self._store.vm_case(snapshot.vm.id)
+                snapshot = await self._store.subject(*_subject(decision.operation))
         raise Conflict(f"the request lost {RACES} races in a row; the database is too busy, try again")
 
     async def admit_joined(
@@ -91,7 +94,7 @@ class Commits:
                 return decide(self._snapshot(case), event(now()), self.rules)
             except AddressesNeeded as needed:
                 rows = await read(queries.addresses_of(needed.network_id))
-                self.inventory.open_book(needed.network_id, (row[0] for row in rows))
+                self.inventory.open_book(needed.network_id, owned(rows))
 
     async def _admit(self, case: Case | None, event: Callable[[int], Requested]) -> Decision:
         try:
@@ -105,23 +108,27 @@ class Commits:
         """Raise what the requester must hear; return if asking again can help."""
         if lost.why is Why.NAME:
             raise NameTaken(
-                f"a VM named {decision.vm.name} lives already in account {decision.vm.account_id}; "
-                "choose another name, or expunge that one"
+                f"a VM named {_vm_name(decision)} lives already where host names must be distinct (setting "
+                f"{NAME_SCOPE.name}); choose another name, or expunge that one"
             )
+        if lost.why is Why.MAC:
+            macs = ", ".join(nic.mac_address for nic in decision.nics if nic.mac_address)
+            raise InvalidRequest(f"another NIC has a MAC address of these already: {macs}; choose another, or none")
         if lost.why is Why.BUSY:
-            await self.busy(decision.vm.id, decision.vm.name)
+            await self.busy(decision.operation.vm_id, decision.operation.volume_id)
         if lost.why is Why.DEFECT:
             raise StoreError(f"the database refused the request: {lost.message}")
 
-    async def busy(self, vm_id: str, name: str) -> None:
-        """Say which operation owns the VM, if one does.
+    async def busy(self, vm_id: str | None, volume_id: str | None) -> None:
+        """Say which operation owns the VM or the volume, if one does.
 
         Raises:
             Busy: one does.
         """
-        for active in await self._store.operations(queries.active_on(vm_id)):
+        for active in await self._store.operations(queries.active_on(vm_id, volume_id)):
+            what = f"VM {vm_id}" if vm_id and active.vm_id == vm_id else f"disk {volume_id}"
             hint = "resolve it first" if active.state == "Stuck" else "wait for it, or cancel it"
-            raise Busy(f"VM {name} is busy: operation {active.id} ({active.kind}) is {active.state}; {hint}")
+            raise Busy(f"{what} is busy: operation {active.id} ({active.kind}) is {active.state}; {hint}")
 
     async def write(
         self, case: Case, event: Callable[[int], Event], worker_id: str | None
@@ -221,7 +228,7 @@ class Commits:
                 self.inventory.addresses(network_id)
             except AddressesNeeded:
                 await self._store.read_between(
-                    lambda rows: self.inventory.open_book(network_id, (row[0] for row in rows)),
+                    lambda rows: self.inventory.open_book(network_id, owned(rows)),
                     queries.addresses_of(network_id),
                 )
 
@@ -229,6 +236,19 @@ class Commits:
         """Read again what is held of hosts and pools."""
         async with self._reading:
             await self._store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts())
+
+
+def _vm_name(decision: Decision) -> str:
+    return decision.vm.name if decision.vm is not None else ""
+
+
+def _subject(operation: Operation) -> tuple[str | None, str | None]:
+    return operation.vm_id, operation.volume_id
+
+
+def owned(rows: Rows) -> Iterable[str]:
+    """The addresses in rows of `queries.addresses_of`."""
+    return (address for row in rows for address in row if address is not None)
 
 
 def after(decision: Decision) -> Case:

@@ -18,7 +18,9 @@ def deadline(case: Decision | Case) -> tuple[int, str] | None:
     operation = case.operation
     assert operation is not None
     found = []
-    entities: tuple[Entity, ...] = (operation, case.vm, *case.nics, *case.volumes)
+    entities: list[Entity] = [operation, *case.nics, *case.volumes]
+    if case.vm is not None:
+        entities.append(case.vm)
     for entity in entities:
         machine = MACHINES[MACHINE_OF[type(entity)]]
         state = machine.states[entity.state]

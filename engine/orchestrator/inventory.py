@@ -10,18 +10,24 @@ Address books are read when first needed: `addresses` raises `AddressesNeeded`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
-from interlock.schema.cloud import PLACES, Cluster, Host, Network, Place, Pod, StoragePool, Zone
-from interlock.schema.holdings import FREE, Movement
+from interlock.engine.orchestrator.tenancy import Tenancy
+from interlock.engine.orchestrator.values import Values
+from interlock.schema.cloud import PLACES, Account, Cluster, Host, Place, Pod, SecurityGroup, StoragePool, Zone
+from interlock.schema.holdings import COUNTERS, FREE, METERED, Limited, Movement
+from interlock.schema.settings import CPU_THRESHOLD, MEMORY_THRESHOLD, POOL_THRESHOLD, Setting, SettingScope, V
 
 P = TypeVar("P", bound=Place)
 _NAME: dict[type[Any], str] = {kind: name for name, kind in PLACES.items()}
+_COUNTER = {rule.thing: (rule.resource, rule.used) for rule in METERED}
+_LIMITED = frozenset(rule.thing for rule in METERED if isinstance(rule, Limited))
+Around = tuple[tuple[str, Host | Cluster | Pod | Zone], ...]
 
 
 class AddressesNeeded(Exception):
@@ -46,14 +52,28 @@ class Inventory:
         }
         self._hosts: dict[str, list[str]] = {}
         self._pools: dict[str, list[str]] = {}
-        for host in self._all(Host):
+        self._in_cluster: dict[str, list[str]] = {}
+        for host in self.all(Host):
             self._hosts.setdefault(host.zone_id, []).append(host.id)
-        for pool in self._all(StoragePool):
+            self._in_cluster.setdefault(host.cluster_id, []).append(host.id)
+        for pool in self.all(StoragePool):
             self._pools.setdefault(pool.zone_id, []).append(pool.id)
-        self._vms: dict[tuple[str, str], int] = {}
+        self._values = Values(self._places["setting"].values())
+        self._above = {account.id: self._path(account) for account in self.all(Account)}
+        self._tenancy = Tenancy()
         self._books: dict[str, AddressBook] = {}
 
-    def _all(self, kind: type[P]) -> Iterable[P]:
+    def _path(self, account: Account) -> tuple[str, ...]:
+        found, domain = [], self._places["domain"].get(account.domain_id)
+        while domain is not None:
+            found.append(domain.id)
+            domain = self._places["domain"].get(domain.parent_id)
+        return tuple(found)
+
+    # --- places
+
+    def all(self, kind: type[P]) -> Iterable[P]:
+        """See `Cloud`."""
         return cast(Iterable[P], self._places[_NAME[kind]].values())
 
     def find(self, kind: type[P], place_id: str) -> P | None:
@@ -69,6 +89,19 @@ class Inventory:
         known = self._places["host"]
         return (known[host_id] for host_id in self._hosts.get(zone_id, ()))
 
+    def host(self, host_id: str) -> Host | None:
+        """See `CloudView`."""
+        return cast("Host | None", self._places["host"].get(host_id))
+
+    def roomy_hosts(self, zone_id: str, tags: tuple[str, ...], cpu_mhz: int, memory_mib: int) -> Iterable[Host]:
+        """See `CloudView`."""
+        wanted = set(tags)
+        return (
+            host
+            for host in self.hosts(zone_id)
+            if host.cpu_free_mhz >= cpu_mhz and host.memory_free_mib >= memory_mib and wanted <= set(host.tags)
+        )
+
     def pools(self, zone_id: str) -> Iterable[StoragePool]:
         """See `CloudView`."""
         known = self._places["storage_pool"]
@@ -80,29 +113,95 @@ class Inventory:
 
     def enabled(self, host: Host) -> str | None:
         """See `CloudView`."""
-        around: tuple[tuple[str, Host | Cluster | Pod | Zone], ...] = (
+        return next((f"{kind} {place.id} is disabled" for kind, place in self._around(host) if not place.enabled), None)
+
+    def _around(self, host: Host) -> Around:
+        return (
             ("host", host),
             ("cluster", self._places["cluster"][host.cluster_id]),
             ("pod", self._places["pod"][host.pod_id]),
             ("zone", self._places["zone"][host.zone_id]),
         )
-        return next((f"{kind} {place.id} is disabled" for kind, place in around if not place.enabled), None)
+
+    # --- whose it is
+
+    def domains_above(self, account_id: str) -> tuple[str, ...]:
+        """See `Cloud`."""
+        return self._above.get(account_id, ())
+
+    def dedicated_to_others(self, host: Host, account_id: str) -> str | None:
+        """See `CloudView`."""
+        for kind, place in self._around(host):
+            if self._is_dedicated(place) and not self._is_for(place, account_id):
+                to = place.dedicated_account_id or place.dedicated_domain_id
+                whose = "account" if place.dedicated_account_id else "domain"
+                return f"{kind} {place.id} is dedicated to {whose} {to}"
+        return None
+
+    def dedicated_to(self, host: Host, account_id: str) -> bool:
+        """See `CloudView`."""
+        return any(self._is_dedicated(place) and self._is_for(place, account_id) for _, place in self._around(host))
+
+    def _is_dedicated(self, place: Host | Cluster | Pod | Zone) -> bool:
+        return place.dedicated_account_id is not None or place.dedicated_domain_id is not None
+
+    def _is_for(self, place: Host | Cluster | Pod | Zone, account_id: str) -> bool:
+        if place.dedicated_account_id is not None:
+            return place.dedicated_account_id == account_id
+        return place.dedicated_domain_id in self.domains_above(account_id)
+
+    # --- settings
+
+    def setting(self, setting: Setting[V], *places: tuple[SettingScope, str]) -> V:
+        """See `Cloud`."""
+        return self._values.value(setting, places)
+
+    def over_threshold(self, cluster_id: str, cpu_mhz: int, memory_mib: int) -> str | None:
+        """See `CloudView`."""
+        cluster = self.cluster(cluster_id)
+        where = ((SettingScope.CLUSTER, cluster_id), (SettingScope.ZONE, cluster.zone_id))
+        for setting, more, total, used in (
+            (CPU_THRESHOLD, cpu_mhz, "cpu_mhz", "cpu_used_mhz"),
+            (MEMORY_THRESHOLD, memory_mib, "memory_mib", "memory_used_mib"),
+        ):
+            share = self.setting(setting, *where)
+            if share < 1.0:
+                hosts = [self._places["host"][host_id] for host_id in self._in_cluster[cluster_id]]
+                most = int(share * sum(getattr(host, total) for host in hosts))
+                held = sum(getattr(host, used) for host in hosts)
+                if held + more > most:
+                    what = f"{held} of {most} {total.rpartition('_')[2]} are allocated, {more} more wanted"
+                    return f"cluster {cluster_id} is over its threshold: {what} ({setting.name})"
+        return None
+
+    def pool_most_mib(self, pool: StoragePool) -> int:
+        """See `CloudView`."""
+        share = self.setting(POOL_THRESHOLD, (SettingScope.POOL, pool.id), (SettingScope.ZONE, pool.zone_id))
+        return int(pool.size_mib * pool.overcommit * share)
+
+    # --- who is where
 
     def vms_of(self, account_id: str, host_id: str) -> int:
         """See `CloudView`."""
-        return self._vms.get((account_id, host_id), 0)
+        return self._tenancy.hosts_of(account_id).get(host_id, 0)
 
-    def default_network(self, zone_id: str, account_id: str) -> Network | None:
-        """See `Cloud`: the account's own default comes before everybody's."""
-        fitting = [
-            network
-            for network in self._all(Network)
-            if network.zone_id == zone_id
-            and network.is_default
-            and network.enabled
-            and network.account_id in (None, account_id)
-        ]
-        return min(fitting, key=lambda network: (network.account_id is None, network.id), default=None)
+    def hosts_of(self, account_id: str) -> Mapping[str, int]:
+        """See `CloudView`."""
+        return self._tenancy.hosts_of(account_id)
+
+    def tenants(self, host_id: str) -> Mapping[str, int]:
+        """See `CloudView`."""
+        return self._tenancy.tenants(host_id)
+
+    def planners_on(self, host_id: str) -> Mapping[str, int]:
+        """See `CloudView`."""
+        return self._tenancy.planners_on(host_id)
+
+    def hosts_of_group(self, group_id: str) -> Mapping[str, int]:
+        """See `Cloud`."""
+        return self._tenancy.hosts_of_group(group_id)
+
+    # --- addresses
 
     def addresses(self, network_id: str) -> AddressBook:
         """See `Cloud`.
@@ -122,12 +221,14 @@ class Inventory:
         self._books[network_id] = book
         for decision in self._pending.values():
             for movement in decision.ledger:
-                if movement.thing == "ip" and movement.where.partition("/")[0] == network_id:
+                if movement.thing in ("ip", "ip6") and movement.where.partition("/")[0] == network_id:
                     self._move_address(movement)
 
     def close_books(self) -> None:
         """Have every address book read again when it is next needed."""
         self._books.clear()
+
+    # --- what decisions move
 
     def hold(self, decision: Decision) -> None:
         """Count what the decision moves."""
@@ -143,15 +244,22 @@ class Inventory:
     def settle(self, decision: Decision) -> None:
         """It was written: what was counted stays."""
         self._pending.pop(id(decision), None)
+        for group in decision.groups:
+            # Not before: a group that was not written would be believed to be there.
+            self._places["security_group"].setdefault(group.id, group)
+
+    def put(self, groups: Iterable[SecurityGroup]) -> None:
+        """Take security groups as they have just been written."""
+        self._places["security_group"].update({group.id: group for group in groups})
 
     def reload(self, usage: Sequence[Sequence[Any]], vms: Sequence[Sequence[Any]]) -> None:
         """Take figures read between two commits, and count on top what is decided but not written."""
-        for kind, place_id, first, second in usage:
-            if kind == "host":
-                self._replace("host", place_id, cpu_used_mhz=first, memory_used_mib=second)
-            else:
-                self._replace("storage_pool", place_id, used_mib=first)
-        self._vms = {(account_id, host_id): count for host_id, account_id, count in vms}
+        for name, place_id, *figures in usage:
+            self._replace(name, place_id, **dict(zip(COUNTERS[name], figures, strict=False)))
+        self._tenancy = Tenancy()
+        for host_id, target_id, account_id, planner, groups in vms:
+            for held in filter(None, (host_id, target_id)):
+                self._tenancy.count(held, account_id, planner, msgspec.json.decode(groups, type=tuple[str, ...]), 1)
         self.close_books()
         for decision in self._pending.values():
             self._apply(decision)
@@ -162,19 +270,17 @@ class Inventory:
 
     def _move(self, movement: Movement, decision: Decision) -> None:
         sign = 1 if movement.giver == FREE else -1
-        if movement.thing == "ip":
+        if movement.thing in ("ip", "ip6"):
             self._move_address(movement)
-        elif movement.thing == "cpu":
-            host = self._places["host"].get(movement.where)
-            self._vms[decision.vm.account_id, movement.where] = (
-                self.vms_of(decision.vm.account_id, movement.where) + sign
-            )
-            self._add("host", host, "cpu_used_mhz", sign * movement.amount)
-        elif movement.thing == "memory":
-            self._add("host", self._places["host"].get(movement.where), "memory_used_mib", sign * movement.amount)
-        elif movement.thing == "space":
-            pool = self._places["storage_pool"].get(movement.where)
-            self._add("storage_pool", pool, "used_mib", sign * movement.amount)
+        elif movement.thing in _COUNTER:
+            name, column = _COUNTER[movement.thing]
+            self._add(name, movement.where, column, sign * movement.amount)
+            if movement.thing in _LIMITED:
+                for domain_id in self.domains_above(movement.where):
+                    self._add("domain", domain_id, column, sign * movement.amount)
+        if movement.thing == "cpu" and decision.vm is not None:
+            vm = decision.vm
+            self._tenancy.count(movement.where, vm.account_id, vm.planner, vm.affinity_groups, sign)
 
     def _move_address(self, movement: Movement) -> None:
         network_id, _, address = movement.where.partition("/")
@@ -186,9 +292,10 @@ class Inventory:
         else:
             book.give_back(address)
 
-    def _add(self, name: str, place: Place | None, column: str, amount: int) -> None:
+    def _add(self, name: str, place_id: str, column: str, amount: int) -> None:
+        place = self._places[name].get(place_id)
         if place is not None:
-            self._replace(name, place.id, **{column: getattr(place, column) + amount})
+            self._replace(name, place_id, **{column: getattr(place, column) + amount})
 
     def _replace(self, name: str, place_id: str, **columns: Any) -> None:
         place = self._places[name].get(place_id)

@@ -55,9 +55,8 @@ def transitions(decision: Decision, first_seq: int) -> None:
 
 
 def _transitions(decision: Decision, first_seq: int) -> None:
-    bound = logger().bind(
-        operation=decision.operation.id, kind=decision.operation.kind, vm=decision.vm.id, vm_name=decision.vm.name
-    )
+    about = {"vm": decision.vm.id, "vm_name": decision.vm.name} if decision.vm else {}
+    bound = logger().bind(operation=decision.operation.id, kind=decision.operation.kind, **about)
     for number, entry in enumerate(decision.journal):
         bound.info(
             "transition",

@@ -36,7 +36,7 @@ from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import Operation
-from interlock.schema.requests import DeployVM, Request, checked
+from interlock.schema.requests import Request, checked, subject_of
 
 T = TypeVar("T")
 
@@ -67,8 +67,13 @@ class Orchestrator:
 
     # --- requests
 
-    async def submit(self, request: Request, actor: str) -> Decision:
+    async def submit(self, request: Request, actor: str, caller_id: str | None) -> Decision:
         """Accept a request and begin to drive it; returns when it is durable.
+
+        Args:
+            request: what is asked.
+            actor: who asks, for the journal.
+            caller_id: the account on whose rights; None: the operator's.
 
         Raises:
             InvalidRequest: it is refused; the message says by which rule and what to do.
@@ -77,11 +82,11 @@ class Orchestrator:
         """
         self.check_open()
         # In a task of our own: a caller that gives up waiting must not leave a request written and not driven.
-        return await asyncio.shield(self._spawn(self._submit(request, actor), "interlock request"))
+        return await asyncio.shield(self._spawn(self._submit(request, actor, caller_id), "interlock request"))
 
-    async def _submit(self, request: Request, actor: str) -> Decision:
+    async def _submit(self, request: Request, actor: str, caller_id: str | None) -> Decision:
         await self._lease.ensure()
-        case, event = await self.prepare(request, actor)
+        case, event = await self.prepare(request, actor, caller_id)
         try:
             decision = await self.commits.request(case, event)
         except StoreError:
@@ -90,16 +95,20 @@ class Orchestrator:
         self.begin(decision)
         return decision
 
-    async def prepare(self, request: Request, actor: str) -> tuple[Case | None, Callable[[int], Requested]]:
-        """What deciding a request needs: the case of the VM it names, and the event."""
+    async def prepare(
+        self, request: Request, actor: str, caller_id: str | None
+    ) -> tuple[Case | None, Callable[[int], Requested]]:
+        """What deciding a request needs: the case of what it names, and the event."""
         request = checked(request)
-        ids = fresh_ids(ids_needed(request))
+        ids, worker_id = fresh_ids(ids_needed(request)), self._lease.held_by
+        vm_id, volume_id = subject_of(request)
         case = None
-        if not isinstance(request, DeployVM):
-            case = await self.store.vm_case(request.vm)
-            await self.commits.busy(case.vm.id, case.vm.name)
-        worker_id = self._lease.held_by
-        return case, lambda at: Requested(at=at, request=request, actor=actor, ids=ids, worker_id=worker_id)
+        if vm_id or volume_id:
+            case = await self.store.subject(vm_id, volume_id)
+            await self.commits.busy(case.vm.id if case.vm else None, volume_id)
+        return case, lambda at: Requested(
+            at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=worker_id
+        )
 
     def begin(self, decision: Decision) -> None:
         """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""

@@ -6,17 +6,16 @@ Pure arithmetic over values: no connection here. Order matters and is the same f
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from interlock.engine.core.decision import Decision
-from interlock.engine.store.statements import INSERT_ORDER, UPDATE_ORDER, Statements
-from interlock.schema.rows import row_of
-from interlock.schema.tables import metadata
-
-_columns = {name: tuple(column.name for column in metadata.tables[name].c) for name in INSERT_ORDER}
+from interlock.engine.core.decision import Change, Decision
+from interlock.engine.store.statements import INSERT_ORDER, UPDATE_ORDER, Statement, Statements
+from interlock.schema.records import RARE
+from interlock.schema.rows import columns_of
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -28,23 +27,39 @@ class Job(msgspec.Struct, frozen=True):
 
 def jobs(decisions: Iterable[Decision], first_seq: int, statements: Statements) -> Sequence[Job]:
     """The statements that write `decisions`, journal rows numbered from `first_seq`."""
-    entries: list[tuple[Any, ...]] = []
-    born: dict[str, list[tuple[Any, ...]]] = {name: [] for name in INSERT_ORDER}
-    moved: dict[str, list[tuple[Any, ...]]] = {name: [] for name in UPDATE_ORDER}
+    rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    entries = rows[statements.journal.sql]
     for decision in decisions:
+        rows[statements.group.sql] += [columns_of(group, statements.group.order) for group in decision.groups]
+        # All changes of one record go by one statement: two would not keep their order.
+        rare = {change.after.id for change in decision.changes if _is_rare(change)}
         for change in decision.changes:
             entries.append((first_seq + len(entries), *msgspec.structs.astuple(change.entry)))
-            values = dict(zip(_columns[change.machine], row_of(change.after), strict=True))
-            if change.before is None:
-                born[change.machine].append(statements.inserts[change.machine].parameters(values))
-            else:
-                moved[change.machine].append(statements.updates[change.machine].parameters(values))
-    written = [
-        Job(statements.journal.sql, entries),
-        *(Job(statements.inserts[name].sql, born[name]) for name in INSERT_ORDER),
-        *(Job(statements.updates[name].sql, moved[name]) for name in UPDATE_ORDER),
-    ]
-    return [job for job in written if job.rows]
+            statement = _statement(change, statements, change.after.id in rare)
+            rows[statement.sql].append(columns_of(change.after, statement.order))
+    return [Job(sql, rows[sql]) for sql in _order(statements) if rows[sql]]
+
+
+def _is_rare(change: Change) -> bool:
+    before, after = change.before, change.after
+    return before is not None and any(
+        getattr(before, name) is not getattr(after, name) for name in RARE[change.machine]
+    )
+
+
+def _statement(change: Change, statements: Statements, rare: bool) -> Statement:
+    if change.before is None:
+        return statements.inserts[change.machine]
+    return (statements.rewrites if rare else statements.updates)[change.machine]
+
+
+def _order(statements: Statements) -> Iterable[str]:
+    yield statements.journal.sql
+    yield statements.group.sql
+    yield from (statements.inserts[name].sql for name in INSERT_ORDER)
+    for name in UPDATE_ORDER:
+        yield statements.updates[name].sql
+        yield statements.rewrites[name].sql
 
 
 def length(decisions: Iterable[Decision]) -> int:

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, func, or_, select, union_all
+from sqlalchemy import Select, Subquery, Table, and_, false, func, literal, or_, select, union_all
 
+from interlock.schema.holdings import COUNTERS, METERED, Metered
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.operation import DRIVEN
 from interlock.schema.tables import (
+    account,
+    domain_above,
     driver,
-    host,
     journal,
     metadata,
     nic,
     operation,
-    storage_pool,
     vm,
-    volume,
     worker,
 )
 
@@ -105,10 +105,12 @@ def driven() -> Select[Any]:
     )
 
 
-def active_on(vm_id: str) -> Select[Any]:
-    """The operation that owns the VM, if one does."""
+def active_on(vm_id: str | None, volume_id: str | None) -> Select[Any]:
+    """The operations that own the VM or the volume."""
     over = MACHINES["operation"].names(Stability.TERMINAL)
-    return select(operation).where(operation.c.vm_id == vm_id, operation.c.state.not_in(over))
+    about = (operation.c.vm_id == vm_id) if vm_id else false()
+    also = (operation.c.volume_id == volume_id) if volume_id else false()
+    return select(operation).where(or_(about, also), operation.c.state.not_in(over))
 
 
 def journal_after(seq: int, limit: int) -> Select[Any]:
@@ -138,41 +140,73 @@ def drivers() -> Select[Any]:
 
 
 def usage() -> Select[Any]:
-    """What is held of every host and pool: kind, id, first amount, second amount."""
-    hosts = select(_word("host"), host.c.id, host.c.cpu_used_mhz, host.c.memory_used_mib)
-    pools = select(_word("pool"), storage_pool.c.id, storage_pool.c.used_mib, storage_pool.c.used_mib)
-    return select(union_all(hosts, pools).subquery())
+    """What is held of every place that is metered: its table, id, and its counters in the order of `COUNTERS`."""
+    widest = max(map(len, COUNTERS.values()))
+    each = [
+        select(
+            literal(name).label("place"),
+            _table(name).c.id,
+            *(_table(name).c[used] for used in columns),
+            *(literal(0).label(f"none_{number}") for number in range(widest - len(columns))),
+        )
+        for name, columns in COUNTERS.items()
+    ]
+    return select(union_all(*each).subquery())
 
 
 def vms_on_hosts() -> Select[Any]:
-    """How many VMs of each account hold capacity on each host."""
-    return (
-        select(vm.c.host_id, vm.c.account_id, func.count())
-        .where(vm.c.host_id.is_not(None))
-        .group_by(vm.c.host_id, vm.c.account_id)
-    )
+    """The VMs that hold capacity: host, target, account, planner and affinity groups."""
+    held = or_(vm.c.host_id.is_not(None), vm.c.target_host_id.is_not(None))
+    columns = (vm.c.host_id, vm.c.target_host_id, vm.c.account_id, vm.c.planner, vm.c.affinity_groups)
+    return select(*columns).where(held)
 
 
 def addresses_of(network_id: str) -> Select[Any]:
-    """The addresses that are owned in a network."""
-    return select(nic.c.ip_address).where(nic.c.network_id == network_id, nic.c.ip_address.is_not(None))
+    """The addresses that are owned in a network: IPv4, IPv6."""
+    owned = or_(nic.c.ip_address.is_not(None), nic.c.ip6_address.is_not(None))
+    return select(nic.c.ip_address, nic.c.ip6_address).where(nic.c.network_id == network_id, owned)
 
 
-def recount() -> dict[str, Select[Any]]:
-    """For `doctor`: each counter beside the sum of what is held, where the two differ."""
-    cpu = func.coalesce(func.sum(vm.c.cpu_mhz), 0)
-    memory = func.coalesce(func.sum(vm.c.memory_mib), 0)
-    space = func.coalesce(func.sum(volume.c.size_mib), 0)
-    return {
-        "host": select(host.c.id, host.c.cpu_used_mhz, cpu, host.c.memory_used_mib, memory)
-        .select_from(host.outerjoin(vm, vm.c.host_id == host.c.id))
-        .group_by(host.c.id)
-        .having(or_(host.c.cpu_used_mhz != cpu, host.c.memory_used_mib != memory)),
-        "storage_pool": select(storage_pool.c.id, storage_pool.c.used_mib, space)
-        .select_from(storage_pool.outerjoin(volume, volume.c.pool_id == storage_pool.c.id))
-        .group_by(storage_pool.c.id)
-        .having(storage_pool.c.used_mib != space),
-    }
+def _table(name: str) -> Table:
+    return metadata.tables[name]
+
+
+def recount(resource: str, used: str) -> Select[Any]:
+    """For `doctor`: a counter beside the sum of what is held, where the two differ: id, counted, held.
+
+    Args:
+        resource: a table of `COUNTERS`.
+        used: one of its counters.
+    """
+    if resource == "domain":
+        return _differing(resource, used, _in_domain(used))
+    held = [_held(rule) for rule in METERED if (rule.resource, rule.used) == (resource, used)]
+    return _differing(resource, used, union_all(*held).subquery())
+
+
+def _differing(resource: str, used: str, held: Subquery) -> Select[Any]:
+    place = _table(resource)
+    total = func.coalesce(func.sum(held.c.amount), 0)
+    return (
+        select(place.c.id, place.c[used], total)
+        .select_from(place.outerjoin(held, held.c.place == place.c.id))
+        .group_by(place.c.id, place.c[used])
+        .having(place.c[used] != total)
+    )
+
+
+def _held(rule: Metered) -> Select[Any]:
+    holder = _table(rule.holder)
+    amount = literal(1) if rule.amount is None else holder.c[rule.amount]
+    return select(holder.c[rule.key].label("place"), amount.label("amount")).where(holder.c[rule.key].is_not(None))
+
+
+def _in_domain(used: str) -> Subquery:
+    return (
+        select(domain_above.c.above_id.label("place"), account.c[used].label("amount"))
+        .select_from(account.join(domain_above, domain_above.c.domain_id == account.c.domain_id))
+        .subquery()
+    )
 
 
 def unowned() -> Select[Any]:
@@ -185,9 +219,3 @@ def unowned() -> Select[Any]:
 def stuck() -> Select[Any]:
     """Operations that wait for a person."""
     return select(operation).where(operation.c.state == "Stuck").order_by(operation.c.id)
-
-
-def _word(value: str) -> Any:
-    from sqlalchemy import literal
-
-    return literal(value).label("kind")

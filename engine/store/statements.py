@@ -6,6 +6,7 @@ on SQLite (measured: 300 commits/s instead of thousands).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -14,8 +15,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
-from interlock.schema.records import CHANGEABLE, MOVED
-from interlock.schema.tables import journal, metadata
+from interlock.schema.records import CHANGEABLE, MOVED, USUAL
+from interlock.schema.tables import journal, metadata, security_group
 
 ENTITY_TABLES = ("vm", "nic", "volume", "operation")
 INSERT_ORDER = ENTITY_TABLES
@@ -30,10 +31,6 @@ class Statement(msgspec.Struct, frozen=True):
     sql: str
     order: tuple[str, ...]
 
-    def parameters(self, values: dict[str, Any]) -> tuple[Any, ...]:
-        """The values in the statement's order."""
-        return tuple(values[name] for name in self.order)
-
 
 class Statements(msgspec.Struct, frozen=True):
     """All statements of the commit path for one dialect."""
@@ -42,6 +39,11 @@ class Statements(msgspec.Struct, frozen=True):
     journal: Statement
     inserts: dict[str, Statement]
     updates: dict[str, Statement]
+    """Of what the usual transition changes."""
+    rewrites: dict[str, Statement]
+    """Of all that a transition may change."""
+    group: Statement
+    """Of a security group that a request made, unless somebody was faster."""
 
 
 def statements(dialect: str) -> Statements:
@@ -55,13 +57,21 @@ def statements(dialect: str) -> Statements:
         head=_compiled(select(func.coalesce(func.max(journal.c.seq), 0)), spoken),
         journal=_compiled(insert(journal), spoken),
         inserts={name: _compiled(insert(metadata.tables[name]), spoken) for name in INSERT_ORDER},
-        updates={name: _compiled(_update(name), spoken) for name in UPDATE_ORDER},
+        updates={name: _compiled(_update(name, USUAL), spoken) for name in UPDATE_ORDER},
+        rewrites={name: _compiled(_update(name, CHANGEABLE), spoken) for name in UPDATE_ORDER},
+        group=_compiled(_unless_there(dialect), spoken),
     )
 
 
-def _update(name: str) -> ClauseElement:
+def _unless_there(dialect: str) -> ClauseElement:
+    build = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    columns: dict[str, Any] = {column.name: bindparam(column.name) for column in security_group.c}
+    return build(security_group).values(columns).on_conflict_do_nothing()
+
+
+def _update(name: str, changed: Mapping[str, tuple[str, ...]]) -> ClauseElement:
     table = metadata.tables[name]
-    values: dict[str, Any] = {column: bindparam(column) for column in (*CHANGEABLE[name], *MOVED)}
+    values: dict[str, Any] = {column: bindparam(column) for column in (*changed[name], *MOVED)}
     # The version is not compared here: the guard refuses any but the next one, for every writer alike.
     return update(table).where(table.c.id == bindparam("id_")).values(values)
 

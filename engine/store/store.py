@@ -57,9 +57,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """What an operation is about, as the database has it."""
 
     operation: Operation | None
-    vm: Vm
+    vm: Vm | None
     nics: tuple[Nic, ...]
     volumes: tuple[Volume, ...]
+    """Those of the VM, and the one the operation is about, wherever that is."""
 
 
 class Store:
@@ -171,14 +172,39 @@ class Store:
                 self._quiet.set()
 
     async def case(self, operation_id: str) -> Case:
-        """An operation with its VM and what of it still lives.
+        """An operation with its VM, what of it still lives, and its volume.
 
         Raises:
             NotFound: there is no such operation.
         """
         operation = await self.operation(operation_id)
-        case = await self.vm_case(operation.vm_id)
+        case = await self.subject(operation.vm_id, operation.volume_id)
         return msgspec.structs.replace(case, operation=operation)
+
+    async def subject(self, vm_id: str | None, volume_id: str | None) -> Case:
+        """What a request or an operation is about: a VM, a volume with the VM it belongs to, or both.
+
+        Raises:
+            NotFound: one of them is not there.
+        """
+        volume = await self.volume(volume_id) if volume_id is not None else None
+        vm_id = vm_id or (volume.vm_id if volume else None)
+        case = await self.vm_case(vm_id) if vm_id else Case(operation=None, vm=None, nics=(), volumes=())
+        if volume is None or volume.id in {each.id for each in case.volumes}:
+            return case
+        return msgspec.structs.replace(case, volumes=(*case.volumes, volume))
+
+    async def volume(self, volume_id: str) -> Volume:
+        """One volume.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        rows = await self.rows(queries.entity("volume", volume_id))
+        if not rows:
+            raise NotFound(f"there is no disk {volume_id!r}; `interlock disks` lists them")
+        found: Volume = _readers[Volume](rows[0])
+        return found
 
     async def vm_case(self, vm_id: str) -> Case:
         """A VM with those of its NICs and volumes that still live."""
@@ -303,7 +329,7 @@ def _said(error: Exception) -> object:
 
 def _upsert(statement: Any, record: dict[str, Any]) -> Any:
     changed = {key: statement.excluded[key] for key in record if key != "id"}
-    if not changed:
+    if not changed or "id" not in record:
         return statement.on_conflict_do_nothing()
     return statement.on_conflict_do_update(index_elements=["id"], set_=changed)
 

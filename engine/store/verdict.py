@@ -16,8 +16,9 @@ class Why(StrEnum):
     """What a lost commit lost."""
 
     STALE = "stale"  # an entity has moved on, or a related one stands elsewhere
-    ROOM = "room"  # capacity or an address went to somebody else
+    ROOM = "room"  # capacity, an address or the rest of a limit went to somebody else
     NAME = "name"  # another living VM has the name
+    MAC = "mac"  # another NIC has the MAC address
     BUSY = "busy"  # another operation is active on the VM
     DEFECT = "defect"  # no race explains it: the core decided what the database does not allow
 
@@ -42,15 +43,23 @@ _WORDS: tuple[tuple[str, Why], ...] = (
     ("journal_entity_version", Why.STALE),
     ("interlock: stale", Why.STALE),
     ("interlock: interlocked", Why.STALE),
+    ("interlock: affinity", Why.STALE),
     ("within_capacity", Why.ROOM),
+    ("within_limit", Why.ROOM),
     ("nic.network_id, nic.ip_address", Why.ROOM),
     ("nic_ip_once", Why.ROOM),
-    ("nic.mac_address", Why.ROOM),
-    ("nic_mac_once", Why.ROOM),
+    ("nic.network_id, nic.ip6_address", Why.ROOM),
+    ("nic_ip6_once", Why.ROOM),
+    ("nic.mac_address", Why.MAC),
+    ("nic_mac_once", Why.MAC),
+    ("nic.network_id, nic.host_name", Why.NAME),
+    ("nic_name_once", Why.NAME),
     ("vm.name_scope, vm.name", Why.NAME),
     ("vm_name_once", Why.NAME),
     ("operation.vm_id", Why.BUSY),
     ("operation_active_once", Why.BUSY),
+    ("operation.volume_id", Why.BUSY),
+    ("operation_volume_once", Why.BUSY),
 )
 
 

@@ -137,7 +137,7 @@ class Display(Lines):
     async def _follow(self, work: Work) -> None:
         async for each in work.engine.subscribe():
             if each.machine == "vm":
-                self._states[each.vm_id] = each.destination
+                self._states[each.entity_id] = each.destination
 
     async def _draw(self, live: Live) -> None:
         while True:

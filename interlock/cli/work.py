@@ -145,7 +145,7 @@ class Work:
         if count:
             note(f"took over {count} operation{'s' * (count > 1)} that an earlier command left under way")
         for handle in await self.engine.handles():
-            self._adopted[handle.vm_id] = handle
+            self._adopted[handle.subject] = handle
             self._spawn(self._awaited(handle))
 
     async def finish(self) -> None:
@@ -198,7 +198,7 @@ class Work:
         except InterlockError as error:
             self._report(self.results, Result(result.name, result.kind, error=error))
             return True
-        self.vms.add(handle.vm_id)
+        self.vms.add(handle.subject)
         self._own.add(handle.id)
         return await self._ended(handle, self.results, result.hoped)
 
@@ -209,7 +209,7 @@ class Work:
             await self._adopted[found.id].ended()
 
     async def _awaited(self, handle: Handle) -> bool:
-        self.vms.add(handle.vm_id)
+        self.vms.add(handle.subject)
         return await self._ended(handle, self.taken_over, HOPED)
 
     async def _ended(self, handle: Handle, results: list[Result], hoped: tuple[str, ...]) -> bool:
@@ -226,16 +226,18 @@ class Work:
         async with self._telling:
             while self._untold and not self._resting:
                 ends, self._untold = self._untold[:READ], self._untold[READ:]
-                ids = [end.operation.vm_id for end in ends]
+                ids = [end.operation.vm_id for end in ends if end.operation.vm_id]
                 vms, nics = await self.engine.vms_of(ids), await self.engine.nics_of(ids)
                 for end in ends:
-                    self._report_end(end, vms[end.operation.vm_id], nics.get(end.operation.vm_id, []))
+                    about = end.operation.vm_id or ""
+                    self._report_end(end, vms.get(about), nics.get(about, []))
 
-    def _report_end(self, end: End, vm: Vm, nics: list[Nic]) -> None:
+    def _report_end(self, end: End, vm: Vm | None, nics: list[Nic]) -> None:
         operation, adopted = end.operation, end.results is self.taken_over
         if not (adopted and operation.id in self._own):  # else it was taken over to be cancelled: told once
             ip = next((nic.ip_address for nic in nics), None)
-            self._report(end.results, Result(vm.name, operation.kind, vm, ip, operation, hoped=end.hoped))
+            name = vm.name if vm else f"disk {operation.volume_id}"
+            self._report(end.results, Result(name, operation.kind, vm, ip, operation, hoped=end.hoped))
 
     def _report(self, results: list[Result], result: Result) -> None:
         results.append(result)

@@ -6,6 +6,7 @@ import msgspec
 
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
+from interlock.schema.holdings import COUNTERS
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,12 +26,12 @@ async def _counters(store: Store) -> list[Finding]:
     return [
         Finding(
             code="ledger",
-            message=f"{kind} {row[0]}: counted {row[1]}, held {row[2]}"
-            + (f"; counted {row[3]}, held {row[4]}" if kind == "host" else ""),
+            message=f"{kind} {place_id}: {used} says {counted}, held are {held}",
             remedy="somebody wrote past the triggers; restore from a backup, or report it as a bug",
         )
-        for kind, query in queries.recount().items()
-        for row in await store.rows(query)
+        for kind, columns in COUNTERS.items()
+        for used in columns
+        for place_id, counted, held in await store.rows(queries.recount(kind, used))
     ]
 
 

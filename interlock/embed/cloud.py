@@ -18,6 +18,7 @@ from msgspec import Meta
 from interlock.schema.cloud import (
     Account,
     Cluster,
+    Domain,
     Host,
     Network,
     Offering,
@@ -28,12 +29,13 @@ from interlock.schema.cloud import (
     Zone,
 )
 from interlock.schema.errors import InvalidRequest
-from interlock.schema.rows import text_of
+from interlock.schema.holdings import COUNTERS
+from interlock.schema.rows import columns_of, text_of
 
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 Positive = Annotated[int, Meta(ge=1, le=2**40)]
 Ratio = Annotated[float, Meta(ge=1.0, le=100.0)]
-USED = frozenset({"cpu_used_mhz", "memory_used_mib", "used_mib"})
+USED = frozenset(column for columns in COUNTERS.values() for column in columns)
 """Columns that the database keeps itself."""
 
 
@@ -176,7 +178,7 @@ class CloudDescription:
             raise InvalidRequest(f"this is not TOML: {error}") from error
         except msgspec.ValidationError as error:
             raise InvalidRequest(f"{error} (docs/cloud.md describes every key)") from error
-        places: list[Place] = [Account(id="system"), *(Account(id=each.name) for each in file.accounts)]
+        places: list[Place] = [Domain(id="ROOT", parent_id=None), Account(id="system", role="admin"), *(Account(id=each.name) for each in file.accounts)]
         for zone in file.zones:
             places += _zone(zone)
         places += [_offering(each) for each in file.offerings]
@@ -190,13 +192,17 @@ class CloudDescription:
         for kind, name in _ORDER:
             columns = [field for field in kind.__struct_fields__ if field not in USED]
             rows[name] = [
-                {column: getattr(place, column) for column in columns} for place in self.places if type(place) is kind
+                dict(zip(columns, columns_of(place, columns), strict=True))
+                for place in self.places
+                if type(place) is kind
             ]
+        rows["domain_above"] = [{"domain_id": "ROOT", "above_id": "ROOT"}]
         rows["driver"] = [{"id": name, "options": text_of(options)} for name, options in self.drivers.items()]
         return rows
 
 
 _ORDER: tuple[tuple[type[Place], str], ...] = (
+    (Domain, "domain"),
     (Account, "account"),
     (Zone, "zone"),
     (Pod, "pod"),

@@ -140,13 +140,18 @@ class Engine:
     # --- asking for operations
 
     async def deploy(
-        self, request: DeployVM, *, connection: AsyncConnection | None = None, actor: str | None = None
+        self,
+        request: DeployVM,
+        *,
+        connection: AsyncConnection | None = None,
+        actor: str | None = None,
+        caller: str | None = None,
     ) -> Handle:
         """Create a VM and, unless `request.start` is false, run it.
 
         Args and errors: as `submit`.
         """
-        return await self.submit(request, connection=connection, actor=actor)
+        return await self.submit(request, connection=connection, actor=actor, caller=caller)
 
     async def start(self, vm: str) -> Handle:
         """Run a VM, by name or id."""
@@ -173,7 +178,12 @@ class Engine:
         return await self.submit(ExpungeVM(vm))
 
     async def submit(
-        self, request: Request, *, connection: AsyncConnection | None = None, actor: str | None = None
+        self,
+        request: Request,
+        *,
+        connection: AsyncConnection | None = None,
+        actor: str | None = None,
+        caller: str | None = None,
     ) -> Handle:
         """Ask for any operation; returns when the request is durable.
 
@@ -182,22 +192,22 @@ class Engine:
                 rows commit or roll back with it, and the operation begins after the commit. A VM that the request
                 names must have been committed before.
             actor: who asks, for the journal; the engine's by default.
+            caller: the account on whose rights it is asked; None: the operator's, who may do everything.
 
         Raises:
             InvalidRequest: it is refused; nothing was written.
             StoreError: it cannot be written now; nothing was.
         """
         self._orchestrator.check_open()
-        if not isinstance(request, DeployVM) and type(request) in KIND_OF:
-            vm = await self.vm(request.vm)
-            request = msgspec.structs.replace(request, vm=vm.id)
+        if type(request) in KIND_OF and (named := getattr(request, "vm", None)) is not None:
+            request = msgspec.structs.replace(request, vm=(await self.vm(named)).id)
         actor = clean(actor or self._actor)
         if connection is None:
-            decision = await self._orchestrator.submit(request, actor)
+            decision = await self._orchestrator.submit(request, actor, caller)
         else:
-            decision = await submit_joined(self._orchestrator, request, actor, connection)
+            decision = await submit_joined(self._orchestrator, request, actor, caller, connection)
         operation = decision.operation
-        return Handle(operation.id, operation.vm_id, operation.kind, operation.actor, self._orchestrator)
+        return Handle(operation, operation.actor, self._orchestrator)
 
     async def resolve(self, operation_id: str, way: Way, reason: str, *, actor: str | None = None) -> Handle:
         """Take a way out of Stuck: retry what it was doing, undo it, or vouch that the world is as if undone."""
@@ -207,7 +217,7 @@ class Engine:
     async def handle(self, operation_id: str) -> Handle:
         """A handle on an operation that was asked for before."""
         operation = await self._store.operation(operation_id)
-        return Handle(operation.id, operation.vm_id, operation.kind, self._actor, self._orchestrator)
+        return Handle(operation, self._actor, self._orchestrator)
 
     async def handles(self) -> list[Handle]:
         """Handles on all operations under way in this engine, also those it took over."""

@@ -10,15 +10,21 @@ from interlock.schema.records import Operation
 class Handle:
     """An accepted operation. It is durable and driven whether or not anybody keeps the handle."""
 
-    def __init__(self, operation_id: str, vm_id: str, kind: str, actor: str, orchestrator: Orchestrator) -> None:
-        self.id = operation_id
-        self.vm_id = vm_id
-        self.kind = kind
+    def __init__(self, operation: Operation, actor: str, orchestrator: Orchestrator) -> None:
+        self.id = operation.id
+        self.vm_id = operation.vm_id
+        self.volume_id = operation.volume_id
+        self.kind = operation.kind
         self._actor = actor
         self._orchestrator = orchestrator
 
     def __repr__(self) -> str:
-        return f"<{self.kind} operation {self.id} of VM {self.vm_id}>"
+        return f"<{self.kind} operation {self.id} of {self.subject}>"
+
+    @property
+    def subject(self) -> str:
+        """The id of the VM, or of the disk that belongs to none."""
+        return self.vm_id or self.volume_id or ""
 
     async def wait(self) -> Operation:
         """Wait until it has succeeded.

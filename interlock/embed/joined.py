@@ -25,7 +25,7 @@ from interlock.schema.requests import Request
 
 
 async def submit_joined(
-    orchestrator: Orchestrator, request: Request, actor: str, connection: AsyncConnection
+    orchestrator: Orchestrator, request: Request, actor: str, caller_id: str | None, connection: AsyncConnection
 ) -> Decision:
     """Write a request on `connection`, and begin it when that commits.
 
@@ -36,7 +36,7 @@ async def submit_joined(
     orchestrator.check_open()
     if not connection.in_transaction():
         raise InvalidRequest("the connection is in no transaction; use `async with connection.begin()`")
-    case, admission = await orchestrator.prepare(request, actor)
+    case, admission = await orchestrator.prepare(request, actor, caller_id)
     await take_lock(connection)
     try:
         decision = await _write(orchestrator, case, admission, connection)
@@ -60,7 +60,8 @@ async def _write(
         if isinstance(verdict, Lost):
             await orchestrator.commits.explain(decision, verdict)
             if verdict.why is Why.BUSY:
-                raise Busy(f"VM {decision.vm.name} is busy: this transaction has asked for another operation on it")
+                about = decision.operation.vm_id or decision.operation.volume_id
+                raise Busy(f"{about} is busy: this transaction has asked for another operation on it")
             raise Conflict(f"the request lost a race: {verdict.message}; ask again")
     except BaseException:
         inventory.drop(decision)

@@ -33,6 +33,11 @@ def _all() -> Iterable[str]:
     for holder in rules.holders():
         yield from _booking(f"ledger_{holder}_update", f"AFTER UPDATE ON {holder}", rules.books(holder))
         yield from _booking(f"ledger_{holder}_insert", f"AFTER INSERT ON {holder}", rules.taken_at_birth(holder))
+    for table in rules.BUDGETS:
+        yield from _refusing(f"guard_{table}_update", f"BEFORE UPDATE ON {table}", rules.over_limit(table))
+    yield from _booking("ledger_account_update", "AFTER UPDATE ON account", [rules.rolled_up()])
+    for each in rules.MEMBERS:
+        yield from _indexing(each)
 
 
 def _never(table: str) -> Iterable[str]:
@@ -53,6 +58,17 @@ def _booking(name: str, when: str, books: Iterable[rules.Booking]) -> Iterable[s
     # The CHECK on the resource refuses what does not fit.
     steps = " ".join(f"IF {each.condition} THEN {each.update}; END IF;" for each in books)
     return _trigger(name, when, f"{steps} RETURN NULL;", "ROW")
+
+
+def _indexing(each: rules.Membership) -> Iterable[str]:
+    joined = (
+        f"INSERT INTO {each.table} SELECT value, NEW.id FROM json_array_elements_text(NEW.{each.column}::json)"
+        " ON CONFLICT DO NOTHING"
+    )
+    body = f"IF {each.listed} THEN {joined}; END IF; RETURN NULL;"
+    yield from _trigger(f"ledger_{each.table}_insert", "AFTER INSERT ON vm", body, "ROW")
+    body = f"IF {each.changed} THEN {each.left}; {body.removesuffix(' RETURN NULL;')} END IF; RETURN NULL;"
+    yield from _trigger(f"ledger_{each.table}_update", "AFTER UPDATE ON vm", body, "ROW")
 
 
 def _trigger(name: str, when: str, body: str, each: str) -> Iterable[str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from interlock.schema.holdings import METERED, Metered
+from interlock.schema.cloud import APART, TOGETHER
+from interlock.schema.holdings import LIMITS, METERED, Limited, Metered
 from interlock.schema.interlocks import INTERLOCKS, Holds, HoldsNo, Interlock, Need
 from interlock.schema.machine import CREATED, NOT_YET, Machine, Stability
 from interlock.schema.machines import MACHINES
+from interlock.schema.tables import MEMBERSHIPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def on_update(machine: Machine) -> Iterable[Refused]:
                     f"NEW.state = '{row.state}' AND OLD.state <> NEW.state AND {_unmet(need)}",
                     _said(row, need),
                 )
+    if name == "vm":
+        yield from affinity()
 
 
 def on_delete(table: str) -> Refused:
@@ -97,48 +101,152 @@ def _said(row: Interlock, need: Need) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """When `condition` is true, run `update`, which `fits` if that query finds a row."""
+    """When `condition` is true, run `update`; `fits` are the queries that must find a row for it, with messages."""
 
     condition: str
     update: str
-    fits: str
-    message: str
+    fits: tuple[tuple[str, str], ...] = ()
 
 
 def books(holder: str) -> Iterable[Booking]:
     """What follows a change of a holder's row; giving back comes first."""
-    for side, other in (("OLD", "NEW"), ("NEW", "OLD")):
-        for rule in METERED:
-            if rule.holder == holder:
-                yield _booking(rule, side, _moved(rule, side, other))
+    for write in (_left, _stayed, _joined):
+        for together in _together(holder):
+            yield from write(together)
 
 
 def taken_at_birth(holder: str) -> Iterable[Booking]:
     """What follows a new row; nothing ever follows a deleted one, because there is none."""
-    for rule in METERED:
-        if rule.holder == holder:
-            yield _booking(rule, "NEW", f"NEW.{rule.key} IS NOT NULL")
+    for together in _together(holder):
+        yield _booking(together, f"NEW.{together[0].key} IS NOT NULL", "NEW", "+ {NEW}")
 
 
-def _moved(rule: Metered, side: str, other: str) -> str:
-    return (
-        f"{side}.{rule.key} IS NOT NULL AND ({other}.{rule.key} IS NULL OR OLD.{rule.key} <> NEW.{rule.key}"
-        f" OR OLD.{rule.amount} <> NEW.{rule.amount})"
+Together = tuple[Metered, ...]
+"""Rules that change the same row of the same resource: one update does for all of them."""
+
+
+def _together(holder: str) -> Iterable[Together]:
+    rules = [rule for rule in METERED if rule.holder == holder]
+    for key, resource in dict.fromkeys((rule.key, rule.resource) for rule in rules):
+        yield tuple(rule for rule in rules if (rule.key, rule.resource) == (key, resource))
+
+
+def _left(rules: Together) -> Iterable[Booking]:
+    key = rules[0].key
+    gone = f"OLD.{key} IS NOT NULL AND (NEW.{key} IS NULL OR OLD.{key} <> NEW.{key})"
+    yield _booking(rules, gone, "OLD", "- {OLD}")
+
+
+def _stayed(rules: Together) -> Iterable[Booking]:
+    key = rules[0].key
+    amounts = [rule.amount for rule in rules if rule.amount is not None]
+    if amounts:
+        changed = " OR ".join(f"OLD.{amount} <> NEW.{amount}" for amount in amounts)
+        yield _booking(rules, f"OLD.{key} = NEW.{key} AND ({changed})", "NEW", "+ {NEW} - {OLD}")
+
+
+def _joined(rules: Together) -> Iterable[Booking]:
+    key = rules[0].key
+    come = f"NEW.{key} IS NOT NULL AND (OLD.{key} IS NULL OR OLD.{key} <> NEW.{key})"
+    yield _booking(rules, come, "NEW", "+ {NEW}")
+
+
+def _booking(rules: Together, condition: str, side: str, change: str) -> Booking:
+    first = rules[0]
+    after = {rule: f"{rule.used} {change.format(OLD=_amount(rule, 'OLD'), NEW=_amount(rule, 'NEW'))}" for rule in rules}
+    set_to = ", ".join(f"{rule.used} = {value}" for rule, value in after.items())
+    where = f"WHERE id = {side}.{first.key}"
+    fits = tuple(
+        (
+            f"SELECT 1 FROM {rule.resource} {where} AND {value} >= 0 AND {value} <= {_most(rule)}",
+            f"interlock: capacity: {rule.resource}_{rule.thing}_within_capacity: there is no such room",
+        )
+        for rule, value in after.items()
+        if not isinstance(rule, Limited)
     )
+    return Booking(f"({condition})", f"UPDATE {first.resource} SET {set_to} {where}", fits)
 
 
-def _booking(rule: Metered, side: str, condition: str) -> Booking:
-    """OLD gives back, NEW takes."""
-    after = f"{rule.used} {'+' if side == 'NEW' else '-'} {side}.{rule.amount}"
-    return Booking(
-        condition,
-        f"UPDATE {rule.resource} SET {rule.used} = {after} WHERE id = {side}.{rule.key}",
-        f"SELECT 1 FROM {rule.resource} WHERE id = {side}.{rule.key}"
-        f" AND {after} >= 0 AND {after} <= {rule.total} * {rule.overcommit}",
-        f"interlock: capacity: {rule.resource}_{rule.thing}_within_capacity: there is no such room",
-    )
+def _amount(rule: Metered, side: str) -> str:
+    return "1" if rule.amount is None else f"{side}.{rule.amount}"
+
+
+def _most(rule: Metered) -> str:
+    return f"{rule.total} * {rule.overcommit}" if rule.overcommit else rule.total
 
 
 def holders() -> tuple[str, ...]:
     """The tables whose rows hold metered things."""
     return tuple(dict.fromkeys(rule.holder for rule in METERED))
+
+
+BUDGETS = ("account", "domain")
+"""The tables whose rows have limits: what an account uses, the domains above it use as well."""
+
+
+def over_limit(table: str) -> Iterable[Refused]:
+    """What a changed budget must not be. A limit that was lowered below what is used refuses only more."""
+    for rule in LIMITS:
+        yield Refused(
+            f"NEW.{rule.used} > OLD.{rule.used} AND NEW.{rule.used} > NEW.{rule.total}",
+            f"interlock: limit: {table}_{rule.thing}_within_limit: the {table} may have no more of these",
+        )
+        yield Refused(f"NEW.{rule.used} < 0", f"interlock: ledger: {rule.used} of an {table} would fall below zero")
+
+
+def rolled_up() -> Booking:
+    """What follows a changed account: its domain, and all above, have used as much more."""
+    changed = " OR ".join(f"NEW.{rule.used} <> OLD.{rule.used}" for rule in LIMITS)
+    set_to = ", ".join(f"{rule.used} = {rule.used} + NEW.{rule.used} - OLD.{rule.used}" for rule in LIMITS)
+    where = "WHERE id IN (SELECT above_id FROM domain_above WHERE domain_id = NEW.domain_id)"
+    return Booking(f"({changed})", f"UPDATE domain SET {set_to} {where}")
+
+
+def affinity() -> Iterable[Refused]:
+    """What a VM that takes a host must not do to the strict affinity groups it is in."""
+    for key in ("host_id", "target_host_id"):
+        taken = f"NEW.affinity_groups <> '[]' AND NEW.{key} IS NOT NULL AND coalesce(OLD.{key}, '') <> NEW.{key}"
+        yield Refused(
+            f"{taken} AND {_member(APART, f'(them.host_id = NEW.{key} OR them.target_host_id = NEW.{key})')}",
+            "interlock: affinity: another VM of one of its host anti-affinity groups is on that host",
+        )
+        yield Refused(
+            f"{taken} AND {_member(TOGETHER, f'them.host_id <> NEW.{key}')}",
+            "interlock: affinity: the other VMs of one of its host affinity groups are on another host",
+        )
+
+
+def _member(kind: str, stands: str) -> str:
+    return (
+        "EXISTS (SELECT 1 FROM affinity_member mine"
+        f" JOIN affinity_group g ON g.id = mine.group_id AND g.kind = '{kind}'"
+        " JOIN affinity_member theirs ON theirs.group_id = mine.group_id AND theirs.vm_id <> NEW.id"
+        f" JOIN vm them ON them.id = theirs.vm_id AND {stands}"
+        " WHERE mine.vm_id = NEW.id)"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """An index of the groups that VMs list in a JSON column."""
+
+    table: str
+    column: str
+
+    @property
+    def changed(self) -> str:
+        """Whether an update of a VM changes who is in the index."""
+        return f"(NEW.{self.column} <> OLD.{self.column} OR (NEW.state = 'Expunged' AND NEW.{self.column} <> '[]'))"
+
+    @property
+    def listed(self) -> str:
+        """Whether a VM is in it."""
+        return f"(NEW.{self.column} <> '[]' AND NEW.state <> 'Expunged')"
+
+    @property
+    def left(self) -> str:
+        """Take a VM out."""
+        return f"DELETE FROM {self.table} WHERE vm_id = NEW.id"
+
+
+MEMBERS = tuple(Membership(table, column) for table, column in MEMBERSHIPS.items())

@@ -45,6 +45,11 @@ def _all() -> Iterable[str]:
     for holder in rules.holders():
         yield _booking(f"ledger_{holder}_update", f"AFTER UPDATE ON {holder}", list(rules.books(holder)))
         yield _booking(f"ledger_{holder}_insert", f"AFTER INSERT ON {holder}", list(rules.taken_at_birth(holder)))
+    for table in rules.BUDGETS:
+        yield _refusing(f"guard_{table}_update", f"BEFORE UPDATE ON {table}", rules.over_limit(table))
+    yield _booking("ledger_account_update", "AFTER UPDATE ON account", [rules.rolled_up()])
+    for each in rules.MEMBERS:
+        yield from _indexing(each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +97,23 @@ def _refusing(name: str, when: str, refusals: Iterable[rules.Refused]) -> str:
 
 
 def _booking(name: str, when: str, books: Sequence[rules.Booking]) -> str:
-    steps = " ".join(
-        f"SELECT {_abort(each.message)} WHERE {each.condition} AND NOT EXISTS ({each.fits});"
-        f" {each.update} AND {each.condition};"
-        for each in books
-    )
+    steps = " ".join(f"{_room(each)}{each.update} AND {each.condition};" for each in books)
     return f"CREATE TRIGGER {name} {when} WHEN {' OR '.join(each.condition for each in books)} BEGIN {steps} END"
+
+
+def _room(book: rules.Booking) -> str:
+    return "".join(
+        f"SELECT {_abort(message)} WHERE {book.condition} AND NOT EXISTS ({query}); " for query, message in book.fits
+    )
+
+
+def _indexing(each: rules.Membership) -> Iterable[str]:
+    joined = f"INSERT OR IGNORE INTO {each.table} SELECT value, NEW.id FROM json_each(NEW.{each.column})"
+    yield f"CREATE TRIGGER ledger_{each.table}_insert AFTER INSERT ON vm WHEN {each.listed} BEGIN {joined}; END"
+    yield (
+        f"CREATE TRIGGER ledger_{each.table}_update AFTER UPDATE ON vm WHEN {each.changed}"
+        f" BEGIN {each.left}; {joined} WHERE {each.listed}; END"
+    )
 
 
 def _abort(message: str) -> str:

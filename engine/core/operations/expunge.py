@@ -16,7 +16,7 @@ from interlock.schema.commands import AnyCommand
 
 
 def _announce(draft: Draft) -> None:
-    draft.move(draft.vm, "ExpungeOperation")
+    draft.move(draft.vm, "ExpungeOperation", charged_to=None)
     doom_volumes(draft)
 
 

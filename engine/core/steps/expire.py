@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from interlock.engine.core.draft import Draft
 
+GONE = dict.fromkeys(("ip_address", "ip6_address", "mac_address", "host_name", "charged_to"))
+"""What a NIC that has ended owns: nothing."""
+
 
 def doom_volumes(draft: Draft) -> None:
     """Every volume that is not gone becomes Expunging."""
@@ -19,7 +22,7 @@ def bury_volumes(draft: Draft) -> None:
     """Every Expunging volume becomes Expunged and gives its space back."""
     for volume in draft.volumes:
         if volume.state == "Expunging":
-            draft.move(volume, "OperationSucceeded", pool_id=None)
+            draft.move(volume, "OperationSucceeded", pool_id=None, charged_to=None)
 
 
 def free_addresses(draft: Draft) -> None:
@@ -27,4 +30,4 @@ def free_addresses(draft: Draft) -> None:
     for nic in draft.nics:
         if nic.state == "Allocated":
             leaving = draft.move(nic, "DeallocateRequested")
-            draft.move(leaving, "OperationCompleted", ip_address=None, mac_address=None)
+            draft.move(leaving, "OperationCompleted", **GONE)

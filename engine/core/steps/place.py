@@ -1,18 +1,25 @@
 """place: choose host and pools. No effect of its own; the capacity is taken in the commit that announces what follows.
 
 Forward: the VM becomes Starting on the chosen host (StartRequested), or moves on to the next one (OperationRetry,
-which gives the former host's capacity back in the same transition). Undo: OperationFailed, capacity given back.
-Races: two operations that choose the last room are told apart by the host's capacity check at commit; the loser
-decides again on fresh figures.
+which gives the former host's capacity back in the same transition). What it holds there follows from the overcommit
+ratio in force now, and is kept until it starts again. Undo: OperationFailed, capacity given back.
+Races: two operations that choose the last room, or hosts that their affinity groups forbid, are told apart by the
+guards at commit; the loser decides again on fresh figures.
 """
 
 from __future__ import annotations
 
+import msgspec
+
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Refusal, Step
 from interlock.engine.core.snapshot import Cloud
-from interlock.planners.protocol import Demand, HostPlanner, NoPlan, Plan, VolumeDemand
-from interlock.schema.cloud import Host, StoragePool
+from interlock.engine.core.steps.demand import demand_of
+from interlock.engine.core.steps.specs import groups_of
+from interlock.planners.fitting import why_not
+from interlock.planners.protocol import Demand, HostPlanner, NoPlan, Plan
+from interlock.schema.cloud import Host, StoragePool, guaranteed
+from interlock.schema.settings import ELSEWHERE
 from interlock.schema.words import clean
 
 LISTED = 20
@@ -21,28 +28,55 @@ LISTED = 20
 
 def _choose(draft: Draft) -> None:
     vm = draft.vm
+    plan = chosen(draft, demand_of(draft))
+    draft.plan = plan
+    host = draft.cloud.find(Host, plan.host_id)
+    assert host is not None
+    draft.move(
+        vm,
+        "OperationRetry" if vm.state == "Starting" else "StartRequested",
+        host_id=host.id,
+        cpu_held_mhz=guaranteed(vm.cpu_mhz, vm.own_cpu_overcommit or host.cpu_overcommit),
+        memory_held_mib=guaranteed(vm.memory_mib, vm.own_memory_overcommit or host.memory_overcommit),
+        # The host is told the rules as they are when the guest starts: these, or later ones.
+        rules_told=max((group.version for group in groups_of(draft)), default=0),
+    )
+
+
+def chosen(draft: Draft, demand: Demand) -> Plan:
+    """The planner's answer; what it looked at goes into the journal.
+
+    Raises:
+        Refusal: there is no place, with all reasons; or the planner is at fault.
+    """
+    vm = draft.vm
     planner = draft.rules.planners.get(vm.planner)
     if planner is None:
         raise Refusal(f"VM {vm.name} wants planner {vm.planner}, which is not installed here")
-    answer = _answer(draft, planner)
+    answer = _answer(draft, planner, demand)
+    if isinstance(answer, NoPlan) and _is_chosen(demand) and draft.cloud.setting(ELSEWHERE):
+        anywhere = msgspec.structs.replace(demand, only_pod=None, only_cluster=None, only_host=None)
+        answer = _answer(draft, planner, anywhere)
     rejected = tuple((each.candidate, each.reason) for each in answer.rejected)
     if isinstance(answer, NoPlan):
         raise Refusal(f"no place for VM {vm.name} in zone {vm.zone_id}: {_listed(rejected)}", rejected)
-    draft.plan = answer
     draft.detail["place"] = {"host": answer.host_id, "pools": answer.pools, "planner": vm.planner}
     # Those before the one that was taken, and no more of them than tell something: a full fleet would fill the journal.
     draft.detail["rejected"] = rejected[:LISTED]
-    draft.detail["rejected_in_all"] = len(rejected)
-    draft.move(vm, "OperationRetry" if vm.state == "Starting" else "StartRequested", host_id=answer.host_id)
+    draft.detail["rejected_in_all"] = max(answer.rejected_in_all, len(rejected))
+    return answer
 
 
-def _answer(draft: Draft, planner: HostPlanner) -> Plan | NoPlan:
+def _is_chosen(demand: Demand) -> bool:
+    return any((demand.only_pod, demand.only_cluster, demand.only_host))
+
+
+def _answer(draft: Draft, planner: HostPlanner, demand: Demand) -> Plan | NoPlan:
     """What the planner says, if it can be true: a planner may be anybody's.
 
     Raises:
         Refusal: it raised, or named what is not there or has not the room.
     """
-    demand = _demand(draft)
     try:
         answer = planner.plan(demand, draft.cloud)
         wrong = _wrong(answer, demand, draft.cloud)
@@ -61,8 +95,8 @@ def _wrong(answer: object, demand: Demand, cloud: Cloud) -> str | None:
     host = cloud.find(Host, answer.host_id)
     if host is None or host.zone_id != demand.zone_id:
         return f"it chose host {answer.host_id}, which zone {demand.zone_id} does not have"
-    if host.cpu_free_mhz < demand.cpu_mhz or host.memory_free_mib < demand.memory_mib:
-        return f"it chose host {host.id}, which has not the room"
+    if reason := why_not(host, demand, cloud):
+        return f"it chose host {host.id}, which {reason}"
     pools = [answer.pools.get(volume.id) for volume in demand.volumes if volume.pool_id is None]
     lost = [pool for pool in pools if pool is None or cloud.find(StoragePool, pool) is None]
     return f"it chose for a volume the pool {lost[0]}, which is not there" if lost else None
@@ -72,26 +106,6 @@ def _listed(rejected: tuple[tuple[str, str], ...]) -> str:
     said = [f"{candidate} {reason}" for candidate, reason in rejected[:LISTED]]
     more = len(rejected) - len(said)
     return "; ".join(said) + (f"; and {more} more, see the operation's reasons" if more else "")
-
-
-def _demand(draft: Draft) -> Demand:
-    vm, operation = draft.vm, draft.operation
-    avoided = [entry for entry in operation.avoid if entry.until > draft.at]
-    return Demand(
-        vm_id=vm.id,
-        account_id=vm.account_id,
-        zone_id=vm.zone_id,
-        cpu_mhz=vm.cpu_mhz,
-        memory_mib=vm.memory_mib,
-        volumes=tuple(
-            VolumeDemand(id=each.id, size_mib=each.size_mib, storage=each.storage, pool_id=each.pool_id)
-            for each in draft.volumes
-            if each.state in ("Allocated", "Ready")
-        ),
-        avoid_hosts={entry.id: entry.cause for entry in avoided if entry.scope == "host"},
-        avoid_pools={entry.id: entry.cause for entry in avoided if entry.scope == "pool"},
-        seed=f"{operation.id}/{operation.attempt}",
-    )
 
 
 def _give_back(draft: Draft) -> None:

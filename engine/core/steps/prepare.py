@@ -1,50 +1,87 @@
 """prepare: make NICs and volumes ready where `place` said. Both at once: they do not need each other.
 
-Forward: NICs Allocated → Reserving → Reserved; volumes that do not exist yet Allocated → Creating → Ready, and are
-noted in the operation's `made`. Undo: NICs back to Allocated (they keep their addresses); the volumes in `made` are
-deleted and give their space back, others are left alone. An effect that may have happened is undone like one that did.
+Forward: NICs Allocated → Reserving → Reserved, those whose address comes with the pod taking it now; volumes that do
+not exist yet Allocated → Creating → Ready. What this took or made is noted in the operation's `made`. Undo: NICs back
+to Allocated, keeping their addresses but for those in `made`; the volumes in `made` are deleted and give their space
+back, others are left alone. An effect that may have happened is undone like one that did.
 """
 
 from __future__ import annotations
 
 from interlock.engine.core.draft import Draft
-from interlock.engine.core.program import Act, Step
+from interlock.engine.core.given import reserved
+from interlock.engine.core.program import Act, Refusal, Step
+from interlock.engine.core.steps.demand import is_within, ranges_of
 from interlock.engine.core.steps.specs import (
+    create_volumes,
     delete_volumes,
+    host_of,
     pool_driver,
     prepare_nics,
     release_nics,
-    volume_spec,
 )
-from interlock.schema.commands import AnyCommand, CreateVolume
+from interlock.planners.protocol import NoAddress, PodGuru
+from interlock.schema.cloud import Network
+from interlock.schema.commands import AnyCommand, Capability
 from interlock.schema.errors import InterlockViolated
+from interlock.schema.records import Nic, Volume
+from interlock.schema.settings import FULL_CLONE, SettingScope
 
 
 def _announce(draft: Draft) -> None:
     if draft.plan is None:
         raise InterlockViolated(f"vm {draft.vm.id} is prepared without having been placed")
-    for nic in draft.nics:
-        if nic.state == "Allocated":
-            draft.move(nic, "ReservationRequested")
-    missing = [volume for volume in draft.volumes if volume.state == "Allocated"]
-    for volume in missing:
-        draft.move(volume, "CreateRequested", pool_id=draft.plan.pools[volume.id])
-    draft.noted["made"] = tuple(volume.id for volume in missing)
+    made = [nic.id for nic in draft.nics if nic.state == "Allocated" and _reserve(draft, nic)]
+    for volume in draft.volumes:
+        if volume.state == "Allocated":
+            create(draft, volume, draft.plan.pools[volume.id])
+            made.append(volume.id)
+    draft.noted["made"] = tuple(made)
+
+
+def _reserve(draft: Draft, nic: Nic) -> bool:
+    """Returns whether it took an address."""
+    taken = address_in_pod(draft, nic, host_of(draft).pod_id)
+    draft.move(nic, "ReservationRequested", **taken)
+    return bool(taken)
+
+
+def address_in_pod(draft: Draft, nic: Nic, pod_id: str) -> dict[str, str]:
+    """What a NIC whose address comes with the pod takes there; nothing if it has one there already.
+
+    Raises:
+        Refusal: the pod has none for it.
+    """
+    network = draft.cloud.find(Network, nic.network_id)
+    guru = draft.rules.gurus.get(network.guru) if network else None
+    if network is None or not isinstance(guru, PodGuru):
+        return {}
+    ranges = ranges_of(draft, network.id, pod_id)
+    if nic.ip_address is not None and any(is_within(nic.ip_address, each) for each in ranges):
+        return {}
+    address = reserved(guru, network, ranges, nic, draft.cloud.addresses(network.id))
+    if isinstance(address, NoAddress):
+        raise Refusal(f"no address for VM {draft.vm.name} in network {network.id}: {address.reason}")
+    return {"ip_address": address.ip_address, "gateway": address.gateway, "netmask": address.netmask}
+
+
+def create(draft: Draft, volume: Volume, pool_id: str) -> None:
+    """Announce that a volume is made in a pool."""
+    draft.move(volume, "CreateRequested", pool_id=pool_id, clone=_clone(draft, volume, pool_id))
+
+
+def _clone(draft: Draft, volume: Volume, pool_id: str) -> str | None:
+    """Linked where the setting says so and the driver can."""
+    if volume.template_id is None:
+        return None
+    where = ((SettingScope.POOL, pool_id), (SettingScope.ZONE, volume.zone_id))
+    able = draft.rules.capabilities.get(pool_driver(draft, pool_id), frozenset())
+    linked = not draft.cloud.setting(FULL_CLONE, *where) and Capability.LINKED_CLONE in able
+    return "linked" if linked else "full"
 
 
 def _effects(draft: Draft) -> tuple[AnyCommand, ...]:
-    volumes = tuple(
-        CreateVolume(
-            driver=pool_driver(draft, volume.pool_id),
-            at=volume.pool_id,
-            vm_id=draft.vm.id,
-            subject=f"volume {volume.id}",
-            volume=volume_spec(volume),
-        )
-        for volume in draft.volumes
-        if volume.state == "Creating" and volume.pool_id
-    )
-    return (*prepare_nics(draft, "Reserving"), *volumes)
+    return (*prepare_nics(draft, "Reserving"), *create_volumes(draft))
 
 
 def _settle(draft: Draft) -> None:
@@ -72,10 +109,12 @@ def _undo_effects(draft: Draft) -> tuple[AnyCommand, ...]:
 def _undone(draft: Draft) -> None:
     for nic in draft.nics:
         if nic.state == "Releasing":
-            draft.move(nic, "OperationCompleted")
+            taken = nic.id in draft.operation.made
+            given_back = {"ip_address": None, "gateway": None, "netmask": None} if taken else {}
+            draft.move(nic, "OperationCompleted", **given_back)
     for volume in draft.volumes:
         if volume.state == "Reclaiming":
-            draft.move(volume, "OperationSucceeded", pool_id=None)
+            draft.move(volume, "OperationSucceeded", pool_id=None, clone=None)
     draft.noted["made"] = ()
 
 

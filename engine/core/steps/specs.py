@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from interlock.engine.core.draft import Draft
-from interlock.schema.cloud import Host, StoragePool
+from interlock.schema.cloud import Host, SecurityGroup, StoragePool, Template
 from interlock.schema.commands import (
+    CreateVolume,
     DeleteVolume,
     NicSpec,
     PrepareNic,
     ReleaseNic,
+    RuleSpec,
     StartDomain,
     StopDomain,
     VolumeSpec,
@@ -39,7 +41,9 @@ def nic_spec(nic: Nic) -> NicSpec:
         id=nic.id,
         network_id=nic.network_id,
         device=nic.device,
+        is_default=nic.is_default,
         ip_address=nic.ip_address or "",
+        ip6_address=nic.ip6_address,
         mac_address=nic.mac_address or "",
         gateway=nic.gateway or "",
         netmask=nic.netmask or "",
@@ -51,9 +55,25 @@ def volume_spec(volume: Volume) -> VolumeSpec:
     return VolumeSpec(
         id=volume.id,
         pool_id=volume.pool_id or "",
-        device=volume.device,
+        device=volume.device or 0,
         size_mib=volume.size_mib,
         template_id=volume.template_id,
+        clone=volume.clone,
+    )
+
+
+def create_volumes(draft: Draft) -> tuple[CreateVolume, ...]:
+    """Create the volumes that are Creating, where they hold space."""
+    return tuple(
+        CreateVolume(
+            driver=pool_driver(draft, volume.pool_id),
+            at=volume.pool_id,
+            vm_id=volume.vm_id or "",
+            subject=f"volume {volume.id}",
+            volume=volume_spec(volume),
+        )
+        for volume in draft.volumes
+        if volume.state == "Creating" and volume.pool_id
     )
 
 
@@ -83,7 +103,7 @@ def delete_volumes(draft: Draft, state: str) -> tuple[DeleteVolume, ...]:
         DeleteVolume(
             driver=pool_driver(draft, volume.pool_id),
             at=volume.pool_id,
-            vm_id=draft.vm.id,
+            vm_id=volume.vm_id or "",
             subject=f"volume {volume.id}",
             volume_id=volume.id,
         )
@@ -102,13 +122,40 @@ def start_domain(draft: Draft) -> tuple[StartDomain, ...]:
             vm_id=vm.id,
             subject=f"vm {vm.id}",
             name=vm.name,
+            instance_name=vm.instance_name,
             cpu_cores=vm.cpu_cores,
             cpu_mhz=vm.cpu_mhz,
             memory_mib=vm.memory_mib,
+            cpu_held_mhz=vm.cpu_held_mhz,
+            memory_held_mib=vm.memory_held_mib,
             nics=tuple(nic_spec(nic) for nic in draft.nics if nic.ip_address),
             volumes=tuple(volume_spec(volume) for volume in draft.volumes if volume.state == "Ready"),
+            iso=_iso(draft),
+            rules=rules_of(draft),
+            user_data=vm.user_data,
+            ssh_keys=vm.ssh_keys,
+            details=vm.details,
         ),
     )
+
+
+def _iso(draft: Draft) -> str | None:
+    """The ISO it boots from, if its root disk was not made from a template."""
+    template = draft.cloud.find(Template, draft.vm.template_id)
+    return template.id if template is not None and template.kind == "iso" else None
+
+
+def rules_of(draft: Draft) -> tuple[RuleSpec, ...] | None:
+    """The rules of the VM's security groups, as they are now; None: it is in no group."""
+    if not draft.vm.security_groups:
+        return None
+    return tuple(RuleSpec(group=each.id, ingress=each.ingress, egress=each.egress) for each in groups_of(draft))
+
+
+def groups_of(draft: Draft) -> tuple[SecurityGroup, ...]:
+    """The VM's security groups."""
+    found = (draft.cloud.find(SecurityGroup, group) for group in draft.vm.security_groups)
+    return tuple(group for group in found if group is not None)
 
 
 def stop_domain(draft: Draft, *, forced: bool) -> tuple[StopDomain, ...]:

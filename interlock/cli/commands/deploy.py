@@ -68,7 +68,7 @@ def _need(**given: str | None) -> None:
 
 
 def _ask(work: Work, request: DeployVM) -> None:
-    work.ask(request.name, "deploy", lambda: work.engine.deploy(request))
+    work.ask(request.name or "", "deploy", lambda: work.engine.deploy(request))
 
 
 def _request(

@@ -32,7 +32,7 @@ async def resolve(face: Face, operation: str, way: str | None, reason: str) -> E
     async with working(face, reporter(face.out, "resolve")) as work:
         handle = await work.engine.handle(operation)
         hoped = HOPED if way == "retry" else UNDONE
-        work.ask(handle.vm_id, handle.kind, lambda: work.engine.resolve(operation, Way(way), reason), hoped=hoped)
+        work.ask(handle.subject, handle.kind, lambda: work.engine.resolve(operation, Way(way), reason), hoped=hoped)
     return _told(face, work)
 
 
@@ -50,7 +50,7 @@ async def cancel(face: Face, operation: str) -> Exit:
             await handle.cancel()
             return handle
 
-        work.ask(handle.vm_id, handle.kind, cancelled, hoped=("Cancelled",))
+        work.ask(handle.subject, handle.kind, cancelled, hoped=("Cancelled",))
     return _told(face, work)
 
 

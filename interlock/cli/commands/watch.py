@@ -91,6 +91,8 @@ class Names:
     async def of(self, transition: Transition) -> str:
         """The name of the VM it belongs to."""
         vm_id = transition.vm_id
+        if vm_id is None:
+            return transition.entity_id
         if vm_id not in self._known:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()

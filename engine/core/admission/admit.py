@@ -1,4 +1,4 @@
-"""Admission: what a request must meet before it becomes an operation. One function a rule, over the snapshot.
+"""The door of admission: a request becomes a queued operation, or is refused.
 
 Promises: a request is admitted whole or refused with `InvalidRequest`, which names the rule's subject and what to
 do; nothing is written for a refused one. What only the database can know for sure (the name is free, the VM has no
@@ -7,6 +7,7 @@ other operation, the address is free) is proposed here and decided by its unique
 
 from __future__ import annotations
 
+from interlock.engine.core.access import must_act_for
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.events import Requested
@@ -27,8 +28,9 @@ def admit(snapshot: Snapshot, event: Requested, rules: Rules) -> Decision:
     operation_id, *ids = event.ids
     draft = Draft(snapshot, event.at, rules, event.actor, operation_id)
     if isinstance(event.request, DeployVM):
-        allocate(draft, event.request, iter(ids))
+        allocate(draft, event.request, event.caller_id, iter(ids))
     else:
+        must_act_for(snapshot.cloud, event.caller_id, draft.vm.account_id)
         _vm_accepts(draft.vm, KIND_OF[type(event.request)])
     _queue(draft, event, operation_id)
     return draft.decision()
@@ -59,7 +61,9 @@ def _queue(draft: Draft, event: Requested, operation_id: str) -> None:
         id=operation_id,
         kind=kind,
         vm_id=draft.vm.id,
+        volume_id=None,
         actor=event.actor,
+        caller_id=event.caller_id,
         request=as_fields(event.request),
         step=PROGRAMS[kind].first_undone,
         attempt=1,

@@ -11,9 +11,10 @@ from typing import TypeVar
 import msgspec
 
 from interlock.engine.core.draft import Draft
-from interlock.schema.cloud import Account, Network, Offering, Place, Template, Zone
+from interlock.schema.cloud import Account, Network, Offering, Place, SecurityGroup, Template, Zone
 from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.requests import DeployVM, NicRequest
+from interlock.schema.settings import INSTANCE_SUFFIX, PLANNER
 
 P = TypeVar("P", bound=Place)
 
@@ -21,18 +22,49 @@ LISTED = 10
 """How many existing names a message shows. Too few: no help; too many: the reason is lost among them."""
 
 
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that a deploy makes; the first is the root disk."""
+
+    size_mib: int
+    offering_id: str | None
+    template_id: str | None
+    storage: str
+    storage_tags: tuple[str, ...]
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """The places a deploy names."""
+    """What a deploy wants, with every rule asked and every default filled in."""
 
     account: Account
     zone: Zone
     offering: Offering
     template: Template
+    hypervisor: str | None
+    name: str
+    name_scope: str
+    name_in_networks: bool
+    """Whether its NICs own the name in their networks."""
+    display_name: str | None
+    instance_name: str
+    cpu_cores: int
+    core_mhz: int
+    memory_mib: int
+    cpu_overcommit: float | None
+    memory_overcommit: float | None
     planner: str
     nics: tuple[tuple[Network, NicRequest], ...]
+    default_nic: int
+    disks: tuple[Disk, ...]
+    affinity_groups: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    new_groups: tuple[SecurityGroup, ...]
+    user_data: str | None
+    ssh_keys: tuple[str, ...]
+    details: dict[str, str]
+    tags: dict[str, str]
 
 
-def wanted(request: DeployVM, draft: Draft) -> Wanted:
+def wanted(request: DeployVM, caller_id: str | None, draft: Draft, vm_id: str) -> Wanted:
     """All that the request names, checked.
 
     Raises:
@@ -41,13 +73,46 @@ def wanted(request: DeployVM, draft: Draft) -> Wanted:
     account = _existing(draft, Account, request.account)
     zone = _zone(request, draft)
     offering = _existing(draft, Offering, request.offering)
+    template = _template(request, draft)
+    name = request.name or f"{draft.cloud.setting(INSTANCE_SUFFIX)}-{vm_id}"
+    root = Disk(
+        size_mib=template.size_mib,
+        offering_id=None,
+        template_id=template.id,
+        storage=offering.storage,
+        storage_tags=offering.storage_tags,
+    )
+    data = (
+        Disk(size_mib=each, offering_id=None, template_id=None, storage=offering.storage, storage_tags=())
+        for each in request.data_disks_mib
+    )
     return Wanted(
         account=account,
         zone=zone,
         offering=offering,
-        template=_template(request, draft),
+        template=template,
+        hypervisor=template.hypervisor,
+        name=name,
+        name_scope=account.id,
+        name_in_networks=False,
+        display_name=request.display_name,
+        instance_name=f"i-{account.id}-{vm_id}-{draft.cloud.setting(INSTANCE_SUFFIX)}",
+        cpu_cores=offering.cpu_cores or 0,
+        core_mhz=offering.cpu_mhz or 0,
+        memory_mib=offering.memory_mib or 0,
+        cpu_overcommit=None,
+        memory_overcommit=None,
         planner=_planner(request, offering, draft),
         nics=_nics(request, account, zone, draft),
+        default_nic=0,
+        disks=(root, *data),
+        affinity_groups=(),
+        security_groups=(),
+        new_groups=(),
+        user_data=None,
+        ssh_keys=(),
+        details={},
+        tags={},
     )
 
 
@@ -94,7 +159,7 @@ def _template(request: DeployVM, draft: Draft) -> Template:
 
 def _planner(request: DeployVM, offering: Offering, draft: Draft) -> str:
     """The planner is the request's, else the offering's, else the policy's; and is installed."""
-    planner = request.planner or offering.planner or draft.rules.policy.planner
+    planner = request.planner or offering.planner or draft.cloud.setting(PLANNER)
     if planner not in draft.rules.planners:
         raise NotFound(f"there is no planner {planner!r}; there are: {', '.join(sorted(draft.rules.planners))}")
     return planner
@@ -103,7 +168,7 @@ def _planner(request: DeployVM, offering: Offering, draft: Draft) -> str:
 def _nics(request: DeployVM, account: Account, zone: Zone, draft: Draft) -> tuple[tuple[Network, NicRequest], ...]:
     """The networks are given, each once, or the zone's default one is taken."""
     if not request.nics:
-        network = draft.cloud.default_network(zone.id, account.id)
+        network = _default_network(draft, zone.id, account.id)
         if network is None:
             raise InvalidRequest(f"zone {zone.id} has no default network for account {account.id}: name one")
         return ((network, NicRequest(network.id)),)
@@ -123,3 +188,16 @@ def _network(draft: Draft, network_id: str, account: Account, zone: Zone) -> Net
     if network.account_id not in (None, account.id):
         raise InvalidRequest(f"network {network.id} belongs to account {network.account_id}, not {account.id}")
     return network
+
+
+def _default_network(draft: Draft, zone_id: str, account_id: str) -> Network | None:
+    """The account's own default comes before everybody's."""
+    fitting = [
+        network
+        for network in draft.cloud.all(Network)
+        if network.zone_id == zone_id
+        and network.is_default
+        and network.enabled
+        and network.account_id in (None, account_id)
+    ]
+    return min(fitting, key=lambda network: (network.account_id is None, network.id), default=None)

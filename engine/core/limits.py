@@ -1,0 +1,56 @@
+"""Limits: whether an account, and every domain above it, may have so much more.
+
+Proposed here, in words; held by the database, which refuses one too many whoever asks. Figures may be older than the
+database's: a refusal is only final on fresh ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from interlock.engine.core.snapshot import Cloud
+from interlock.schema.cloud import Account, Budget, Domain
+from interlock.schema.holdings import LIMITS
+from interlock.schema.records import Vm
+
+WORDS = {
+    "vms": "VMs",
+    "cores": "cores",
+    "ram": "MiB of memory",
+    "volumes": "disks",
+    "storage": "MiB of storage",
+    "ips": "public addresses",
+}
+"""What is limited, as people say it."""
+
+
+def exceeded(cloud: Cloud, account_id: str, more: Mapping[str, int]) -> str | None:
+    """Why the account may not have so much more; None if it may.
+
+    Args:
+        cloud: with what is used.
+        account_id: whose.
+        more: how much of each thing in `LIMITS`.
+    """
+    for what, budget in _budgets(cloud, account_id):
+        for rule in LIMITS:
+            most, used, wanted = getattr(budget, rule.total), getattr(budget, rule.used), more.get(rule.thing, 0)
+            if wanted > 0 and most is not None and used + wanted > most:
+                return (
+                    f"{what} {budget.id} may have {most} {WORDS[rule.thing]} and has {used}, {wanted} more wanted; "
+                    "free some, or have the limit raised"
+                )
+    return None
+
+
+def _budgets(cloud: Cloud, account_id: str) -> Iterable[tuple[str, Budget]]:
+    if (account := cloud.find(Account, account_id)) is not None:
+        yield "account", account
+    for domain_id in cloud.domains_above(account_id):
+        if (domain := cloud.find(Domain, domain_id)) is not None:
+            yield "domain", domain
+
+
+def of_vm(vm: Vm) -> dict[str, int]:
+    """What a VM counts for, without its disks and addresses."""
+    return {"vms": 1, "cores": vm.cpu_cores, "ram": vm.memory_mib}
