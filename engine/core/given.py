@@ -114,7 +114,7 @@ def _wrong_ipv6(address: str | None, network: Network, wish: NicRequest, taken: 
         return f"it gave no IPv6 address, though {wish.ip6_address!r} was asked for" if wish.ip6_address else None
     if network.cidr6 is None:
         return f"it gave {address}, and the network has no IPv6"
-    number = IPv6Address(_text(address))
+    number = IPv6Address(int(IPv6Address(_text(address))))  # without a zone, as in …%eth0
     if number not in _block6(network.cidr6):
         return f"it gave {address}, which is not in {network.cidr6}"
     if str(number) != address:
