@@ -15,7 +15,7 @@ from interlock.planners.protocol import NoAddress
 
 _PAIR, _QUAD = "[0-9a-f]{2}", "[0-9a-f]{4}"
 _SPELLINGS = re.compile(
-    rf"{_PAIR}(:{_PAIR}){{5}}|{_PAIR}(-{_PAIR}){{5}}|{_QUAD}(\.{_QUAD}){{2}}|[0-9a-f]{{12}}", re.IGNORECASE | re.ASCII
+    rf"{_PAIR}(:{_PAIR}){{5}}|{_PAIR}(-{_PAIR}){{5}}|{_QUAD}(\.{_QUAD}){{2}}|[0-9a-f]{{12}}", re.IGNORECASE
 )
 """02:00:00:00:00:01, 02-00-00-00-00-01, 0200.0000.0001 and 020000000001."""
 MULTICAST = 1 << 40
