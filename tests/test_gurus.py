@@ -1,20 +1,24 @@
-"""The promises of the network gurus, held over random small networks.
+"""The promises of the network gurus about IPv4 and MAC addresses, held over random small networks.
 
 The oracle is the list of every usable address, made by the standard library; gurus never make one.
 """
 
 from __future__ import annotations
 
+import tomllib
+from importlib.metadata import EntryPoint
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.planners.gurus.addresses import mac_from
 from interlock.planners.gurus.direct import DirectGuru
 from interlock.planners.gurus.isolated import IsolatedGuru
+from interlock.planners.gurus.mac import mac_from
+from interlock.planners.gurus.pod import PodBasedGuru
 from interlock.planners.protocol import Address, AddressView, NetworkGuru, NoAddress
 from interlock.schema.cloud import Network
 from interlock.schema.requests import NicRequest
@@ -80,6 +84,7 @@ def test_a_network_gives_each_usable_address_once_and_then_says_that_it_is_full(
 ) -> None:
     taken, got = FakeAddresses(), []
     while isinstance(address := ask(guru, network, taken), Address):
+        assert address.ip_address is not None
         got.append(address.ip_address)
         taken.taken.add(address.ip_address)
     assert got == usable(network)
@@ -142,6 +147,13 @@ def test_a_guru_keeps_the_protocol(guru: NetworkGuru) -> None:
     assert isinstance(FakeAddresses(), AddressView)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("direct", DirectGuru), ("isolated", IsolatedGuru), ("pod", PodBasedGuru)])
+def test_each_guru_is_named_as_an_entry_point(name: str, kind: type[NetworkGuru]) -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    point = project["project"]["entry-points"]["interlock.gurus"][name]
+    assert EntryPoint(name, point, "interlock.gurus").load() is kind
+
+
 # The MAC
 
 
@@ -168,6 +180,67 @@ def test_the_mac_follows_from_the_nics_seed_and_from_nothing_else(guru: NetworkG
     assert macs == {mac_from("seed")}
 
 
+def spelled(octets: bytes, how: str) -> str:
+    """A MAC as people and tools write it."""
+    return {
+        "colons": octets.hex(":"),
+        "hyphens": octets.hex("-"),
+        "dots": octets.hex(".", 2),
+        "bare": octets.hex(),
+    }[how]
+
+
+macs = st.one_of(
+    st.binary(min_size=6, max_size=6),
+    st.builds(lambda first, rest: bytes([first, *rest]), st.sampled_from([0, 1, 2, 255]), st.just(bytes(5))),
+)
+spellings = st.sampled_from(["colons", "hyphens", "dots", "bare"])
+
+
+@every_guru
+@given(octets=macs, how=spellings, upper=st.booleans())
+def test_a_wished_mac_in_any_spelling_is_given_or_cannot_be_a_nics(
+    guru: NetworkGuru, octets: bytes, how: str, upper: bool
+) -> None:
+    text = spelled(octets, how)
+    wish = NicRequest("n1", mac_address=text.upper() if upper else text)
+    got = guru.allocate(a_network(account_id="a"), wish, FakeAddresses(), "a", "seed")
+    if octets[0] % 2 or not any(octets):
+        assert isinstance(got, NoAddress)
+    else:
+        assert isinstance(got, Address)
+        assert got.mac_address == octets.hex(":")
+
+
+@every_guru
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (
+            "ten",
+            "'ten' is not a MAC address; ask network n1 for one as in 02:00:5e:10:00:01, or for none in particular",
+        ),
+        ("", "'' is not a MAC address; ask network n1"),
+        ("02:00:5e:10:00", "'02:00:5e:10:00' is not a MAC address"),
+        ("02:00:5e:10:00:01:02", "'02:00:5e:10:00:01:02' is not a MAC address"),
+        ("02:00-5e:10:00:01", "'02:00-5e:10:00:01' is not a MAC address"),
+        ("02005e.100001", "'02005e.100001' is not a MAC address"),
+        ("2:0:5e:10:0:1", "'2:0:5e:10:0:1' is not a MAC address"),
+        ("02:00:5e:10:00:01\n", "'02:00:5e:10:00:01\\n' is not a MAC address"),
+        ("０2:00:5e:10:00:01", "'０2:00:5e:10:00:01' is not a MAC address"),
+        ("0x:00:5e:10:00:01", "'0x:00:5e:10:00:01' is not a MAC address"),
+        ("00:00:00:00:00:00", "'00:00:00:00:00:00' is all zeros, which no NIC may have; ask network n1"),
+        ("FF-FF-FF-FF-FF-FF", "'FF-FF-FF-FF-FF-FF' is the broadcast address, which no NIC may have; ask"),
+        ("01:00:5e:00:00:01", "'01:00:5e:00:00:01' is a multicast address, which no NIC may have; ask"),
+    ],
+)
+def test_a_mac_is_refused_in_words(guru: NetworkGuru, wish: str, words: str) -> None:
+    network = a_network(account_id="a")
+    refused = guru.allocate(network, NicRequest("n1", mac_address=wish), FakeAddresses(), "a", "seed")
+    assert isinstance(refused, NoAddress)
+    assert refused.reason.startswith(words)
+
+
 # Who may, and words
 
 
@@ -175,7 +248,11 @@ def test_the_mac_follows_from_the_nics_seed_and_from_nothing_else(guru: NetworkG
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        ("ten", "'ten' is not an IPv4 address; write it as in 10.0.0.10"),
+        (
+            "ten",
+            "'ten' is not an IPv4 address; ask network n1 for a free address between 10.0.0.10 and 10.0.0.20, "
+            "or for none in particular",
+        ),
         ("010.0.0.12", "'010.0.0.12' is not an IPv4 address"),
         ("fe80::1", "'fe80::1' is not an IPv4 address"),
         ("", "'' is not an IPv4 address"),

@@ -216,8 +216,7 @@ class Inventory:
 
     def open_book(self, network_id: str, owned: Iterable[str]) -> None:
         """Keep the addresses that were read as owned, and those that are decided but not written."""
-        network = self._places["network"][network_id]
-        book = AddressBook(network.first_ip, network.last_ip, owned)
+        book = AddressBook(owned)
         self._books[network_id] = book
         for decision in self._pending.values():
             for movement in decision.ledger:
