@@ -37,7 +37,8 @@ def jobs(decisions: Iterable[Decision], first_seq: int, statements: Statements) 
             entries.append((first_seq + len(entries), *msgspec.structs.astuple(change.entry)))
             statement = _statement(change, statements, change.after.id in rare)
             rows[statement.sql].append(columns_of(change.after, statement.order))
-    return [Job(sql, rows[sql]) for sql in _order(statements) if rows[sql]]
+    # A machine without rare changes has one statement for both kinds: it is run once.
+    return [Job(sql, rows[sql]) for sql in dict.fromkeys(_order(statements)) if rows[sql]]
 
 
 def _is_rare(change: Change) -> bool:
