@@ -1,7 +1,7 @@
 """Lives at random: sequences of commands for three VMs on the small cloud of `simulated.py`.
 
-Chance alone hardly ever brings a VM up, gives it a second disk or moves it; so there are phrases that do, and commands
-at random come between. One command in some has another size, place or kind of clone than would fit.
+Chance alone hardly ever brings a VM up, gives it a second disk or moves it; so phrases do, each with a VM at a place,
+and commands at random come between. Some are of another size, place or kind of clone than would fit.
 """
 
 from __future__ import annotations
@@ -67,29 +67,55 @@ COMMANDS: st.SearchStrategy[AnyCommand] = st.one_of(
     st.builds(unplug_volume, VMS, HOSTS, DEVICES),
     st.builds(apply_rules, VMS, HOSTS, PORTS),
 )
-UP: Commands = st.builds(
-    lambda vm, at, pool: [prepare(vm, at), create(vm, pool), start(vm, at, pool)], VMS, HOSTS, POOLS
-)
-MORE: Commands = st.builds(
-    lambda vm, at, pool: [
+THERE, IN = st.sampled_from(["h1", "h2"]), st.sampled_from(["p1", "p2"])
+
+
+def up(vm: str, at: str, pool: str) -> list[AnyCommand]:
+    """Bring it up."""
+    return [prepare(vm, at), create(vm, pool), start(vm, at, pool)]
+
+
+def more(vm: str, at: str, pool: str) -> list[AnyCommand]:
+    """Give it a second NIC and a second disk, of another size than it had."""
+    return [
         prepare(vm, at, 1),
         plug_nic(vm, at),
         create(vm, pool, 5, 1),
         plug_volume(vm, at, pool),
         resize(vm, pool, 12, at, 1),
-    ],
+    ]
+
+
+def less(vm: str, at: str, pool: str) -> list[AnyCommand]:
+    """Take those from it."""
+    return [unplug_nic(vm, at), unplug_volume(vm, at), release(vm, at, 1), delete(vm, pool, 1)]
+
+
+def other(vm: str, at: str, pool: str) -> list[AnyCommand]:
+    """Change what it is while it runs."""
+    return [scale(vm, at, 300, 150), apply_rules(vm, at), reboot(vm, at), resize(vm, pool, 9, at)]
+
+
+def move(vm: str, at: str, pool: str) -> list[AnyCommand]:
+    """Move it to the other host and back."""
+    to = "h2" if at == "h1" else "h1"
+    return [prepare(vm, to), prepare(vm, to, 1), migrate(vm, at, to, 400), reboot(vm, to), migrate(vm, to, at)]
+
+
+def down(vm: str, at: str, pool: str) -> list[AnyCommand]:
+    """Take it down."""
+    return [stop(vm, at), delete(vm, pool), release(vm, at)]
+
+
+PARTS = st.lists(st.sampled_from([more, less, other, move, move, down]), max_size=4)
+PHRASE: Commands = st.builds(
+    lambda vm, at, pool, parts: [command for part in (up, *parts) for command in part(vm, at, pool)],
     VMS,
-    HOSTS,
-    POOLS,
+    THERE,
+    IN,
+    PARTS,
 )
-MOVE: Commands = st.builds(
-    lambda vm, at, to, cpu: [prepare(vm, to), prepare(vm, to, 1), migrate(vm, at, to, cpu), scale(vm, to)],
-    VMS,
-    HOSTS,
-    HOSTS,
-    CPU,
-)
-PHRASES = st.lists(st.one_of(UP, UP, MORE, MOVE, st.lists(COMMANDS, min_size=1, max_size=3)), min_size=1, max_size=12)
+PHRASES = st.lists(st.one_of(PHRASE, PHRASE, st.lists(COMMANDS, min_size=1, max_size=3)), min_size=1, max_size=8)
 LIVES: st.SearchStrategy[list[AnyCommand]] = PHRASES.map(
     lambda phrases: [command for phrase in phrases for command in phrase]
 )

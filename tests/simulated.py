@@ -149,8 +149,14 @@ def migrate(vm: str = "vm1", at: str = "h1", to: str = "h2", cpu: int = 500, mem
 
 def scale(vm: str = "vm1", at: str = "h1", cpu: int = 600, memory: int = 300) -> c.ScaleDomain:
     """Give its guest another size; `cpu` and `memory` are what it holds."""
-    size = {"cpu_cores": 2, "cpu_mhz": 2 * cpu, "memory_mib": 2 * memory}
-    return c.ScaleDomain(**_common(vm, at, "vm"), **size, cpu_held_mhz=cpu, memory_held_mib=memory)
+    return c.ScaleDomain(
+        **_common(vm, at, "vm"),
+        cpu_cores=2,
+        cpu_mhz=2 * cpu,
+        memory_mib=2 * memory,
+        cpu_held_mhz=cpu,
+        memory_held_mib=memory,
+    )
 
 
 def plug_nic(vm: str = "vm1", at: str = "h1", device: int = 1) -> c.PlugNic:
@@ -222,6 +228,14 @@ def name(thing: object) -> str:
     return thing.name if isinstance(thing, FaultKind) else type(thing).__name__
 
 
+def is_refused(outcome: Outcome | None, scope: c.Scope, *words: str) -> bool:
+    """Whether it is a permanent refusal of that scope whose reason has these words."""
+    assert isinstance(outcome, c.Refused), outcome
+    assert (outcome.kind, outcome.scope) == (c.Refusal.PERMANENT, scope), outcome
+    assert all(word in outcome.reason for word in words), outcome
+    return True
+
+
 class Clock:
     """A clock that stands until it is set."""
 
@@ -255,6 +269,10 @@ class Synchronous:
         [answer] = self.file.run([world.read])
         return answer  # type: ignore[no-any-return]
 
+    def resize_host(self, host: Host) -> None:
+        """Attach a host, with another size than it had."""
+        self.file.run([partial(world.attach, hosts=[host], pools=[])])
+
     def power_off_inside(self, vm: str) -> None:
         """The guest shuts itself down, if there is one."""
         self.file.run([partial(world.power_off_inside, vm_id=vm)])
@@ -263,6 +281,30 @@ class Synchronous:
         """What a query says."""
         [answer] = self.file.run([lambda db: db.execute(sql).fetchall()])
         return answer  # type: ignore[no-any-return]
+
+
+def up(sim: Synchronous, vm: str = "vm1", at: str = "h1", pool: str = "p1") -> None:
+    """Bring a VM up."""
+    for command in (prepare(vm, at), create(vm, pool), start(vm, at, pool)):
+        assert sim.say(command) == Done()
+
+
+def up_with_all(sim: Synchronous) -> None:
+    """Bring vm1 up on h1, with a second NIC and a second volume."""
+    up(sim)
+    for command in (prepare(device=1), plug_nic(), create(size=5, device=1), plug_volume()):
+        assert sim.say(command) == Done()
+
+
+def assert_counted(sim: Synchronous) -> None:
+    """The figures that the triggers keep are those that a recount gives."""
+    recount = """
+        SELECT id, (SELECT coalesce(sum(cpu_held_mhz), 0) FROM domain WHERE host = id AND power = 'On'),
+            (SELECT coalesce(sum(memory_held_mib), 0) FROM domain WHERE host = id AND power = 'On') FROM host
+    """
+    assert sim.query("SELECT id, cpu_used_mhz, memory_used_mib FROM host") == sim.query(recount)
+    recount = "SELECT id, (SELECT coalesce(sum(size_mib), 0) FROM volume WHERE pool = pool.id) FROM pool"
+    assert sim.query("SELECT id, used_mib FROM pool") == sim.query(recount)
 
 
 @contextmanager
