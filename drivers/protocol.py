@@ -8,8 +8,8 @@ as Refused unknown, and logged as the driver's bug). It must be safe to perform
 * with a fence lower than one seen for the VM or for the subject: Refused permanent, and nothing changes. Disks change
   hands, and one that belongs to no VM (`vm_id` is empty) has only its own.
 
-What not every hypervisor can is a `Capability`. The engine refuses requests that need one which a driver lacks; a
-command that comes all the same is Refused permanent, about the VM. Undoing stays Done where there is nothing to undo.
+What not every hypervisor can is a `Capability`. The engine asks no driver for what it lacks; a command that comes all
+the same is Refused permanent, about the VM. Undoing stays Done where there is nothing to undo.
 
 Calls arrive concurrently on one event loop; a driver that blocks does so in threads of its own and leaves none
 behind after `close`. Cancelling `perform` may leave the effect done or not done; the engine asks again by token.

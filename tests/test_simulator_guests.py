@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from interlock.drivers.simulator import PluggedVolume, Power
-from interlock.drivers.simulator.capabilities import ALL
+from interlock.drivers.simulator.capabilities import ALL, NEEDS
 from interlock.schema.commands import (
     AnyCommand,
     ApplyRules,
@@ -306,6 +307,16 @@ def test_what_a_hypervisor_cannot_is_refused_and_all_else_is_done(sim: Synchrono
             assert sim.world() == before
             sim.capabilities = ALL
         assert sim.say(command) == DONE
+
+
+def test_the_page_for_authors_of_drivers_says_what_needs_which_capability() -> None:
+    page = (Path(__file__).parents[1] / "docs/plugins.md").read_text()
+    said = {
+        (command, capability)
+        for capability, needing in re.findall(r"^\| `([a-z-]+)` \| (`[A-Z].*) \|$", page, re.MULTILINE)
+        for command in re.findall(r"`([A-Z]\w+)`", needing)
+    }
+    assert said == {(command.__name__, capability.value) for command, capability in NEEDS.items()}
 
 
 def test_what_makes_a_command_special_is_refused_and_else_it_is_not(sim: Synchronous) -> None:
