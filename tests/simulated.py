@@ -269,9 +269,10 @@ class Synchronous:
         [answer] = self.file.run([world.read])
         return answer  # type: ignore[no-any-return]
 
-    def resize_host(self, host: Host) -> None:
-        """Attach a host, with another size than it had."""
-        self.file.run([partial(world.attach, hosts=[host], pools=[])])
+    def attach(self, place: Host | StoragePool) -> None:
+        """Attach a host or pool again, with another size than it had."""
+        hosts, pools = ([place], []) if isinstance(place, Host) else ([], [place])
+        self.file.run([partial(world.attach, hosts=hosts, pools=pools)])
 
     def power_off_inside(self, vm: str) -> None:
         """The guest shuts itself down, if there is one."""

@@ -29,6 +29,7 @@ from interlock.schema.commands import (
 from tests.simulated import (
     HOSTS,
     LIFE,
+    POOLS,
     UNDOING,
     Synchronous,
     apply_rules,
@@ -162,7 +163,7 @@ def test_scaling_takes_and_gives_back_the_difference(sim: Synchronous) -> None:
 
 def test_a_guest_may_shrink_on_a_host_that_has_shrunk(sim: Synchronous) -> None:
     up(sim)
-    sim.resize_host(msgspec.structs.replace(HOSTS[0], cpu_mhz=100, memory_mib=100))
+    sim.attach(msgspec.structs.replace(HOSTS[0], cpu_mhz=100, memory_mib=100))
     assert is_refused(sim.say(scale(cpu=501, memory=256)), Scope.HOST, "-400 MHz free")
     assert sim.say(scale(cpu=300, memory=200)) == DONE
     assert used(sim)["h1"] == (300, 200)
@@ -193,6 +194,14 @@ def test_a_volume_must_exist_to_be_plugged(sim: Synchronous) -> None:
     sim.say(create(at="p2", size=5, device=1))
     assert is_refused(sim.say(plug_volume()), Scope.VM, "vol1-1", "p1")
     assert sim.say(plug_volume(pool="p2")) == DONE
+
+
+def test_a_volume_that_is_plugged_already_stays_as_it_is(sim: Synchronous) -> None:
+    up_with_all(sim)
+    sim.say(resize(size=12, device=1))
+    before = sim.world()
+    assert sim.say(plug_volume()) == DONE
+    assert sim.world() == before
 
 
 def test_what_is_unplugged_stays_where_it_is(sim: Synchronous) -> None:
@@ -252,6 +261,14 @@ def test_resizing_takes_and_gives_back_the_difference(sim: Synchronous) -> None:
     assert sim.say(resize(size=15)) == DONE
     assert sim.say(resize("vm2", size=5)) == DONE
     assert sim.say(resize(size=25)) == DONE
+    assert_counted(sim)
+
+
+def test_a_volume_may_shrink_in_a_pool_that_has_shrunk(sim: Synchronous) -> None:
+    sim.say(create(size=20))
+    sim.attach(msgspec.structs.replace(POOLS[0], size_mib=5))
+    assert is_refused(sim.say(resize(size=21)), Scope.POOL, "-15 MiB free")
+    assert sim.say(resize(size=19)) == DONE
     assert_counted(sim)
 
 
