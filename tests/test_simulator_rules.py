@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from interlock.drivers.simulator import Domain, Nic, PluggedNic, PluggedVolume, Power, Volume, World
 from interlock.drivers.simulator import world as outside
 from interlock.drivers.simulator.file import WorldFile
-from interlock.schema.commands import AnyCommand, AtPool, Done, Outcome, RebootDomain, Scope
+from interlock.schema.commands import COMMANDS, AnyCommand, AtPool, Done, Outcome, RebootDomain, Scope
 from interlock.schema.errors import StoreError
 from tests.lives import LIVES, of_no_vm
 from tests.simulated import (
@@ -102,7 +102,8 @@ def years_later(sim: Synchronous, said: Said, answers: list[Outcome | None]) -> 
     assert_counted(sim)
 
 
-def test_a_life_leaves_the_world_as_it_was(sim: Synchronous) -> None:
+def test_a_life_has_every_command_and_leaves_the_world_as_it_was(sim: Synchronous) -> None:
+    assert {type(command) for command in LIFE} == set(COMMANDS)
     for command in LIFE:
         assert sim.say(command) == DONE
     assert sim.world() == World()
