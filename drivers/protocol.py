@@ -5,7 +5,11 @@ as Refused unknown, and logged as the driver's bug). It must be safe to perform
 
 * the same token again, at once or years later: no further change, the same outcome if it was Done;
 * a command whose effect is already there, or was never there (deletes and releases of nothing are Done);
-* with a fence lower than one seen for the VM: Refused permanent, and nothing changes.
+* with a fence lower than one seen for the VM or for the subject: Refused permanent, and nothing changes. Disks change
+  hands, and one that belongs to no VM (`vm_id` is empty) has only its own.
+
+What not every hypervisor can is a `Capability`. The engine asks no driver for what it lacks; a command that comes all
+the same is Refused permanent, about the VM. Undoing stays Done where there is nothing to undo.
 
 Calls arrive concurrently on one event loop; a driver that blocks does so in threads of its own and leaves none
 behind after `close`. Cancelling `perform` may leave the effect done or not done; the engine asks again by token.
@@ -20,7 +24,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import msgspec
 
 from interlock.schema.cloud import Host, StoragePool
-from interlock.schema.commands import AnyCommand, Outcome
+from interlock.schema.commands import AnyCommand, Capability, Outcome
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -33,6 +37,12 @@ class Home(msgspec.Struct, frozen=True):
 @runtime_checkable
 class Driver(Protocol):
     """A hypervisor and its storage."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What its hypervisor can of what not all can; an attribute will do. Read once after `open` and once after
+        each `attach`."""
+        ...
 
     async def attach(self, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
         """Learn which hosts and pools are this driver's; called after opening and when the cloud changes."""

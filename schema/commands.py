@@ -3,7 +3,8 @@
 A command carries all a driver needs; it never looks anything up. `token` names the effect for ever: performing one
 token again must change nothing more and answer the same. `fence` is the journal number of the commit that announced
 the effect, so it rises with every step and every change of worker; a driver refuses a command whose fence is lower
-than one it has seen for that VM: it is late, and the world has been told otherwise since.
+than one it has seen for that VM or that subject: it is late, and the world has been told otherwise since. `vm_id` is
+empty for a disk that belongs to no VM.
 
 An outcome is Done, or Refused with a kind that says what may have happened:
 permanent (nothing happened, asking again is pointless), transient (nothing happened, asking again may help),

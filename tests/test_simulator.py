@@ -17,11 +17,12 @@ import pytest
 from interlock.drivers.protocol import Driver, Home
 from interlock.drivers.simulator import Fault, FaultKind, Power, Simulator, World, file
 from interlock.drivers.simulator.worker import Worker
-from interlock.schema.commands import Done
+from interlock.schema.commands import Capability, Done, Refusal, Refused, Scope
 from interlock.schema.errors import EngineClosed, NotFound, PluginError, StoreError
 from tests.simulated import (
     HOSTS,
     POOLS,
+    apply_rules,
     create,
     delete,
     prepare,
@@ -50,8 +51,9 @@ def files(folder: Path) -> list[str]:
     return sorted(found.name for found in folder.iterdir())
 
 
-def test_it_is_a_driver() -> None:
-    assert issubclass(Simulator, Driver)
+async def test_it_is_a_driver_that_can_everything(sim: Simulator) -> None:
+    assert isinstance(sim, Driver)
+    assert sim.capabilities == frozenset(Capability)
 
 
 # The outside world
@@ -269,19 +271,32 @@ async def test_the_file_is_in_the_home(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"latency": 1}, "'latency'.*file, jitter_ms, latency_ms"),
+        ({"latency": 1}, "'latency'.*cannot, file, jitter_ms, latency_ms"),
         ({"latency_ms": -1}, "latency_ms"),
         ({"latency_ms": float("inf")}, "latency_ms"),
         ({"latency_ms": float("nan")}, "latency_ms"),
         ({"jitter_ms": "soon"}, "jitter_ms"),
         ({"jitter_ms": True}, "jitter_ms"),
         ({"file": 3}, "file"),
+        ({"cannot": "hot-plug"}, "cannot"),
+        ({"cannot": ["fly"]}, "'fly' in cannot.*security-groups, live-migration"),
     ],
 )
 async def test_a_wrong_option_is_named(tmp_path: Path, options: dict[str, Any], says: str) -> None:
     with pytest.raises(PluginError, match=says):
         await Simulator.open(options, Home(tmp_path, "cloud"))
     assert files(tmp_path) == []
+
+
+async def test_a_hypervisor_can_be_less_able(tmp_path: Path) -> None:
+    options = {"cannot": ["security-groups", "hot-plug"]}
+    async with await Simulator.open(options, Home(tmp_path, "cloud")) as sim:
+        assert sim.capabilities == {Capability.LIVE_MIGRATION, Capability.LIVE_SCALE, Capability.LINKED_CLONE}
+        await sim.attach(HOSTS, POOLS)
+        await until(sim, apply_rules())
+        answer = await say(sim, apply_rules())
+        assert isinstance(answer, Refused)
+        assert (answer.kind, answer.scope) == (Refusal.PERMANENT, Scope.VM)
 
 
 async def test_a_file_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from interlock.drivers.simulator import Fault, FaultKind, Power, Simulator, World
 from interlock.drivers.simulator.faults import COURSES
-from interlock.schema.commands import AnyCommand, Done, Refusal, Refused, Scope
+from interlock.schema.commands import AnyCommand, AtPool, Done, Refusal, Refused, Scope
 from interlock.schema.errors import InvalidRequest, NotFound
 from tests.simulated import (
     HOSTS,
@@ -55,7 +55,7 @@ async def test_a_fault_answers_as_ordered_and_the_next_try_is_done(
     order = await sim.order(Fault(kind=kind, command=type(command).__name__, seconds=60))
     answer = await say(sim, command)
     assert isinstance(answer, Refused) and answer.kind == COURSES[kind].answer
-    place = Scope.POOL if "Volume" in type(command).__name__ else Scope.HOST
+    place = Scope.POOL if isinstance(command, AtPool) else Scope.HOST
     assert answer.scope == (Scope.VM if kind is FaultKind.REFUSE_VM else place)
     assert f"fault {order}" in answer.reason
     assert await sim.fired(order) == 1
@@ -182,7 +182,7 @@ async def test_an_order_can_be_recalled(sim: Simulator) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
-    [({"command": "Dance"}, "Dance.*StartDomain"), ({"times": 0}, "0 times"), ({"seconds": -1.0}, "-1.0")],
+    [({"command": "Dance"}, "Dance.*StartDomain.*ApplyRules"), ({"times": 0}, "0 times"), ({"seconds": -1.0}, "-1.0")],
 )
 async def test_an_order_that_could_never_fire_is_refused(sim: Simulator, wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):

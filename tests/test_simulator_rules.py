@@ -5,35 +5,47 @@ Most of it needs no event loop: the rules are synchronous, and are tested where 
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlock.drivers.simulator import Domain, Nic, Power, Volume, World
+from interlock.drivers.simulator import Domain, Nic, PluggedNic, PluggedVolume, Power, Volume, World
 from interlock.drivers.simulator import world as outside
 from interlock.drivers.simulator.file import WorldFile
-from interlock.schema.commands import AnyCommand, Done, Outcome, Refusal, Refused, Scope
+from interlock.schema.commands import COMMANDS, AnyCommand, AtPool, Done, Outcome, RebootDomain, Scope
 from interlock.schema.errors import StoreError
+from tests.lives import LIVES, of_no_vm
 from tests.simulated import (
     LIFE,
+    UNDOING,
     Synchronous,
+    apply_rules,
+    assert_counted,
     create,
     delete,
+    is_refused,
     name,
+    plug_volume,
     prepare,
     reboot,
     release,
+    rules,
+    scale,
     start,
     stop,
     synchronous,
+    up,
+    up_with_all,
+    volume,
 )
 
 DONE = Done()
@@ -46,45 +58,11 @@ def sim(tmp_path: Path) -> Iterator[Synchronous]:
         yield made
 
 
-def is_refused(outcome: Outcome | None, scope: Scope, *words: str) -> bool:
-    """Whether it is a permanent refusal of that scope whose reason has these words."""
-    assert isinstance(outcome, Refused), outcome
-    assert (outcome.kind, outcome.scope) == (Refusal.PERMANENT, scope), outcome
-    assert all(word in outcome.reason for word in words), outcome
-    return True
-
-
-def up(sim: Synchronous, vm: str = "vm1", at: str = "h1", pool: str = "p1") -> None:
-    """Bring a VM up."""
-    for command in (prepare(vm, at), create(vm, pool), start(vm, at, pool)):
-        assert sim.say(command) == DONE
-
-
 # Once, twice, five times
 
 Said: TypeAlias = tuple[tuple[AnyCommand, int, int], ...]
-VMS, PLACES = st.sampled_from(["vm1", "vm2", "vm3"]), st.sampled_from(["1", "2"])
-COMMANDS: st.SearchStrategy[AnyCommand] = st.one_of(
-    st.builds(lambda vm, n: prepare(vm, "h" + n), VMS, PLACES),
-    st.builds(lambda vm, n: release(vm, "h" + n), VMS, PLACES),
-    st.builds(lambda vm, n: create(vm, "p" + n), VMS, PLACES),
-    st.builds(lambda vm, n: delete(vm, "p" + n), VMS, PLACES),
-    st.builds(lambda vm, n, m: start(vm, "h" + n, "p" + m), VMS, PLACES, PLACES),
-    st.builds(lambda vm, n: stop(vm, "h" + n), VMS, PLACES),
-    st.builds(lambda vm, n: reboot(vm, "h" + n), VMS, PLACES),
-)
-UP = st.builds(
-    lambda vm, n, m: [prepare(vm, "h" + n), create(vm, "p" + m), start(vm, "h" + n, "p" + m)],
-    VMS,
-    PLACES,
-    PLACES,
-)
-PHRASES = st.lists(st.one_of(UP, st.lists(COMMANDS, min_size=1, max_size=3)), min_size=1, max_size=12)
-"""Chance alone hardly ever brings a VM up; commands at random come between."""
 LAG, TIMES = st.sampled_from([0, 0, 0, 0, 0, 9]), st.sampled_from([1, 2, 5])
-SAID = PHRASES.map(lambda phrases: [command for phrase in phrases for command in phrase]).flatmap(
-    lambda commands: st.tuples(*(st.tuples(st.just(command), LAG, TIMES) for command in commands))
-)
+SAID = LIVES.flatmap(lambda commands: st.tuples(*(st.tuples(st.just(command), LAG, TIMES) for command in commands)))
 """Commands, how far each one's fence lags behind, and how often it is said."""
 
 
@@ -121,54 +99,93 @@ def years_later(sim: Synchronous, said: Said, answers: list[Outcome | None]) -> 
         if answers[number] == DONE:
             assert sim.say(command, f"token-{number}", number - lag) == DONE
     assert sim.world() == before
-    usage_is_right(sim)
+    assert_counted(sim)
 
 
-def usage_is_right(sim: Synchronous) -> None:
-    """The figures that the triggers keep are those that a recount gives."""
-    recount = """
-        SELECT id, (SELECT coalesce(sum(cpu_mhz), 0) FROM domain WHERE host = id AND power = 'On'),
-            (SELECT coalesce(sum(memory_mib), 0) FROM domain WHERE host = id AND power = 'On') FROM host
-    """
-    assert sim.query("SELECT id, cpu_used_mhz, memory_used_mib FROM host") == sim.query(recount)
-    recount = "SELECT id, (SELECT coalesce(sum(size_mib), 0) FROM volume WHERE pool = pool.id) FROM pool"
-    assert sim.query("SELECT id, used_mib FROM pool") == sim.query(recount)
-
-
-def test_a_life_leaves_the_world_as_it_was(sim: Synchronous) -> None:
+def test_a_life_has_every_command_and_leaves_the_world_as_it_was(sim: Synchronous) -> None:
+    assert {type(command) for command in LIFE} == set(COMMANDS)
     for command in LIFE:
         assert sim.say(command) == DONE
     assert sim.world() == World()
 
 
 def test_the_world_shows_what_was_done(sim: Synchronous) -> None:
-    up(sim)
-    sim.say(reboot())
-    assert sim.world() == World(
-        domains=(Domain("vm1", "h1", "i-vm1", 500, 256, Power.ON, 2),),
-        volumes=(Volume("vol1", "p1", "vm1", 10, "debian"),),
-        nics=(Nic("nic1", "h1", "vm1", "10.0.0.1", "02:00:00:00:00:01"),),
+    up_with_all(sim)
+    for command in (reboot(), apply_rules(), scale()):
+        assert sim.say(command) == DONE
+    guest = Domain(
+        vm_id="vm1",
+        host_id="h1",
+        name="vm1",
+        instance_name="i-vm1",
+        cpu_cores=2,
+        cpu_mhz=1200,
+        memory_mib=600,
+        cpu_held_mhz=600,
+        memory_held_mib=300,
+        iso=None,
+        user_data_sha256=None,
+        ssh_keys=(),
+        details=(),
+        rules=rules(),
+        power=Power.ON,
+        boots=2,
+        nics=(
+            PluggedNic(0, "nic1", True, "10.0.0.1", None, "02:00:00:00:00:01"),
+            PluggedNic(1, "nic1-1", False, "10.0.1.1", "fd00::1:1", "02:00:00:00:01:01"),
+        ),
+        volumes=(PluggedVolume(0, "vol1", "p1", 10), PluggedVolume(1, "vol1-1", "p1", 5)),
     )
+    assert sim.world() == World(
+        domains=(guest,),
+        volumes=(
+            Volume("vol1", "p1", "vm1", 10, "debian", "full"),
+            Volume("vol1-1", "p1", "vm1", 5, "debian", "full"),
+        ),
+        nics=(
+            Nic("nic1", "h1", "vm1", "10.0.0.1", None, "02:00:00:00:00:01"),
+            Nic("nic1-1", "h1", "vm1", "10.0.1.1", "fd00::1:1", "02:00:00:00:01:01"),
+        ),
+    )
+    assert hash(sim.world()) == hash(sim.world())
 
 
-@pytest.mark.parametrize("command", LIFE[:3], ids=name)
-def test_what_is_there_already_is_done_under_another_token_too(sim: Synchronous, command: AnyCommand) -> None:
-    up(sim)
+def test_a_guest_is_defined_with_all_that_its_command_says(sim: Synchronous) -> None:
+    more: dict[str, Any] = {
+        "iso": "debian-iso",
+        "user_data": "aGVsbG8=",
+        "ssh_keys": ("ssh-ed25519 A",),
+        "details": {"b": "2", "a": "1"},
+    }
+    for command in (prepare(), create(), msgspec.structs.replace(start(filters=rules()), **more)):
+        assert sim.say(command) == DONE
+    [guest] = sim.world().domains
+    assert (guest.iso, guest.ssh_keys, guest.details) == ("debian-iso", ("ssh-ed25519 A",), (("a", "1"), ("b", "2")))
+    assert guest.user_data_sha256 == hashlib.sha256(b"aGVsbG8=").hexdigest()
+    assert guest.rules == rules()
+
+
+@pytest.mark.parametrize("command", LIFE, ids=name)
+def test_what_is_so_already_is_done_under_another_token_too(sim: Synchronous, command: AnyCommand) -> None:
+    for earlier in LIFE[: LIFE.index(command) + 1]:
+        assert sim.say(earlier) == DONE
     before = sim.world()
     assert sim.say(command) == DONE
-    assert sim.world() == before
+    assert (sim.world() == before) == (not isinstance(command, RebootDomain))
+    assert_counted(sim)
 
 
-@pytest.mark.parametrize("command", LIFE[4:], ids=name)
-@pytest.mark.parametrize("at", ["h1", "nowhere"])
+@pytest.mark.parametrize("command", UNDOING, ids=name)
+@pytest.mark.parametrize("at", ["h1", "p1", "nowhere"])
 def test_undoing_nothing_is_done(sim: Synchronous, command: AnyCommand, at: str) -> None:
     assert sim.say(msgspec.structs.replace(command, at=at)) == DONE
     assert sim.world() == World()
 
 
-@pytest.mark.parametrize("command", [stop(at="h2"), release(at="h2"), delete(at="p2")], ids=name)
+@pytest.mark.parametrize("command", UNDOING, ids=name)
 def test_undoing_elsewhere_leaves_it(sim: Synchronous, command: AnyCommand) -> None:
-    up(sim)
+    up_with_all(sim)
+    command = msgspec.structs.replace(command, at="p2" if isinstance(command, AtPool) else "h2")
     before = sim.world()
     assert sim.say(command) == DONE
     assert sim.world() == before
@@ -204,6 +221,26 @@ def test_a_fence_is_one_vms_own(sim: Synchronous) -> None:
     assert sim.say(prepare("vm2"), fence=1) == DONE
 
 
+def test_a_disk_of_no_vm_has_a_fence_of_its_own(sim: Synchronous) -> None:
+    sim.say(of_no_vm(create(vm="vm1")), fence=7)
+    sim.say(of_no_vm(create(vm="vm2")), fence=1)
+    before = sim.world()
+    assert is_refused(sim.say(of_no_vm(delete("vm1")), fence=6), Scope.VM, "fence 6", "vol vol1", "7")
+    assert sim.world() == before
+    assert sim.say(of_no_vm(delete("vm2")), fence=6) == DONE
+
+
+def test_a_disk_takes_its_fence_along_from_vm_to_vm(sim: Synchronous) -> None:
+    sim.say(of_no_vm(create("vm1")), fence=5)
+    up(sim, "vm2")
+    handed_over = msgspec.structs.replace(plug_volume("vm1", device=0), vm_id="vm2")
+    assert sim.say(handed_over, fence=9) == DONE
+    before = sim.world()
+    assert is_refused(sim.say(of_no_vm(delete("vm1")), fence=6), Scope.VM, "vol vol1", "9")
+    assert is_refused(sim.say(delete("vm1"), fence=6), Scope.VM, "vol vol1", "9")
+    assert sim.world() == before
+
+
 def test_a_fence_counts_from_when_it_is_seen_even_if_nothing_was_done(sim: Synchronous) -> None:
     sim.say(prepare(), "done", fence=1)
     assert is_refused(sim.say(start(), fence=5), Scope.VM, "volume")
@@ -235,10 +272,23 @@ def test_a_host_has_so_much_room(sim: Synchronous) -> None:
     assert sim.say(start("vm3")) == DONE
 
 
-def test_overcommit_is_room(sim: Synchronous) -> None:
+def test_a_host_has_no_more_than_it_has_whatever_its_overcommit(sim: Synchronous) -> None:
     for command in (prepare("vm1", "h2"), create("vm1", "p2")):
         sim.say(command)
-    assert sim.say(start("vm1", "h2", "p2", memory=1024)) == DONE
+    assert is_refused(sim.say(start("vm1", "h2", "p2", memory=513)), Scope.HOST, "512 MiB free", "513")
+    assert sim.say(start("vm1", "h2", "p2", memory=512)) == DONE
+    assert [guest.memory_mib for guest in sim.world().domains] == [1024]
+
+
+def test_a_pool_has_its_overcommit(sim: Synchronous) -> None:
+    assert is_refused(sim.say(create(at="p2", size=31)), Scope.POOL, "p2", "30 MiB free", "31")
+    assert sim.say(create(at="p2", size=30)) == DONE
+
+
+def test_a_linked_clone_takes_its_whole_size(sim: Synchronous) -> None:
+    assert sim.say(create(size=20, clone="linked")) == DONE
+    assert is_refused(sim.say(create("vm2", size=11)), Scope.POOL, "10 MiB free")
+    assert [volume.clone for volume in sim.world().volumes] == ["linked"]
 
 
 def test_a_pool_has_so_much_space(sim: Synchronous) -> None:
@@ -264,7 +314,7 @@ def test_a_vm_never_has_two_guests(sim: Synchronous) -> None:
     up(sim)
     sim.say(prepare(at="h2"))
     assert is_refused(sim.say(start(at="h2")), Scope.VM, "already runs on host h1")
-    sim.file.run([lambda db: outside.power_off_inside(db, "vm1")])
+    sim.power_off_inside("vm1")
     assert is_refused(sim.say(start(at="h2")), Scope.VM, "defined", "h1")
     sim.say(stop())
     assert sim.say(start(at="h2")) == DONE
@@ -272,22 +322,28 @@ def test_a_vm_never_has_two_guests(sim: Synchronous) -> None:
 
 def test_a_volume_of_another_make_is_in_the_way(sim: Synchronous) -> None:
     sim.say(create(size=10))
-    assert is_refused(sim.say(create(size=11)), Scope.VM, "vol1", "10 MiB")
+    assert is_refused(sim.say(create(size=11)), Scope.VM, "vol1", "VM vm1 with 10 MiB", "full clone of template debian")
+    assert is_refused(sim.say(create(clone="linked")), Scope.VM, "vol1", "full clone")
+    assert is_refused(sim.say(of_no_vm(create())), Scope.VM, "vol1", "VM vm1")
+    sim.say(delete())
+    blank = msgspec.structs.replace(volume("vm1"), template_id=None, clone=None)
+    sim.say(of_no_vm(msgspec.structs.replace(create(), volume=blank)))
+    assert is_refused(sim.say(create()), Scope.VM, "vol1", "no VM", "blank")
 
 
 def test_only_a_guest_that_runs_can_be_rebooted(sim: Synchronous) -> None:
     assert is_refused(sim.say(reboot()), Scope.VM, "vm1", "h1")
     up(sim)
     assert is_refused(sim.say(reboot(at="h2")), Scope.VM, "h2")
-    sim.file.run([lambda db: outside.power_off_inside(db, "vm1")])
+    sim.power_off_inside("vm1")
     assert is_refused(sim.say(reboot()), Scope.VM)
 
 
 def test_a_guest_that_is_off_takes_no_room_and_can_be_started_again(sim: Synchronous) -> None:
     up(sim, "vm1")
     up(sim, "vm2")
-    sim.file.run([lambda db: outside.power_off_inside(db, "vm1")])
-    usage_is_right(sim)
+    sim.power_off_inside("vm1")
+    assert_counted(sim)
     sim.say(prepare("vm3"))
     sim.say(create("vm3"))
     assert sim.say(start("vm3")) == DONE
@@ -295,7 +351,7 @@ def test_a_guest_that_is_off_takes_no_room_and_can_be_started_again(sim: Synchro
     sim.say(stop("vm3"))
     assert sim.say(start("vm1")) == DONE
     assert [(guest.vm_id, guest.boots) for guest in sim.world().domains] == [("vm1", 2), ("vm2", 1)]
-    usage_is_right(sim)
+    assert_counted(sim)
 
 
 # The file
@@ -306,7 +362,7 @@ def test_a_job_that_raises_does_not_disturb_the_others(sim: Synchronous) -> None
         db.execute("DELETE FROM host")
         raise ZeroDivisionError
 
-    good = "INSERT INTO fence (vm, fence) VALUES ('a', 1) RETURNING fence"
+    good = "INSERT INTO fence (entity, fence) VALUES ('a', 1) RETURNING fence"
     answers = sim.file.run([lambda db: db.execute(good).fetchone(), bug, outside.read])
     assert answers[0] == (1,)
     assert isinstance(answers[1], ZeroDivisionError)

@@ -2,11 +2,15 @@
 
 In this order, all in one transaction:
 
-    a fence higher than any seen for the VM is noted, whatever becomes of the command
+    a fence higher than any seen for the VM or the subject is noted, whatever becomes of the command
     the token is Done          Done again, unless an order loses the reply; nothing more happens
-    the fence is too low       refused: another worker drives this VM now
+    the fence is too low       refused: another worker drives this VM, or this disk, now
+    a capability is lacking    refused (capabilities.py)
     an order matches           the fault takes its course (faults.py)
     else                       the rule carries it out (rules.py); if that is Done, the token is remembered
+
+A fence counts for the VM and for the subject, and is too low if it is lower than one seen for either: disks change
+hands, and a command about one that belongs to no VM has no other fence than the disk's.
 
 Only Done is remembered: a refusal may be asked again. A Done token is answered before the fence is looked
 at, since the answer is true and changes nothing. One token for two different commands is the sender's error
@@ -22,14 +26,17 @@ data centre.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
 
 from interlock.drivers.simulator import faults
+from interlock.drivers.simulator.answers import DONE, refused
+from interlock.drivers.simulator.capabilities import incapable
 from interlock.drivers.simulator.faults import Order, When
-from interlock.drivers.simulator.rules import DONE, carry_out, place_of, refused
-from interlock.schema.commands import AnyCommand, Done, Outcome, Refused, Scope
+from interlock.drivers.simulator.rules import carry_out, place_of
+from interlock.schema.commands import AnyCommand, Capability, Command, Done, Outcome, Refused, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +48,14 @@ class Sent:
     fence: int
 
 
-def deliver(db: sqlite3.Connection, sent: Sent, now: float) -> Outcome | None:
+def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
     """Perform a command.
 
     Args:
         db: the world, in a transaction.
         sent: the command.
         now: when it arrives, in seconds; late effects count from it.
+        capabilities: what the hypervisor can.
 
     Returns:
         The outcome; None if no answer will ever come.
@@ -57,21 +65,35 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float) -> Outcome | None:
         return repeated
     if stale and not repeated:
         return stale
+    if not repeated and (refusal := incapable(db, sent.command, capabilities)):
+        return refusal
     order = faults.take(db, sent.command, repeated=repeated)
     if order is not None:
         return _go_wrong(db, sent, order, now + order.seconds)
     return DONE if repeated else _act(db, sent)
 
 
+NOTE = """
+    INSERT INTO fence (entity, fence) VALUES (?, ?)
+    ON CONFLICT (entity) DO UPDATE SET fence = excluded.fence WHERE excluded.fence > fence
+"""
+
+
 def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
     """Note a higher fence; refuse a lower one."""
-    vm_id = sent.command.vm_id
-    row = db.execute("SELECT fence FROM fence WHERE vm = ?", (vm_id,)).fetchone()
-    if row is None or row[0] < sent.fence:
-        db.execute("INSERT OR REPLACE INTO fence (vm, fence) VALUES (?, ?)", (vm_id, sent.fence))
-    elif row[0] > sent.fence:
-        return refused(Scope.VM, f"fence {sent.fence} of VM {vm_id} is too low: {row[0]} was seen")
+    entities = _fenced(sent.command)
+    db.executemany(NOTE, [(entity, sent.fence) for entity in entities])
+    for entity in entities:
+        [highest] = db.execute("SELECT fence FROM fence WHERE entity = ?", (entity,)).fetchone()
+        if highest > sent.fence:
+            return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
     return None
+
+
+def _fenced(command: Command) -> Collection[str]:
+    """The entities whose fence the command is held to, and raises: its VM, if it has one, and its subject."""
+    vm = (f"vm {command.vm_id}",) if command.vm_id else ()
+    return dict.fromkeys((*vm, command.subject))
 
 
 def _done_before(db: sqlite3.Connection, sent: Sent) -> bool | Refused:

@@ -27,7 +27,7 @@ LOCK_SECONDS = 10.0
 """The wait for another process. Too low: a busy neighbour fails effects. Too high: a stuck one stalls us."""
 
 STATEMENTS = 256
-"""Compiled statements kept. Too low: each is compiled anew. Too high: nothing, there are about 40."""
+"""Compiled statements kept. Too low: each is compiled anew. Too high: nothing, there are about 70."""
 
 Job: TypeAlias = Callable[[sqlite3.Connection], Any]
 """Something to do in a transaction; called again if the batch it was in was rolled back."""

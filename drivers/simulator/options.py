@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from interlock.drivers.protocol import Home
+from interlock.schema.commands import Capability
 from interlock.schema.errors import PluginError
 
 LONGEST_MS = 3_600_000
@@ -30,6 +31,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How long every command travels before it arrives."""
     jitter_ms: Milliseconds = 0
     """Up to how much longer; how much exactly follows from the token, so a run can be repeated."""
+    cannot: tuple[str, ...] = ()
+    """The capabilities that its hypervisor lacks, by name; by default it has all there are."""
+
+    @property
+    def lacking(self) -> frozenset[Capability]:
+        """What it cannot."""
+        return frozenset(map(Capability, self.cannot))
 
 
 def read(options: Mapping[str, Any]) -> Options:
@@ -43,9 +51,15 @@ def read(options: Mapping[str, Any]) -> Options:
         if name not in known:
             raise PluginError(f"driver simulator has no option {name!r}; it knows {', '.join(sorted(known))}")
     try:
-        return msgspec.convert(dict(options), Options)
+        read = msgspec.convert(dict(options), Options)
     except msgspec.ValidationError as error:
         raise PluginError(f"driver simulator: {error}; correct it in [drivers.simulator]") from error
+    for name in read.cannot:
+        if name not in list(Capability):
+            raise PluginError(
+                f"driver simulator: {name!r} in cannot is no capability; there are {', '.join(Capability)}"
+            )
+    return read
 
 
 def world_file(options: Options, home: Home) -> Path:

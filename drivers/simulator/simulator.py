@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,14 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from interlock.drivers.protocol import Home
-from interlock.drivers.simulator import faults, options, world
+from interlock.drivers.simulator import capabilities, faults, options, world
 from interlock.drivers.simulator.delivery import Sent, deliver
 from interlock.drivers.simulator.faults import Fault
 from interlock.drivers.simulator.file import WorldFile
 from interlock.drivers.simulator.worker import Worker
 from interlock.drivers.simulator.world import World
 from interlock.schema.cloud import Host, StoragePool
-from interlock.schema.commands import AnyCommand, Outcome
+from interlock.schema.commands import AnyCommand, Capability, Outcome
 from interlock.schema.errors import EngineClosed, NotFound
 
 T = TypeVar("T")
@@ -40,8 +40,18 @@ T = TypeVar("T")
 class Simulator:
     """A driver for hosts and pools that are rows in a file. Made by `open` or `at`."""
 
-    def __init__(self, worker: Worker, *, latency: float, jitter: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        *,
+        latency: float,
+        jitter: float,
+        clock: Callable[[], float],
+        lacking: frozenset[Capability],
+    ) -> None:
         self._worker = worker
+        self.capabilities = capabilities.ALL - lacking
+        """What its hypervisor can; never changes."""
         self._latency, self._jitter = latency, jitter
         self._clock = clock
         self._under_way = 0
@@ -58,7 +68,8 @@ class Simulator:
         """
         read = options.read(options_)
         path = options.world_file(read, home)
-        return await cls.at(path, latency=read.latency_ms / 1000, jitter=read.jitter_ms / 1000)
+        latency, jitter = read.latency_ms / 1000, read.jitter_ms / 1000
+        return await cls.at(path, latency=latency, jitter=jitter, cannot=read.lacking)
 
     @classmethod
     async def at(
@@ -68,6 +79,7 @@ class Simulator:
         latency: float = 0.0,
         jitter: float = 0.0,
         clock: Callable[[], float] = time.time,
+        cannot: Collection[Capability] = (),
     ) -> Self:
         """Make one on a file.
 
@@ -76,13 +88,14 @@ class Simulator:
             latency: how long each command travels, in seconds.
             jitter: up to how much longer; how much follows from the token.
             clock: when late effects are due; all processes on one file need the same.
+            cannot: the capabilities that its hypervisor lacks.
 
         Raises:
             StoreError: the file cannot be used.
         """
         worker = Worker(WorldFile(Path(path), clock))
         await worker.open()
-        return cls(worker, latency=latency, jitter=jitter, clock=clock)
+        return cls(worker, latency=latency, jitter=jitter, clock=clock, lacking=frozenset(cannot))
 
     # The protocol
 
@@ -96,7 +109,8 @@ class Simulator:
             if self._latency or self._jitter:
                 await asyncio.sleep(self._latency + self._jitter * _share(token))
             sent = Sent(command, token, fence)
-            outcome = await self._worker.submit(partial(deliver, sent=sent, now=self._clock()))
+            job = partial(deliver, sent=sent, now=self._clock(), capabilities=self.capabilities)
+            outcome = await self._worker.submit(job)
             if outcome is None:
                 await self._closing.wait()
                 raise self._is_closed()

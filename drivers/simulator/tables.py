@@ -1,24 +1,26 @@
 """The tables of a simulated world's file.
 
-`host`, `pool`, `domain`, `volume`, `nic` are the world; `token`, `fence`, `fault`, `late` its memory. Nothing
-refers to another table by a foreign key: a world may be inconsistent, and then one must be able to see it.
+`host`, `pool`, `domain`, `plugged_nic`, `plugged_volume`, `volume`, `nic` are the world; `token`, `fence`, `fault`,
+`late` its memory. Nothing refers to another table by a foreign key: a world may be inconsistent, and then one must
+be able to see it.
 
 The triggers keep what is used, so that a command costs the same in a full pool as in an empty one, and so
-that no rule can forget to. A guest that is powered off uses nothing.
+that no rule can forget to. A guest uses what it holds, and one that is powered off nothing. What is plugged
+into a guest goes with it.
 """
 
 MARK = 0x494C5349
 """In the file's header (`application_id`): this is a simulated world, whatever its name says."""
 
-FORMAT = 1
+FORMAT = 2
 """In the file's header (`user_version`). Rises when a table changes; files of another format are refused, for
 a simulated world is cheap to build again."""
 
 HOST = """
     CREATE TABLE host (
         id              TEXT PRIMARY KEY,
-        cpu_mhz         INTEGER NOT NULL,            -- with overcommit
-        memory_mib      INTEGER NOT NULL,            -- with overcommit
+        cpu_mhz         INTEGER NOT NULL,            -- physical: overcommit is in what guests hold
+        memory_mib      INTEGER NOT NULL,
         cpu_used_mhz    INTEGER NOT NULL DEFAULT 0,
         memory_used_mib INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID
@@ -32,13 +34,44 @@ POOL = """
 """
 DOMAIN = """
     CREATE TABLE domain (
-        vm         TEXT PRIMARY KEY,                 -- never two guests of one VM
-        host       TEXT NOT NULL,
-        name       TEXT NOT NULL,
-        cpu_mhz    INTEGER NOT NULL,
-        memory_mib INTEGER NOT NULL,
-        power      TEXT NOT NULL,
-        boots      INTEGER NOT NULL
+        vm               TEXT PRIMARY KEY,           -- never two guests of one VM
+        host             TEXT NOT NULL,
+        name             TEXT NOT NULL,
+        instance_name    TEXT NOT NULL,
+        cpu_cores        INTEGER NOT NULL,
+        cpu_mhz          INTEGER NOT NULL,
+        memory_mib       INTEGER NOT NULL,
+        cpu_held_mhz     INTEGER NOT NULL,
+        memory_held_mib  INTEGER NOT NULL,
+        iso              TEXT,
+        user_data_sha256 TEXT,
+        ssh_keys         BLOB NOT NULL,              -- JSON, as the next two
+        details          BLOB NOT NULL,
+        rules            BLOB NOT NULL,              -- null: nothing is filtered
+        power            TEXT NOT NULL,
+        boots            INTEGER NOT NULL
+    ) WITHOUT ROWID
+"""
+PLUGGED_NIC = """
+    CREATE TABLE plugged_nic (
+        vm         TEXT,
+        nic        TEXT,
+        device     INTEGER NOT NULL,
+        is_default INTEGER NOT NULL,
+        ip         TEXT NOT NULL,
+        ip6        TEXT,
+        mac        TEXT NOT NULL,
+        PRIMARY KEY (vm, nic)
+    ) WITHOUT ROWID
+"""
+PLUGGED_VOLUME = """
+    CREATE TABLE plugged_volume (
+        vm       TEXT,
+        volume   TEXT,
+        pool     TEXT NOT NULL,
+        device   INTEGER NOT NULL,
+        size_mib INTEGER NOT NULL,                   -- that the guest was told
+        PRIMARY KEY (vm, volume)                     -- one volume in two guests: a fault that can be seen
     ) WITHOUT ROWID
 """
 VOLUME = """
@@ -48,6 +81,7 @@ VOLUME = """
         vm       TEXT NOT NULL,
         size_mib INTEGER NOT NULL,
         template TEXT,
+        clone    TEXT,
         PRIMARY KEY (id, pool)                       -- pools do not know of each other
     ) WITHOUT ROWID
 """
@@ -57,6 +91,7 @@ NIC = """
         host TEXT,
         vm   TEXT NOT NULL,
         ip   TEXT NOT NULL,
+        ip6  TEXT,
         mac  TEXT NOT NULL,
         PRIMARY KEY (id, host)                       -- hosts do not know of each other
     ) WITHOUT ROWID
@@ -71,8 +106,8 @@ DONE = """
 """
 FENCE = """
     CREATE TABLE fence (
-        vm    TEXT PRIMARY KEY,
-        fence INTEGER NOT NULL                       -- the highest seen
+        entity TEXT PRIMARY KEY,                     -- its machine and id
+        fence  INTEGER NOT NULL                      -- the highest seen
     ) WITHOUT ROWID
 """
 FAULT = """
@@ -102,26 +137,34 @@ LATE_DUE = "CREATE INDEX late_due ON late (due, id)"
 
 DOMAIN_IN = """
     CREATE TRIGGER domain_in AFTER INSERT ON domain WHEN new.power = 'On' BEGIN
-        UPDATE host SET cpu_used_mhz = cpu_used_mhz + new.cpu_mhz,
-            memory_used_mib = memory_used_mib + new.memory_mib WHERE id = new.host;
+        UPDATE host SET cpu_used_mhz = cpu_used_mhz + new.cpu_held_mhz,
+            memory_used_mib = memory_used_mib + new.memory_held_mib WHERE id = new.host;
     END
 """
 DOMAIN_OUT = """
     CREATE TRIGGER domain_out AFTER DELETE ON domain WHEN old.power = 'On' BEGIN
-        UPDATE host SET cpu_used_mhz = cpu_used_mhz - old.cpu_mhz,
-            memory_used_mib = memory_used_mib - old.memory_mib WHERE id = old.host;
+        UPDATE host SET cpu_used_mhz = cpu_used_mhz - old.cpu_held_mhz,
+            memory_used_mib = memory_used_mib - old.memory_held_mib WHERE id = old.host;
     END
 """
-DOMAIN_OFF = """
-    CREATE TRIGGER domain_off AFTER UPDATE OF power ON domain WHEN old.power = 'On' BEGIN
-        UPDATE host SET cpu_used_mhz = cpu_used_mhz - old.cpu_mhz,
-            memory_used_mib = memory_used_mib - old.memory_mib WHERE id = old.host;
+DOMAIN_GIVES = """
+    CREATE TRIGGER domain_gives AFTER UPDATE OF host, power, cpu_held_mhz, memory_held_mib ON domain
+    WHEN old.power = 'On' BEGIN
+        UPDATE host SET cpu_used_mhz = cpu_used_mhz - old.cpu_held_mhz,
+            memory_used_mib = memory_used_mib - old.memory_held_mib WHERE id = old.host;
     END
 """
-DOMAIN_ON = """
-    CREATE TRIGGER domain_on AFTER UPDATE OF power ON domain WHEN new.power = 'On' BEGIN
-        UPDATE host SET cpu_used_mhz = cpu_used_mhz + new.cpu_mhz,
-            memory_used_mib = memory_used_mib + new.memory_mib WHERE id = new.host;
+DOMAIN_TAKES = """
+    CREATE TRIGGER domain_takes AFTER UPDATE OF host, power, cpu_held_mhz, memory_held_mib ON domain
+    WHEN new.power = 'On' BEGIN
+        UPDATE host SET cpu_used_mhz = cpu_used_mhz + new.cpu_held_mhz,
+            memory_used_mib = memory_used_mib + new.memory_held_mib WHERE id = new.host;
+    END
+"""
+UNPLUGGED = """
+    CREATE TRIGGER unplugged AFTER DELETE ON domain BEGIN
+        DELETE FROM plugged_nic WHERE vm = old.vm;
+        DELETE FROM plugged_volume WHERE vm = old.vm;
     END
 """
 VOLUME_IN = """
@@ -134,9 +177,16 @@ VOLUME_OUT = """
         UPDATE pool SET used_mib = used_mib - old.size_mib WHERE id = old.pool;
     END
 """
+VOLUME_RESIZED = """
+    CREATE TRIGGER volume_resized AFTER UPDATE OF size_mib ON volume BEGIN
+        UPDATE pool SET used_mib = used_mib - old.size_mib + new.size_mib WHERE id = new.pool;
+    END
+"""
 
-TABLES = (HOST, POOL, DOMAIN, VOLUME, NIC, DONE, FENCE, FAULT, FAULT_OPEN, LATE, LATE_DUE)
-TRIGGERS = (DOMAIN_IN, DOMAIN_OUT, DOMAIN_OFF, DOMAIN_ON, VOLUME_IN, VOLUME_OUT)
+WORLD = (HOST, POOL, DOMAIN, PLUGGED_NIC, PLUGGED_VOLUME, VOLUME, NIC)
+MEMORY = (DONE, FENCE, FAULT, FAULT_OPEN, LATE, LATE_DUE)
+GUESTS = (DOMAIN_IN, DOMAIN_OUT, DOMAIN_GIVES, DOMAIN_TAKES, UNPLUGGED)
+VOLUMES = (VOLUME_IN, VOLUME_OUT, VOLUME_RESIZED)
 HEADERS = ("application_id", "user_version")
-BUILD = (*TABLES, *TRIGGERS, f"PRAGMA application_id = {MARK}", f"PRAGMA user_version = {FORMAT}")
+BUILD = (*WORLD, *MEMORY, *GUESTS, *VOLUMES, f"PRAGMA application_id = {MARK}", f"PRAGMA user_version = {FORMAT}")
 """All statements that make a new file."""

@@ -1,0 +1,164 @@
+"""The rules of guests on hosts: start, stop, reboot, migrate, scale. Their refusals are listed in rules.py.
+
+A guest holds of its host what its command says that the host guarantees of it, whatever its size. One that is
+powered off holds nothing, and must find room again when it is started.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from interlock.drivers.simulator.answers import DONE, refused
+from interlock.drivers.simulator.looks import missing, no_room, not_running, on_host, place_and_power, unready
+from interlock.drivers.simulator.plugs import in_pool, put_nic, put_volume
+from interlock.drivers.simulator.world import Power
+from interlock.schema.commands import (
+    MigrateDomain,
+    Outcome,
+    RebootDomain,
+    Refused,
+    ScaleDomain,
+    Scope,
+    StartDomain,
+    StopDomain,
+)
+
+DEFINED = (
+    "name",
+    "instance_name",
+    "cpu_cores",
+    "cpu_mhz",
+    "memory_mib",
+    "cpu_held_mhz",
+    "memory_held_mib",
+    "iso",
+    "user_data_sha256",
+    "ssh_keys",
+    "details",
+    "rules",
+)
+"""What a guest is defined with: anew with each start."""
+DEFINE = f"""
+    INSERT INTO domain (vm, host, {", ".join(DEFINED)}, power, boots)
+    VALUES (?, ?, {", ".join("?" for _ in DEFINED)}, 'On', 1)
+    ON CONFLICT (vm) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in DEFINED)},
+        power = 'On', boots = boots + 1
+"""  # noqa: S608 - made of the names above
+
+
+def start_domain(db: sqlite3.Connection, command: StartDomain) -> Outcome:
+    """Define the guest, with all that is plugged into it, and run it; one that runs there is left alone."""
+    there = place_and_power(db, command.vm_id)
+    if there == (command.at, Power.ON):
+        return DONE
+    if there is not None and there[0] != command.at:
+        return _elsewhere(command.vm_id, *there)
+    if refusal := _cannot_start(db, command):
+        return refusal
+    db.execute(DEFINE, (command.vm_id, command.at, *_definition(command)))
+    _replug(db, command)
+    return DONE
+
+
+def _elsewhere(vm_id: str, host: str, power: str) -> Refused:
+    how = "already runs" if power == Power.ON else "is still defined, powered off,"
+    return refused(Scope.VM, f"VM {vm_id} {how} on host {host}; stop it there first")
+
+
+def _cannot_start(db: sqlite3.Connection, command: StartDomain) -> Refused | None:
+    return (
+        no_room(db, command.at, command.cpu_held_mhz, command.memory_held_mib)
+        or unready(db, command.at, map(on_host, command.nics))
+        or missing(db, map(in_pool, command.volumes))
+    )
+
+
+def _definition(command: StartDomain) -> tuple[Any, ...]:
+    """The values of `DEFINED`."""
+    return (
+        command.name,
+        command.instance_name,
+        command.cpu_cores,
+        command.cpu_mhz,
+        command.memory_mib,
+        command.cpu_held_mhz,
+        command.memory_held_mib,
+        command.iso,
+        None if command.user_data is None else hashlib.sha256(command.user_data.encode()).hexdigest(),
+        msgspec.json.encode(command.ssh_keys),
+        msgspec.json.encode(command.details),
+        msgspec.json.encode(command.rules),
+    )
+
+
+def _replug(db: sqlite3.Connection, command: StartDomain) -> None:
+    """Plug in what the command names, and nothing else."""
+    db.execute("DELETE FROM plugged_nic WHERE vm = ?", (command.vm_id,))
+    db.execute("DELETE FROM plugged_volume WHERE vm = ?", (command.vm_id,))
+    for nic in command.nics:
+        put_nic(db, command.vm_id, nic)
+    for volume in command.volumes:
+        put_volume(db, command.vm_id, volume)
+
+
+def stop_domain(db: sqlite3.Connection, command: StopDomain) -> Outcome:
+    """Remove the guest from this host; its volumes and the NICs that are ready stay."""
+    db.execute("DELETE FROM domain WHERE vm = ? AND host = ?", (command.vm_id, command.at))
+    return DONE
+
+
+def reboot_domain(db: sqlite3.Connection, command: RebootDomain) -> Outcome:
+    """Restart the guest where it runs."""
+    if refusal := not_running(db, command.vm_id, command.at):
+        return refusal
+    db.execute("UPDATE domain SET boots = boots + 1 WHERE vm = ?", (command.vm_id,))
+    return DONE
+
+
+def migrate_domain(db: sqlite3.Connection, command: MigrateDomain) -> Outcome:
+    """Move the guest as it runs, with all that is plugged into it. The source host holds nothing of it afterwards."""
+    if place_and_power(db, command.vm_id) == (command.to_host, Power.ON):
+        return DONE
+    if refusal := not_running(db, command.vm_id, command.at) or _cannot_arrive(db, command):
+        return refusal
+    db.execute(
+        "UPDATE domain SET host = ?, cpu_held_mhz = ?, memory_held_mib = ? WHERE vm = ?",
+        (command.to_host, command.cpu_held_mhz, command.memory_held_mib, command.vm_id),
+    )
+    return DONE
+
+
+def _cannot_arrive(db: sqlite3.Connection, command: MigrateDomain) -> Refused | None:
+    nics = "SELECT nic, ip, ip6, mac FROM plugged_nic WHERE vm = ? ORDER BY device, nic"
+    volumes = "SELECT volume, pool FROM plugged_volume WHERE vm = ? ORDER BY device, volume"
+    return (
+        no_room(db, command.to_host, command.cpu_held_mhz, command.memory_held_mib)
+        or unready(db, command.to_host, db.execute(nics, (command.vm_id,)).fetchall())
+        or missing(db, db.execute(volumes, (command.vm_id,)).fetchall())
+    )
+
+
+def scale_domain(db: sqlite3.Connection, command: ScaleDomain) -> Outcome:
+    """Give the guest another size as it runs; the host must have room for what it holds more."""
+    if refusal := not_running(db, command.vm_id, command.at) or _no_room_to_grow(db, command):
+        return refusal
+    size = (command.cpu_cores, command.cpu_mhz, command.memory_mib, command.cpu_held_mhz, command.memory_held_mib)
+    db.execute(
+        """
+        UPDATE domain SET cpu_cores = ?, cpu_mhz = ?, memory_mib = ?, cpu_held_mhz = ?, memory_held_mib = ?
+        WHERE vm = ?
+        """,
+        (*size, command.vm_id),
+    )
+    return DONE
+
+
+def _no_room_to_grow(db: sqlite3.Connection, command: ScaleDomain) -> Refused | None:
+    cpu, memory = db.execute(
+        "SELECT cpu_held_mhz, memory_held_mib FROM domain WHERE vm = ?", (command.vm_id,)
+    ).fetchone()
+    return no_room(db, command.at, command.cpu_held_mhz - cpu, command.memory_held_mib - memory)
