@@ -49,8 +49,7 @@ from interlock.engine.core.program import place_in
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.schema.commands import (
     AnyCommand,
-    CreateVolume,
-    DeleteVolume,
+    AtPool,
     Done,
     Outcome,
     Refusal,
@@ -174,8 +173,8 @@ def _refusers(draft: Draft, command: AnyCommand, outcome: Refused) -> tuple[str,
     if outcome.scope is Scope.VM:
         return ()
     if outcome.scope is Scope.HOST:
-        return (draft.vm.host_id or "",)
-    if isinstance(command, CreateVolume | DeleteVolume):
+        return (draft.vm.target_host_id or draft.vm.host_id or "",) if draft.has_vm else ()
+    if isinstance(command, AtPool):
         return (command.at,)
     return tuple(volume.pool_id for volume in draft.volumes if volume.pool_id)
 

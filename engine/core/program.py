@@ -11,8 +11,9 @@ that refuse raise `Refusal` before they move anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from interlock.engine.core.draft import Draft
 from interlock.schema.commands import AnyCommand
@@ -68,14 +69,28 @@ class Step:
     wanted: Callable[[Operation], bool] = always
 
 
+Admit = Callable[[Draft, Any, str | None, Iterator[str]], None]
+"""What a request must meet besides the VM's state, and what is written with it: told the draft, the request, the
+account on whose rights it is asked, and fresh ids. Raises `InvalidRequest`."""
+
+
+def admit_all(draft: Draft, request: Any, caller_id: str | None, ids: Iterator[str]) -> None:
+    """Nothing more to meet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An operation. `accepts`: the VM states it may be asked in; `allocates`: its first step is done by the request."""
+    """An operation.
+
+    `accepts`: the VM states it may be asked in; `admit`: what else must hold; `allocates`: its first step is done by
+    the request, in `admit`.
+    """
 
     kind: str
     accepts: tuple[str, ...]
     steps: tuple[Step, ...]
     allocates: bool = False
+    admit: Admit = admit_all
 
     @property
     def first_undone(self) -> int:

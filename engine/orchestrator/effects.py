@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from interlock.drivers.protocol import Driver
 from interlock.engine.core.decision import Effect
 from interlock.engine.orchestrator import log
-from interlock.schema.commands import CreateVolume, DeleteVolume, Done, Outcome, Refusal, Refused, Scope
+from interlock.schema.commands import AtPool, Done, Outcome, Refusal, Refused, Scope
 from interlock.schema.words import clean
 
 PER_PLACE = 32
@@ -31,7 +31,7 @@ class Performer:
         command = effect.command
         driver = self._drivers.get(command.driver)
         if driver is None:
-            scope = Scope.POOL if isinstance(command, CreateVolume | DeleteVolume) else Scope.HOST
+            scope = Scope.POOL if isinstance(command, AtPool) else Scope.HOST
             reason = f"{command.at}: no driver {command.driver} is open; install it and open the engine again"
             return Refused(kind=Refusal.PERMANENT, scope=scope, reason=reason)
         place = self._places.setdefault(command.at, _Place())

@@ -178,7 +178,11 @@ class CloudDescription:
             raise InvalidRequest(f"this is not TOML: {error}") from error
         except msgspec.ValidationError as error:
             raise InvalidRequest(f"{error} (docs/cloud.md describes every key)") from error
-        places: list[Place] = [Domain(id="ROOT", parent_id=None), Account(id="system", role="admin"), *(Account(id=each.name) for each in file.accounts)]
+        places: list[Place] = [
+            Domain(id="ROOT", parent_id=None),
+            Account(id="system", role="admin"),
+            *(Account(id=each.name) for each in file.accounts),
+        ]
         for zone in file.zones:
             places += _zone(zone)
         places += [_offering(each) for each in file.offerings]

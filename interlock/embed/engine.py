@@ -32,6 +32,7 @@ from interlock.engine.store.joined import take_lock
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import Place
+from interlock.schema.commands import Capability
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
@@ -68,6 +69,7 @@ class Engine:
         self._actor = actor
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
+        self._able: dict[str, frozenset[Capability]] = {}
         store.on_written = self._tell
 
     @classmethod
@@ -104,10 +106,12 @@ class Engine:
         store = await Store.open(url, create=create)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
+            able: dict[str, frozenset[Capability]] = {}
             rules = Rules(
                 policy=policy or Policy(),
                 planners=plugins.planners(planners or {}),
                 gurus=plugins.gurus(gurus or {}),
+                capabilities=able,
             )
             opened: dict[str, Driver] = {}
             if cloud is not None:
@@ -115,6 +119,7 @@ class Engine:
                 await write_described(cloud, store)
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
             engine = cls(store, orchestrator, actor)
+            engine._able = able
             stack.push_async_callback(engine._close)
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
             await engine._attach(opened, drivers or {}, await stack.enter_async_context(AsyncExitStack()))
@@ -127,7 +132,12 @@ class Engine:
 
     async def _attach(self, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack) -> None:
         self._own, self._opened, self._stack = own, opened, stack
-        await open_drivers(self._store, opened, own, stack)
+        await self._open_drivers()
+
+    async def _open_drivers(self) -> None:
+        await open_drivers(self._store, self._opened, self._own, self._stack)
+        # What the core knows of drivers is what they can: asked once they know their hosts.
+        self._able.update({name: driver.capabilities for name, driver in self._opened.items()})
 
     async def _close(self) -> None:
         self._closed = True
@@ -365,7 +375,7 @@ class Engine:
         await write_described(cloud, self._store)
         self._orchestrator.commits.inventory.load(await self._store.places())
         await self._orchestrator.commits.reload()
-        await open_drivers(self._store, self._opened, self._own, self._stack)
+        await self._open_drivers()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -12,11 +12,11 @@ from interlock.engine.core.decision import Decision
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.events import Requested
 from interlock.engine.core.operations import PROGRAMS
-from interlock.engine.core.operations.deploy import allocate
 from interlock.engine.core.snapshot import Rules, Snapshot
-from interlock.schema.errors import InvalidRequest
+from interlock.schema.cloud import Account
+from interlock.schema.errors import InvalidRequest, NotAllowed
 from interlock.schema.records import Operation, Vm
-from interlock.schema.requests import KIND_OF, DeployVM, as_fields
+from interlock.schema.requests import KIND_OF, as_fields, subject_of
 
 
 def admit(snapshot: Snapshot, event: Requested, rules: Rules) -> Decision:
@@ -27,13 +27,32 @@ def admit(snapshot: Snapshot, event: Requested, rules: Rules) -> Decision:
     """
     operation_id, *ids = event.ids
     draft = Draft(snapshot, event.at, rules, event.actor, operation_id)
-    if isinstance(event.request, DeployVM):
-        allocate(draft, event.request, event.caller_id, iter(ids))
-    else:
-        must_act_for(snapshot.cloud, event.caller_id, draft.vm.account_id)
-        _vm_accepts(draft.vm, KIND_OF[type(event.request)])
+    kind = KIND_OF[type(event.request)]
+    _caller_exists(draft, event.caller_id)
+    _is_the_callers(draft, event.caller_id)
+    if draft.has_vm:
+        _vm_accepts(draft.vm, kind)
+    PROGRAMS[kind].admit(draft, event.request, event.caller_id, iter(ids))
     _queue(draft, event, operation_id)
     return draft.decision()
+
+
+def _caller_exists(draft: Draft, caller_id: str | None) -> None:
+    """The account on whose rights it is asked is one, and enabled."""
+    if caller_id is None:
+        return
+    caller = draft.cloud.find(Account, caller_id)
+    if caller is None:
+        raise NotAllowed(f"there is no account {caller_id!r} on whose rights to ask")
+    if not caller.enabled:
+        raise NotAllowed(f"account {caller_id} is disabled; an administrator can enable it")
+
+
+def _is_the_callers(draft: Draft, caller_id: str | None) -> None:
+    """What the request is about belongs to the caller, or to somebody it acts for."""
+    owners = {draft.vm.account_id} if draft.has_vm else set()
+    for owner in owners | {volume.account_id for volume in draft.volumes}:
+        must_act_for(draft.cloud, caller_id, owner)
 
 
 def _vm_accepts(vm: Vm, kind: str) -> None:
@@ -60,8 +79,8 @@ def _queue(draft: Draft, event: Requested, operation_id: str) -> None:
         Operation,
         id=operation_id,
         kind=kind,
-        vm_id=draft.vm.id,
-        volume_id=None,
+        vm_id=draft.vm.id if draft.has_vm else None,
+        volume_id=subject_of(event.request)[1] or (None if draft.has_vm else draft.volumes[0].id),
         actor=event.actor,
         caller_id=event.caller_id,
         request=as_fields(event.request),

@@ -178,4 +178,5 @@ DEPLOY = Program(
     accepts=(),
     steps=(ALLOCATE, *(replace(step, wanted=_started) for step in (PLACE, PREPARE, DOMAIN))),
     allocates=True,
+    admit=allocate,
 )
