@@ -77,7 +77,11 @@ class CloudDescription:
 
     def rows(self) -> dict[str, list[Row]]:
         """The rows to write, by table, those that others refer to first."""
-        return {**rows_of(self.places), "driver": [_driver(name, said) for name, said in self.drivers.items()]}
+        return {
+            **rows_of(self.places),
+            "domain_above": _closure(self.places),
+            "driver": [{"id": name, "options": text_of(options)} for name, options in self.drivers.items()],
+        }
 
 
 def _places(file: File) -> Iterator[Place]:
@@ -95,22 +99,17 @@ def _places(file: File) -> Iterator[Place]:
 
 
 def rows_of(places: Iterable[Place]) -> dict[str, list[Row]]:
-    """The rows of places, as the database keeps them, by table; without what it keeps itself.
-
-    With those of `domain_above`: each domain with itself and all above.
-    """
+    """The rows of places, as the database keeps them, by table; without what it keeps itself."""
     found, rows = Places(places), dict[str, list[Row]]()
     for name, kind in PLACES.items():
         columns = [column for column in kind.__struct_fields__ if column not in USED]
         rows[name] = [dict(zip(columns, columns_of(place, columns), strict=True)) for place in found.all(kind)]
-        if kind is Domain:
-            rows["domain_above"] = [
-                {"domain_id": domain.id, "above_id": above}
-                for domain in found.all(Domain)
-                for above in found.above(domain.id)
-            ]
     return rows
 
 
-def _driver(name: str, options: dict[str, Any]) -> Row:
-    return {"id": name, "options": text_of(options)}
+def _closure(places: Iterable[Place]) -> list[Row]:
+    """Each domain with itself and all above it."""
+    found = Places(places)
+    return [
+        {"domain_id": domain.id, "above_id": above} for domain in found.all(Domain) for above in found.above(domain.id)
+    ]
