@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
 from interlock.embed.description.words import (
@@ -280,7 +279,3 @@ class File(Table, frozen=True):
     settings: Settings = {}
     drivers: Options = {}
 
-
-def keys(table: type[Table]) -> dict[str, msgspec.structs.FieldInfo]:
-    """The keys that a table may have, as they are written."""
-    return {each.encode_name: each for each in msgspec.structs.fields(table)}
