@@ -149,6 +149,30 @@ def test_a_name_used_twice_is_refused_and_said(document: Document, data: st.Data
         CloudDescription.parse(toml(document))
 
 
+ODD = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+    st.text(st.characters(exclude_categories=("Cs",))),
+    st.sampled_from(
+        ["0.0.0.0/0", "255.255.255.255/32", "10.0.0.0/31", "::/0", "fe80::1%1", "system", "ROOT", "default"]
+    ),
+    st.just([]),
+    st.just({}),
+)
+
+
+@given(documents(), st.data())
+def test_whatever_is_said_loads_whole_or_is_refused(document: Document, data: st.DataObject) -> None:
+    table = data.draw(st.sampled_from([each for each in tables(document) if each]))
+    table[data.draw(st.sampled_from(sorted(table)))] = data.draw(ODD)
+    try:
+        cloud = CloudDescription.parse(toml(document))
+    except InvalidRequest:
+        return
+    assert_kept(cloud)
+
+
 def base() -> Document:
     """A small cloud with one of everything that can be wrong."""
     host = {"name": "h", "cpu_cores": 4, "cpu_mhz": 1000, "memory_mib": 4096}
@@ -339,6 +363,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"ssh_keys/0/account": "nix"}, "ssh key key names, as account, account nix"),
     ({"ssh_keys/0/public_key": "ssh-dss AAAA x"}, "ssh key key is no public key as OpenSSH writes it"),
     ({"ssh_keys/0/public_key": "ssh-ed25519 ???? x"}, "ssh key key is no public key"),
+    ({"ssh_keys/0/public_key": "ssh-ed25519 é x"}, "ssh key key is no public key"),
     ({"ssh_keys/0/public_key": "ssh-ed25519"}, "ssh key key is no public key"),
     ({"ssh_keys/0/public_key": public_key(b"")}, "ssh key key is no public key"),
     ({"ssh_keys/0/public_key": public_key(b"1", "ssh-rsa").replace("ssh-rsa", "ssh-ed25519", 1)}, "no public key"),

@@ -24,7 +24,7 @@ def scoped(settings: Settings, scope: SettingScope, place_id: str | None = None)
         except InvalidRequest as error:
             raise InvalidRequest(f"{where}: {error}") from error
         yield SettingValue(
-            id=identity(name, scope, place_id), name=name, scope=scope, place_id=place_id, value=text_of(value)
+            id=identity(name, scope, place_id), name=name, scope=scope.value, place_id=place_id, value=text_of(value)
         )
 
 

@@ -6,7 +6,6 @@ Promises: domains come with those above first, and each has one way up to ROOT.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -134,7 +133,7 @@ def _holds(text: str, kind: str) -> bool:
     """Whether a Base64 text is a key of that type: it begins with the type's length and name, and goes on."""
     try:
         blob = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     head = len(kind).to_bytes(4, "big") + kind.encode()
     return blob.startswith(head) and len(blob) > len(head)

@@ -278,4 +278,3 @@ class File(Table, frozen=True):
     ssh_keys: list[SshKeyTable] = []
     settings: Settings = {}
     drivers: Options = {}
-
