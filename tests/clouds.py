@@ -2,6 +2,7 @@
 
 Names are numbered, blocks do not overlap, and what is dedicated inside a dedicated place is dedicated to the same: a
 document that is drawn has no mistake, so that a refusal of one is a defect, and a mistake put into one is the only one.
+`parsed` is a small cloud with one thing changed.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from interlock import CloudDescription
 from interlock.schema.cloud import AFFINITIES
 from interlock.schema.settings import SETTINGS, SettingScope
 
 Document = dict[str, Any]
 Draw = st.DrawFn
+NOTHING: Document = {}
 
 sizes = st.integers(1, 4096)
 few = st.integers(0, 2)
@@ -210,11 +213,12 @@ def _pool(draw: Draw, name: str) -> Document:
 
 def _size(draw: Draw, most: int) -> int | Document:
     low, high = sorted(draw(st.tuples(st.integers(1, most), st.integers(1, most))))
-    return draw(st.sampled_from([low, {"least": low, "most": high}, {}]))
+    said: list[int | Document] = [low, {"least": low, "most": high}, {}]
+    return draw(st.sampled_from(said))
 
 
 def _offering(draw: Draw, name: str, who: _Who) -> Document:
-    implicit = st.fixed_dictionaries(
+    implicit: st.SearchStrategy[Document] = st.fixed_dictionaries(
         {"planner": st.just("implicit-dedication")}, optional={"planner_mode": st.sampled_from(["strict", "preferred"])}
     )
     return {
@@ -222,7 +226,7 @@ def _offering(draw: Draw, name: str, who: _Who) -> Document:
         "cpu_cores": _size(draw, 1024),
         "cpu_mhz": _size(draw, 1_000_000),
         "memory_mib": _size(draw, 2**30),
-        **draw(st.just({}) | st.just({"planner": "dispersing"}) | implicit),
+        **draw(st.sampled_from([NOTHING, {"planner": "dispersing"}]) | implicit),
         **draw(st.fixed_dictionaries({}, optional={"root_mib": sizes, "root_strict": st.booleans()})),
         "host_tags": draw(tags),
         "storage_tags": draw(tags),
@@ -238,19 +242,19 @@ def _disk_offering(draw: Draw, name: str, who: _Who) -> Document:
 def _template(draw: Draw, name: str, who: _Who, zones: list[Document]) -> Document:
     places = st.sampled_from([zone["name"] for zone in zones])
     shared = {"public": False, "shared_with": draw(st.lists(who.account, max_size=2)), "account": draw(who.account)}
-    kind = draw(st.sampled_from([{"kind": "iso"}, {"hypervisor": "simulator"}, {"bootable": False}]))
+    kinds: list[Document] = [{"kind": "iso"}, {"hypervisor": "simulator"}, {"bootable": False}]
     return {
         "name": name,
         "size_mib": draw(sizes),
-        **kind,
-        **draw(st.sampled_from([shared, {"system": True}, {}])),
+        **draw(st.sampled_from(kinds)),
+        **draw(st.sampled_from([shared, {"system": True}, NOTHING])),
         "zones": draw(st.lists(places, max_size=2)),
         "details": draw(st.dictionaries(st.sampled_from(["nicAdapter", "keyboard"]), plain)),
     }
 
 
 def _affinity_group(draw: Draw, name: str, who: _Who) -> Document:
-    return {"name": name, "kind": draw(st.sampled_from(AFFINITIES)), **draw(who.owner | st.just({}))}
+    return {"name": name, "kind": draw(st.sampled_from(AFFINITIES)), **draw(who.owner | st.just(NOTHING))}
 
 
 def _security_groups(draw: Draw, who: _Who) -> list[Document]:
@@ -299,3 +303,73 @@ def tables(document: Any) -> Iterator[Document]:
     elif isinstance(document, list):
         for value in document:
             yield from tables(value)
+
+
+def base() -> Document:
+    """A small cloud with one of everything that can be wrong."""
+    host = {"name": "h", "cpu_cores": 4, "cpu_mhz": 1000, "memory_mib": 4096}
+    return {
+        "domains": [{"name": "acme"}, {"name": "sales", "parent": "acme"}],
+        "accounts": [{"name": "alice", "domain": "sales"}, {"name": "bob"}],
+        "zones": [
+            {
+                "name": "adv",
+                "networks": [{"name": "net", "cidr": "10.0.0.0/24"}, {"name": "own", "cidr": "10.1.0.0/24"}],
+                "pools": [{"name": "nfs", "size_mib": 100}],
+                "pods": [{"name": "ap", "clusters": [{"name": "ac", "hosts": [{**host, "name": "ah"}]}]}],
+            },
+            {
+                "name": "basic",
+                "kind": "basic",
+                "networks": [
+                    {
+                        "name": "guest",
+                        "cidr": "10.2.0.0/16",
+                        "services": {"SecurityGroup": "SecurityGroupProvider"},
+                        "ranges": [
+                            {"name": "r1", "pod": "p1", "cidr": "10.2.1.0/24"},
+                            {"name": "r2", "pod": "p2", "cidr": "10.2.2.0/24"},
+                        ],
+                    }
+                ],
+                "pods": [
+                    {"name": "p1", "clusters": [{"name": "c1", "hosts": [{**host, "name": "h1"}]}]},
+                    {"name": "p2", "clusters": [{"name": "c2", "hosts": [{**host, "name": "h2"}]}]},
+                ],
+            },
+        ],
+        "offerings": [{"name": "small", "cpu_cores": 1, "cpu_mhz": 1000, "memory_mib": 1024}],
+        "templates": [{"name": "t", "size_mib": 100}],
+        "affinity_groups": [{"name": "apart", "kind": "host anti-affinity"}],
+        "security_groups": [
+            {"name": "web", "account": "alice", "ingress": [{"protocol": "tcp", "ports": "22", "from": "0.0.0.0/0"}]}
+        ],
+        "ssh_keys": [{"name": "key", "account": "alice", "public_key": public_key(b"1" * 32)}],
+        "settings": {},
+    }
+
+
+def changed(changes: dict[str, Any]) -> Document:
+    """The small cloud with some keys set, each named by its path; None takes one out."""
+    document = base()
+    for path, value in changes.items():
+        *way, last = path.split("/")
+        at: Any = document
+        for step in way:
+            at = at[int(step)] if isinstance(at, list) else at[step]
+        if value is None:
+            del at[int(last) if isinstance(at, list) else last]
+        else:
+            at[int(last) if isinstance(at, list) else last] = value
+    return document
+
+
+def parsed(changes: dict[str, Any]) -> CloudDescription:
+    """The small cloud with some keys set, read."""
+    return CloudDescription.parse(toml(changed(changes)))
+
+
+ADVANCED, BASIC, NET, RANGES = "zones/0", "zones/1", "zones/0/networks/0", "zones/1/networks/0/ranges"
+RULE = "security_groups/0/ingress/0"
+"""Paths to change."""
+ALICE, BOB, SALES = {"account": "alice"}, {"account": "bob"}, {"domain": "sales"}

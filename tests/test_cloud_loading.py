@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,8 +20,7 @@ from interlock.engine.store.store import Store
 from interlock.schema.cloud import PLACES, Account, Place, SecurityGroup
 from interlock.schema.rows import reader
 from interlock.schema.tables import metadata
-from tests.clouds import Document, documents, toml
-from tests.test_cloud import ADVANCED, BASIC, NET, RULE, base, parsed
+from tests.clouds import ADVANCED, BASIC, NET, RANGES, RULE, Document, base, documents, parsed, toml
 
 
 def after(rows: dict[str, list[dict[str, Any]]]) -> list[Place]:
@@ -76,7 +76,6 @@ def test_what_vms_stand_on_does_not_move(kind: type[Place], column: str) -> None
         rows_after(cloud, [before if each is place else each for each in cloud.places])
 
 
-RANGES = f"{BASIC}/networks/0/ranges"
 UNION: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({f"{NET}/vlan": 7}, {f"{NET}/name": "new", f"{NET}/vlan": 7}, "network new has vlan 7, as has net|net has .* new"),
     (
@@ -176,3 +175,14 @@ async def test_what_the_database_refuses_changes_nothing(store: Store) -> None:
     with pytest.raises(InvalidRequest, match="move or destroy VMs first"):
         await write_described(smaller, store)
     assert await there(store) == before
+
+
+async def test_groups_that_change_at_the_same_time_get_different_versions(store: Store, empty_url: str) -> None:
+    """A VM in both is told of both, whichever it was told of before."""
+    await write_described(parsed({}), store)
+    other = await Store.open(empty_url)
+    news = [parsed({"security_groups/0/name": f"new-{number}"}) for number in range(8)]
+    await asyncio.gather(*(write_described(cloud, (store, other)[at % 2]) for at, cloud in enumerate(news)))
+    await other.close()
+    versions = sorted(group.version for group in (await there(store))["security_group"].values())
+    assert versions == list(range(1, 10))
