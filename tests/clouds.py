@@ -89,7 +89,7 @@ def a_cloud(*places: Place) -> Inventory:
     return cloud
 
 
-def but(kind: type[Any], place_id: str, **fields: Any) -> Any:
+def but(kind: type[Any], place_id: str, /, **fields: Any) -> Any:
     """A place of the base, changed."""
     return next(
         msgspec.structs.replace(place, **fields) for place in BASE if type(place) is kind and place.id == place_id
