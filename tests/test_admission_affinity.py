@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from interlock.schema.cloud import AFFINITIES, APART, DEDICATED, AffinityGroup, Cluster, Pod, Zone
 from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound
-from tests.clouds import a_cloud, accepts, ask, but, refuses
+from tests.asking import a_cloud, accepts, ask, but, refuses
 from tests.fakes import a_host
 
 ABOVE_ACME = ("acme-corp", "customers", "ROOT")

@@ -13,7 +13,7 @@ from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.records import Volume
 from interlock.schema.requests import DiskRequest
 from interlock.schema.settings import DISK_LEAST, DISK_MOST, VOLUME_MOST, ZONE
-from tests.clouds import a_cloud, a_setting, accepts, ask, but, refuses
+from tests.asking import a_cloud, a_setting, accepts, ask, but, refuses
 from tests.fakes import a_pool
 
 OPEN = (a_setting(DISK_LEAST, 1), a_setting(DISK_MOST, 8))

@@ -10,6 +10,7 @@ import pytest
 from interlock import CloudDescription
 from interlock.schema.cloud import SecurityGroup
 from interlock.schema.errors import InvalidRequest, NotAllowed
+from interlock.schema.requests import StartVM
 from tests.world import CLOUD, World, world
 
 PEOPLE = """
@@ -68,8 +69,9 @@ async def test_a_start_by_a_user_chooses_no_host_and_by_the_operator_does(tmp_pa
         handle = await lab.engine.deploy(lab.request(start=False), caller="acme")
         assert (await handle.ended()).state == "Succeeded"
         with pytest.raises(NotAllowed, match="host may be chosen by administrators only"):
-            await lab.engine.start("web", host="h-2", caller="acme")
+            await lab.engine.submit(StartVM("web", host="h-2"), caller="acme")
         with pytest.raises(NotAllowed, match="account rival may not act for account acme"):
-            await lab.engine.start("web", caller="rival")
-        assert (await lab.run("start", host="h-2")).state == "Succeeded"
-        assert (await lab.vm()).host_id == "h-2"
+            await lab.engine.submit(StartVM("web"), caller="rival")
+        started = await (await lab.engine.submit(StartVM("web", host="h-2"))).ended()
+        assert started.state == "Succeeded"
+        assert started.request["host"] == "h-2"

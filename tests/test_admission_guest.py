@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from interlock.schema.cloud import Network, SshKey, Template
 from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound
 from interlock.schema.settings import USER_DATA_MOST
-from tests.clouds import a_cloud, a_setting, accepts, ask, but, refuses
+from tests.asking import a_cloud, a_setting, accepts, ask, but, refuses
 
 SILENT = but(Network, "net", services={"Dhcp": "Provider"})
 """A network that hands out nothing."""

@@ -13,7 +13,7 @@ from interlock.schema.cloud import Account
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.requests import checked, fault_of_name
 from interlock.schema.settings import INSTANCE_SUFFIX, NAME_SCOPE, ZONE
-from tests.clouds import a_cloud, a_setting, a_vm, accepts, ask, refuses
+from tests.asking import a_cloud, a_setting, a_vm, accepts, ask, refuses
 
 LETTERS = string.ascii_letters
 near_names = st.text(st.sampled_from(LETTERS + string.digits + "--.é\n _"), max_size=70) | st.from_regex(

@@ -9,7 +9,7 @@ from interlock.engine.core.admission.networks import offers
 from interlock.schema.cloud import Network, Zone
 from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound
 from interlock.schema.requests import NicRequest
-from tests.clouds import FILTERS, a_cloud, accepts, ask, but, refuses
+from tests.asking import FILTERS, a_cloud, accepts, ask, but, refuses
 from tests.fakes import a_network
 
 ABOVE_ACME = ("acme-corp", "customers", "ROOT")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from interlock.schema.cloud import Account, DiskOffering, Domain, Offering, Template
 from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound
 from interlock.schema.requests import DiskRequest
-from tests.clouds import a_cloud, accepts, ask, but, refuses
+from tests.asking import a_cloud, accepts, ask, but, refuses
 
 DOMAINS = {"ROOT": (), "d": ("ROOT",), "e": ("d", "ROOT"), "f": ("ROOT",)}
 """Each with those above it, written out by hand."""

@@ -10,7 +10,7 @@ from interlock.schema.cloud import Account, Cluster, Offering, Pod, Zone
 from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound
 from interlock.schema.requests import StartVM, checked
 from interlock.schema.settings import PLANNER, ZONE
-from tests.clouds import a_cloud, a_setting, a_vm, accepts, ask, but, refuses
+from tests.asking import a_cloud, a_setting, a_vm, accepts, ask, but, refuses
 from tests.fakes import a_host
 
 TREE = (

@@ -12,7 +12,7 @@ from interlock.schema.cloud import Cluster, Network, SecurityGroup, Zone
 from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound
 from interlock.schema.requests import NicRequest
 from interlock.schema.settings import ACCOUNT, DEFAULT_GROUP, GROUPS_MOST
-from tests.clouds import FILTERS, RULES, a_cloud, a_setting, accepts, ask, but, refuses
+from tests.asking import FILTERS, RULES, a_cloud, a_setting, accepts, ask, but, refuses
 from tests.fakes import a_host, a_network
 
 

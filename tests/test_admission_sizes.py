@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from interlock.schema.cloud import Offering
 from interlock.schema.errors import InvalidRequest
-from tests.clouds import a_cloud, accepts, ask, refuses
+from tests.asking import a_cloud, accepts, ask, refuses
 
 few = st.integers(1, 6)
 

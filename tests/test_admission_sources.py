@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from interlock.schema.cloud import Account, Cluster, Template, Zone
 from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound
-from tests.clouds import a_cloud, accepts, ask, but, refuses
+from tests.asking import a_cloud, accepts, ask, but, refuses
 
 owners = st.sampled_from([None, "acme", "rival", "boss", "system"])
 sharing = st.frozensets(st.sampled_from(["acme", "rival", "boss"]), max_size=2)

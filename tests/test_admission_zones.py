@@ -9,7 +9,7 @@ from interlock.engine.orchestrator.inventory import Inventory
 from interlock.schema.cloud import Account, Cluster, Network, Pod, Template, Zone
 from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound
 from interlock.schema.requests import NicRequest
-from tests.clouds import a_cloud, accepts, ask, but, refuses
+from tests.asking import a_cloud, accepts, ask, but, refuses
 from tests.fakes import a_host, a_network, a_pool
 
 ABOVE_ACME = ("acme-corp", "customers", "ROOT")
