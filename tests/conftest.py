@@ -29,7 +29,7 @@ settings.register_profile("interlock", deadline=None)
 settings.load_profile("interlock")
 
 DIALECTS = ("sqlite", "postgresql")
-MODELS = ("current", "cloud", "lived")
+MODELS = ("current", "cloud")
 """The databases that others are copies of."""
 
 LIVING = ("web", "two")
