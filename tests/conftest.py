@@ -29,7 +29,7 @@ settings.register_profile("interlock", deadline=None)
 settings.load_profile("interlock")
 
 DIALECTS = ("sqlite", "postgresql")
-MODELS = ("current", "cloud")
+MODELS = ("current", "cloud", "lived")
 """The databases that others are copies of."""
 
 LIVING = ("web", "two")
