@@ -35,6 +35,7 @@ _MIGRATING = threading.Lock()
 UNCHECKED = ("PRAGMA foreign_keys=OFF", "PRAGMA legacy_alter_table=ON")
 """How SQLite lets a table be replaced; the second has it leave alone what mentions the table by name."""
 CHECKED = ("PRAGMA foreign_keys=ON", "PRAGMA legacy_alter_table=OFF")
+"""How the engine's connections are at all other times."""
 
 
 async def bring_up_to_date(engine: AsyncEngine, *, create: bool) -> None:
@@ -113,10 +114,8 @@ def _migrate(connection: Connection) -> None:
     dialect = connection.dialect.name
     for statement in connection.exec_driver_sql(guards.earlier(dialect)).scalars().all():
         connection.exec_driver_sql(statement)
-    if dialect == "sqlite":
-        _upgrade_by_copies(connection)
-    else:
-        _upgrade(connection)
+    if _revision(connection) != HEAD:
+        (_upgrade_by_copies if dialect == "sqlite" else _upgrade)(connection)
     for statement in guards.statements(dialect):
         connection.exec_driver_sql(statement)
     connection.execute(delete(guard))
