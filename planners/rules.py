@@ -73,7 +73,9 @@ def not_the_chosen_host(host: Host, demand: Demand, _: CloudView) -> str | None:
 def not_in_the_chosen_cluster(host: Host, demand: Demand, _: CloudView) -> str | None:
     """An administrator named the cluster."""
     chosen = demand.only_cluster
-    return f"is in cluster {host.cluster_id}, not {chosen}, which was chosen" if _other(chosen, host.cluster_id) else None
+    return (
+        f"is in cluster {host.cluster_id}, not {chosen}, which was chosen" if _other(chosen, host.cluster_id) else None
+    )
 
 
 def not_in_the_chosen_pod(host: Host, demand: Demand, _: CloudView) -> str | None:

@@ -147,7 +147,8 @@ def divide(wants: Sequence[Want], free: Sequence[int]) -> list[int] | str:
     Each goes to the first space that it may go to with room; when one finds none, the one before it moves on. Sizes
     fall: so the large ones find room while there is some, and of equals the later needs no space before the earlier's.
     """
-    if sum(size for size, _ in wants) > sum(space for space in free if space > 0):
+    allowed_by_any = frozenset[int]().union(*(allowed for _, allowed in wants))
+    if sum(size for size, _ in wants) > sum(max(0, free[index]) for index in allowed_by_any):
         return "do not fit together"
     left, chosen, at = list(free), list[int](), 0
     for _ in range(TRIES + len(wants)):
