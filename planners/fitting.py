@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from interlock.planners.protocol import CloudView, Demand, NoPlan, Plan, Rejected, Shortlist
-from interlock.planners.rules import CHOICES, RULES, Rule, first_reason
+from interlock.planners.rules import CHOICES, Rule, first_reason, rules_for
 from interlock.planners.storage import Placement, Storage
 from interlock.schema.cloud import Host
 
@@ -38,9 +38,16 @@ class Order(Protocol):
         ...
 
 
-def first_that_fits(order: Order, demand: Demand, cloud: CloudView, rules: tuple[Rule, ...] = RULES) -> Plan | NoPlan:
-    """The first host with room for the demand, and its pools; or all of them, each with its reason."""
-    search = _Search(demand, cloud, rules)
+def first_that_fits(order: Order, demand: Demand, cloud: CloudView, *more: Rule) -> Plan | NoPlan:
+    """The first host with room for the demand, and its pools; or all of them, each with its reason.
+
+    Args:
+        order: in which hosts are asked.
+        demand: what for.
+        cloud: where.
+        more: rules of the planner's own, asked after all others.
+    """
+    search = _Search(demand, cloud, (*rules_for(demand), *more))
     shortlist = cloud.shortlist(demand)
     host = search.along(_preferred(order, shortlist, demand, cloud))
     if host is None:
@@ -106,7 +113,7 @@ class _Search:
         return first_reason(self._rules, host, self._demand, self._cloud) or self._storage.place(host)
 
     def _was_not_chosen(self, host: Host) -> bool:
-        return first_reason(CHOICES, host, self._demand, self._cloud) is not None
+        return any(rule(host, self._demand, self._cloud) for rule, _ in CHOICES)
 
 
 def _rejected(host_id: str, reason: str) -> Rejected:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from interlock.planners.fitting import first_that_fits
 from interlock.planners.protocol import CloudView, Demand, NoPlan, Plan, Shortlist
-from interlock.planners.rules import IMPLICIT, RULES
+from interlock.planners.rules import IMPLICIT
 from interlock.schema.cloud import Host
 
 PREFERRED = "preferred"
@@ -32,8 +32,10 @@ class ImplicitDedication:
 
     def plan(self, demand: Demand, cloud: CloudView) -> Plan | NoPlan:
         """An own host, or an empty one, or if preferred is enough any; or why none will do."""
-        rules = RULES if demand.planner_mode == PREFERRED else (*RULES, shared)
-        return first_that_fits(_OwnFirst(demand, cloud), demand, cloud, rules)
+        order = _OwnFirst(demand, cloud)
+        if demand.planner_mode == PREFERRED:
+            return first_that_fits(order, demand, cloud)
+        return first_that_fits(order, demand, cloud, shared)
 
 
 def shared(host: Host, demand: Demand, cloud: CloudView) -> str | None:

@@ -35,7 +35,7 @@ def first_reason(rules: tuple[Rule, ...], host: Host, demand: Demand, cloud: Clo
 
 def why_not(host: Host, demand: Demand, cloud: CloudView) -> str | None:
     """The first reason, storage aside, why the VM cannot go there; None if there is none."""
-    return first_reason(RULES, host, demand, cloud)
+    return first_reason(rules_for(demand), host, demand, cloud)
 
 
 def held_cpu_mhz(host: Host, demand: Demand) -> int:
@@ -54,6 +54,11 @@ def how_many(host: Host, demand: Demand) -> int:
     """For how many VMs of this size the host has room now."""
     cpu = host.cpu_free_mhz // max(1, held_cpu_mhz(host, demand))
     return min(cpu, host.memory_free_mib // max(1, held_memory_mib(host, demand)))
+
+
+def always(_: Demand) -> bool:
+    """For rules that matter whatever is asked."""
+    return True
 
 
 # The rules
@@ -172,26 +177,38 @@ def in_a_cluster_over_its_threshold(host: Host, demand: Demand, cloud: CloudView
     return cloud.over_threshold(host.cluster_id, held_cpu_mhz(host, demand), held_memory_mib(host, demand))
 
 
-CHOICES: tuple[Rule, ...] = (not_the_chosen_host, not_in_the_chosen_cluster, not_in_the_chosen_pod)
-"""What an administrator decided."""
-RULES: tuple[Rule, ...] = (
-    in_another_zone,
-    *CHOICES,
-    apart_from_its_group,
-    disabled,
-    other_hypervisor,
-    driver_that_cannot,
-    without_its_tags,
-    dedicated_to_others,
-    dedicated_to_nobody,
-    used_by_another_alone,
-    in_an_avoided_pod,
-    avoided,
-    short_of_cpu,
-    short_of_memory,
-    in_a_cluster_over_its_threshold,
+Matters = Callable[[Demand], object]
+"""Whether a rule may have anything against a host, for that demand."""
+
+CHOICES: tuple[tuple[Rule, Matters], ...] = (
+    (not_the_chosen_host, lambda demand: demand.only_host),
+    (not_in_the_chosen_cluster, lambda demand: demand.only_cluster),
+    (not_in_the_chosen_pod, lambda demand: demand.only_pod),
 )
-"""All, in the order in which a host is asked."""
+"""What an administrator decided."""
+RULES: tuple[tuple[Rule, Matters], ...] = (
+    (in_another_zone, always),
+    *CHOICES,
+    (apart_from_its_group, lambda demand: demand.only_hosts is not None),
+    (disabled, lambda demand: not demand.ignore_disabled),
+    (other_hypervisor, lambda demand: demand.hypervisor),
+    (driver_that_cannot, lambda demand: demand.avoid_drivers),
+    (without_its_tags, lambda demand: demand.host_tags),
+    (dedicated_to_others, always),
+    (dedicated_to_nobody, lambda demand: demand.dedicated_only),
+    (used_by_another_alone, always),
+    (in_an_avoided_pod, lambda demand: demand.avoid_pods),
+    (avoided, lambda demand: demand.avoid_hosts),
+    (short_of_cpu, always),
+    (short_of_memory, always),
+    (in_a_cluster_over_its_threshold, always),
+)
+"""All, in the order in which a host is asked, each with when it matters."""
+
+
+def rules_for(demand: Demand) -> tuple[Rule, ...]:
+    """The rules that matter to a demand: most demands leave most of them nothing to say."""
+    return tuple(rule for rule, matters in RULES if matters(demand))
 
 
 def _other(chosen: str | None, place_id: str) -> bool:

@@ -90,13 +90,21 @@ def test_a_host_is_refused_in_words(host: HostFields, demand: HostFields, view: 
 
 def test_every_rule_has_its_refusal_here() -> None:
     # Planners only meet a host elsewhere when a demand names it, and pass over it.
-    assert [rule.__name__ for rule in RULES] == ["in_another_zone", *REFUSALS]
+    assert [rule.__name__ for rule, _ in RULES] == ["in_another_zone", *REFUSALS]
 
 
 def test_the_rule_named_is_the_one_that_refuses() -> None:
-    for rule in RULES[1:]:
+    for rule, matters in RULES[1:]:
         host, wishes, view, words = REFUSALS[rule.__name__]
         assert rule(a_host(**host), a_demand(**wishes), cloud_of(host, view)) == words
+        assert matters(a_demand(**wishes))
+
+
+@given(demand=demands(), cloud=clouds())
+def test_a_rule_that_does_not_matter_has_nothing_against_any_host(demand: Demand, cloud: FakeCloud) -> None:
+    for rule, matters in RULES:
+        if not matters(demand):
+            assert not any(rule(host, demand, cloud) for host in cloud.hosts("z"))
 
 
 @pytest.mark.parametrize(
