@@ -31,6 +31,7 @@ class _ByFewest:
         return self._cloud.vms_of(self._demand.account_id, host.id), -how_many(host, self._demand), host.id
 
     def walk(self, shortlist: Shortlist) -> Iterator[Host]:
-        own = [id for id, vms in self._cloud.hosts_of(self._demand.account_id).items() if vms > 0 and id in shortlist]
+        own = [id for id, vms in self._cloud.hosts_of(self._demand.account_id).items() if vms > 0]
         yield from shortlist.without(own).roomiest_first()
-        yield from sorted((host for id in own if (host := self._cloud.host(id)) is not None), key=self.rank)
+        known = (self._cloud.host(id) for id in own if id in shortlist)
+        yield from sorted((host for host in known if host is not None), key=self.rank)

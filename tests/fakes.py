@@ -131,8 +131,8 @@ class FakeCloud:
     ) -> None:
         self._hosts = {host.id: host for host in sorted(hosts, key=lambda host: host.id)}
         self._pools = {pool.id: pool for pool in sorted(pools, key=lambda pool: pool.id)}
-        self._closed, self._vms, self._placed = dict(closed or {}), dict(vms or {}), dict(placed or {})
-        self._dedicated, self._spare, self._most = dict(dedicated or {}), dict(spare or {}), dict(most or {})
+        self.closed, self.vms, self.placed = dict(closed or {}), dict(vms or {}), dict(placed or {})
+        self.dedicated, self.spare, self.most = dict(dedicated or {}), dict(spare or {}), dict(most or {})
         self._clusters = {cluster.id: cluster for cluster in clusters}
         self._sharp = sharp
         self.hosts_asked = 0
@@ -154,14 +154,14 @@ class FakeCloud:
 
     def enabled(self, host: Host) -> str | None:
         self.hosts_asked += 1
-        return self._closed.get(host.id) if host.enabled else f"host {host.id} is disabled"
+        return self.closed.get(host.id) if host.enabled else f"host {host.id} is disabled"
 
     def dedicated_to_others(self, host: Host, account_id: str) -> str | None:
-        owner = self._dedicated.get(host.id, account_id)
+        owner = self.dedicated.get(host.id, account_id)
         return None if owner == account_id else f"host {host.id} is dedicated to account {owner}"
 
     def dedicated_to(self, host: Host, account_id: str) -> bool:
-        return self._dedicated.get(host.id) == account_id
+        return self.dedicated.get(host.id) == account_id
 
     def pools(self, zone_id: str) -> Iterator[StoragePool]:
         return (pool for pool in self._pools.values() if pool.zone_id == zone_id)
@@ -176,28 +176,28 @@ class FakeCloud:
                 yield pool
 
     def over_threshold(self, cluster_id: str, cpu_mhz: int, memory_mib: int) -> str | None:
-        spare = self._spare.get(cluster_id, cpu_mhz)
+        spare = self.spare.get(cluster_id, cpu_mhz)
         return f"cluster {cluster_id} may hold {spare} MHz CPU more, not {cpu_mhz}" if cpu_mhz > spare else None
 
     def pool_most_mib(self, pool: StoragePool) -> int:
-        return self._most.get(pool.id, int(pool.size_mib * pool.overcommit))
+        return self.most.get(pool.id, int(pool.size_mib * pool.overcommit))
 
     def vms_of(self, account_id: str, host_id: str) -> int:
-        return self._vms.get((account_id, host_id), 0)
+        return self.vms.get((account_id, host_id), 0)
 
     def hosts_of(self, account_id: str) -> dict[str, int]:
-        return {host: vms for (account, host), vms in self._vms.items() if account == account_id}
+        return {host: vms for (account, host), vms in self.vms.items() if account == account_id}
 
     def tenants(self, host_id: str) -> dict[str, int]:
-        return {account: vms for (account, host), vms in self._vms.items() if host == host_id}
+        return {account: vms for (account, host), vms in self.vms.items() if host == host_id}
 
     def planners_on(self, host_id: str) -> dict[str, int]:
-        return {planner: vms for (planner, host), vms in self._placed.items() if host == host_id}
+        return {planner: vms for (planner, host), vms in self.placed.items() if host == host_id}
 
     def contents(self) -> object:
         """All that is in it, to compare before with after."""
-        parts = self._hosts, self._pools, self._closed, self._vms, self._placed, self._dedicated, self._clusters
-        return [dict(part) for part in (*parts, self._spare, self._most)]
+        parts = self._hosts, self._pools, self.closed, self.vms, self.placed, self.dedicated, self._clusters
+        return [dict(part) for part in (*parts, self.spare, self.most)]
 
 
 class IndexedCloud(FakeCloud):

@@ -155,22 +155,22 @@ def usable_hosts(planner: HostPlanner, demand: Demand, cloud: FakeCloud) -> Iter
         places = (host.pod_id, demand.only_pod), (host.cluster_id, demand.only_cluster), (host.id, demand.only_host)
         chosen = all(only in (None, place) for place, only in places)
         together = demand.only_hosts is None or host.id in demand.only_hosts
-        open = demand.ignore_disabled or (host.enabled and host.id not in cloud._closed)
+        open = demand.ignore_disabled or (host.enabled and host.id not in cloud.closed)
         able = demand.hypervisor in (None, cloud.cluster(host.cluster_id).hypervisor)
         able = able and host.driver not in demand.avoid_drivers
-        owner = cloud._dedicated.get(host.id)
+        owner = cloud.dedicated.get(host.id)
         owned = owner == demand.account_id or (owner is None and not demand.dedicated_only)
         kept = host.id not in demand.avoid_hosts and host.pod_id not in demand.avoid_pods
         cpu, _ = holds(host, demand)
-        roomy = has_tags_and_room(host, demand) and cpu <= cloud._spare.get(host.cluster_id, cpu)
+        roomy = has_tags_and_room(host, demand) and cpu <= cloud.spare.get(host.cluster_id, cpu)
         if all((chosen, together, open, able, owned, kept, roomy)) and not claimed(planner, demand, cloud, host):
             yield host
 
 
 def claimed(planner: HostPlanner, demand: Demand, cloud: FakeCloud, host: Host) -> bool:
     """Whether implicit dedication, of others or its own strictness, keeps the VM away."""
-    accounts = {account for (account, id), vms in cloud._vms.items() if id == host.id}
-    planners = {name for (name, id), vms in cloud._placed.items() if id == host.id}
+    accounts = {account for (account, id), vms in cloud.vms.items() if id == host.id}
+    planners = {name for (name, id), vms in cloud.placed.items() if id == host.id}
     if IMPLICIT in planners and len(accounts) == 1 and accounts != {demand.account_id}:
         return True
     strict = isinstance(planner, ImplicitDedication) and demand.planner_mode != "preferred"
@@ -199,7 +199,7 @@ def right(choice: Mapping[str, str], demand: Demand, pools: Mapping[str, Storage
                 return False
             taken[pool.id] += volume.size_mib
     most = {id: int(pools[id].size_mib * pools[id].overcommit) for id in taken}
-    most = {id: min(figure, cloud._most.get(id, figure)) for id, figure in most.items()}
+    most = {id: min(figure, cloud.most.get(id, figure)) for id, figure in most.items()}
     return all(amount == 0 or pools[id].used_mib + amount <= most[id] for id, amount in taken.items())
 
 
