@@ -14,8 +14,8 @@ space: the engine's commit does.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from interlock.planners.protocol import CloudView, Demand, VolumeDemand
@@ -54,6 +54,23 @@ class Storage:
                 return part
             pools.update(part)
         return pools
+
+    def why_not_there(self, volume: VolumeDemand, pool_id: str, host: Host) -> str | None:
+        """Why a new volume cannot go to a pool, room aside, if the VM goes to the host; None if it can."""
+        pool = self._cloud.pool(pool_id)
+        if pool is None:
+            return "is not there"
+        scopes = _REACH.get(volume.storage, ())
+        if pool.scope not in scopes or pool not in self._cloud.pools_near(pool.scope, _around(host, pool.scope)):
+            return f"is no {volume.storage} storage of host {host.id}"
+        if lacking := _lacking(volume.tags, pool):
+            return f"lacks tag {lacking[0]}"
+        return self._closed(pool)
+
+    def room_in(self, pool_id: str) -> int:
+        """What new volumes may take of a pool, in MiB."""
+        pool = self._cloud.pool(pool_id)
+        return 0 if pool is None else self._room(pool)
 
     def _stay(self, host: Host) -> Placement:
         pools: dict[str, str] = {}
@@ -139,6 +156,20 @@ class Storage:
         if room == pool.free_mib:
             return f"has {room} MiB free"
         return f"has {max(0, room)} MiB free below its threshold of {self._cloud.pool_most_mib(pool)} MiB"
+
+
+def misplaced(pools: Mapping[str, str], host: Host, demand: Demand, cloud: CloudView) -> str | None:
+    """What is wrong with somebody else's choice of pools for the new volumes, if the VM goes to the host."""
+    storage, taken = Storage(demand, cloud), Counter[str]()
+    for volume in demand.volumes:
+        if volume.pool_id is None:
+            if reason := storage.why_not_there(volume, pools.get(volume.id, ""), host):
+                return f"volume {volume.id} pool {pools.get(volume.id)}, which {reason}"
+            taken[pools[volume.id]] += volume.size_mib
+    for pool_id, size in taken.items():
+        if (room := storage.room_in(pool_id)) < size:
+            return f"{size} MiB of volumes pool {pool_id}, which has {room} MiB free for them"
+    return None
 
 
 def divide(wants: Sequence[Want], free: Sequence[int]) -> list[int] | str:
