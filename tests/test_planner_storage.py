@@ -6,16 +6,17 @@ import itertools
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from interlock.planners.first_fit import FirstFit
 from interlock.planners.protocol import Demand, NoPlan, Plan, VolumeDemand
-from interlock.planners.storage import TRIES, divide
+from interlock.planners.storage import TRIES, divide, misplaced
 from interlock.schema.cloud import StoragePool
 from tests.fakes import ZONE, FakeCloud, a_demand, a_host, a_pool, a_volume
-from tests.planned import clouds, right, usable_pools
+from tests.planned import clouds, demands, right, usable_pools
 
 
 def reason_for(demand: Demand, cloud: FakeCloud) -> str:
@@ -204,3 +205,19 @@ root, data = a_volume("root", 100), a_volume("data", 200)
 def test_storage_is_refused_in_words(volumes: list[VolumeDemand], pools: list[StoragePool], words: str) -> None:
     demand = a_demand(*volumes, avoid_pools={"bad": "it is ill"})
     assert reason_for(demand, FakeCloud([a_host()], pools, most={"tight": 500})) == words
+
+
+@given(st.data(), clouds(), demands())
+def test_a_choice_of_pools_is_misplaced_exactly_if_it_is_wrong(
+    data: st.DataObject, cloud: FakeCloud, demand: Demand
+) -> None:
+    """Any choice for the new volumes, sensible or not: what somebody else's planner may say."""
+    hosts = list(cloud.hosts(ZONE))
+    assume(hosts)
+    host = data.draw(st.sampled_from(hosts))
+    new = [volume for volume in demand.volumes if volume.pool_id is None]
+    names = st.sampled_from([*(pool.id for pool in cloud.pools(ZONE)), "nowhere"])
+    choice = {volume.id: data.draw(names) for volume in new}
+    only_new = msgspec.structs.replace(demand, volumes=tuple(new))
+    said = misplaced(choice, host, only_new, cloud)
+    assert (said is None) == right(choice, only_new, usable_pools(only_new, cloud, host), cloud), said
