@@ -218,6 +218,11 @@ class Hand:
         values = {"state": state, **what_it_holds(machine, state), **columns}
         await self.run(self.journaled(machine, row, destination=state), self.changed(machine, row, **values))
 
+    async def loose(self, *machines: str) -> None:
+        """New entities, with nobody around them: a VM, and what else is named."""
+        for machine in ("vm", *machines):
+            await self.run(*self.born(machine))
+
     async def walk(self, machine: str, entity_id: str, state: str) -> None:
         """Take legal steps to a state, the fewest."""
         row = await self.row(machine, entity_id)
