@@ -12,7 +12,7 @@ from typing import Any
 
 from interlock.schema.interlocks import BY_ENTRY, Holds, HoldsNo
 from interlock.schema.machine import CREATED, NOT_YET
-from interlock.schema.machines import MACHINES
+from interlock.schema.machines import MACHINES, TABLE_VERSION
 from interlock.schema.tables import metadata
 from tests.bare import Bare, Refused, literal, value
 
@@ -164,7 +164,7 @@ class Hand:
             "changes": "{}",
             "ledger": "[]",
             "detail": None,
-            "tables": 1,
+            "tables": TABLE_VERSION,
             "prev": row["hash"],
             "hash": f"hash {row['version'] + 1}",
             **columns,

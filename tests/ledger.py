@@ -16,7 +16,7 @@ import msgspec
 from interlock.engine.core.decision import DERIVED, seal
 from interlock.schema.holdings import FREE, LIMITS, METERED, UNIQUE, Limited, Metered
 from interlock.schema.machine import CREATED, NOT_YET
-from interlock.schema.machines import MACHINES
+from interlock.schema.machines import MACHINES, TABLE_VERSION
 from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader, row_of, text_of
 from interlock.schema.tables import metadata
@@ -66,7 +66,7 @@ def _assert_chain(chain: list[Transition], machine: str) -> None:
     for row in chain:
         entry = Entry(**{field: getattr(row, field) for field in Entry.__struct_fields__})
         assert seal(entry) == row.hash
-        assert (row.machine, row.tables) == (machine, 1)
+        assert (row.machine, row.tables) == (machine, TABLE_VERSION)
 
 
 def _assert_told(entity: Row, chain: list[Transition], machine: str) -> None:

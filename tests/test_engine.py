@@ -194,6 +194,7 @@ class Raising:
     def __init__(self, simulator: Simulator) -> None:
         self.attach, self.close = simulator.attach, simulator.close
         self._perform = simulator.perform
+        self.capabilities = simulator.capabilities
 
     async def perform(self, command: object, *, token: str, fence: int) -> object:
         if type(command).__name__ == "StartDomain":
