@@ -170,7 +170,7 @@ async def test_a_queued_operation_can_be_cancelled(tmp_path: Path, monkeypatch: 
 
 async def test_a_defect_of_ours_is_stuck_and_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with world(tmp_path) as lab:
-        monkeypatch.setattr("interlock.engine.core.steps.place._demand", lambda _: 1 / 0)
+        monkeypatch.setattr("interlock.engine.core.steps.place.demand_of", lambda _: 1 / 0)
         operation = await lab.deploy()
         assert operation.state == "Stuck"
         assert operation.error and "ZeroDivisionError" in operation.error

@@ -171,6 +171,7 @@ async def test_a_pool_is_not_filled_over_its_total(hand: Hand) -> None:
 
 
 async def test_what_is_held_is_counted_when_it_is_taken_moved_resized_and_given_back(hand: Hand) -> None:
+    await hand.run("UPDATE host SET cpu_mhz = 10000, memory_mib = 100000")
     await hand.loose()
     before = await used(hand)
     steps: tuple[tuple[Row, tuple[int, ...]], ...] = (

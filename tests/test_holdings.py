@@ -97,30 +97,33 @@ History = tuple[str, list[msgspec.Struct]]
 def held(record: Any) -> Counter[tuple[str, str]]:
     """What a record holds of each unit, read off its columns by hand."""
     units: Counter[tuple[str, str]] = Counter()
-    if isinstance(record, Vm):
-        for host in (record.host_id, record.target_host_id):
-            if host:
-                units["cpu", host] += record.cpu_held_mhz
-                units["memory", host] += record.memory_held_mib
-    if isinstance(record, Volume) and record.pool_id:
-        units["space", record.pool_id] += record.size_mib
-    if isinstance(record, Nic):
-        for thing, value in (("ip", record.ip_address), ("ip6", record.ip6_address), ("name", record.host_name)):
-            if value:
-                units[thing, f"{record.network_id}/{value}"] += 1
-        if record.mac_address:
-            units["mac", record.mac_address] += 1
-    if record.charged_to:
-        for thing, amount in _counted(record).items():
-            units[thing, record.charged_to] += amount
+    for thing, where, amount in (*_placed(record), *_counted(record)):
+        if where:
+            units[thing, where] += amount
     return units
 
 
-def _counted(record: Any) -> dict[str, int]:
-    """What counts against the limits of an account."""
+def _placed(record: Any) -> Iterable[tuple[str, str | None, int]]:
+    """What it holds of places."""
     if isinstance(record, Vm):
-        return {"vms": 1, "cores": record.cpu_cores, "ram": record.memory_mib}
-    return {"volumes": 1, "storage": record.size_mib} if isinstance(record, Volume) else {"ips": 1}
+        for host in (record.host_id, record.target_host_id):
+            yield from (("cpu", host, record.cpu_held_mhz), ("memory", host, record.memory_held_mib))
+    elif isinstance(record, Volume):
+        yield "space", record.pool_id, record.size_mib
+    else:
+        yield "mac", record.mac_address, 1
+        for thing, value in (("ip", record.ip_address), ("ip6", record.ip6_address), ("name", record.host_name)):
+            yield thing, value and f"{record.network_id}/{value}", 1
+
+
+def _counted(record: Any) -> Iterable[tuple[str, str | None, int]]:
+    """What counts against the limits of an account."""
+    who = record.charged_to
+    if isinstance(record, Vm):
+        return ("vms", who, 1), ("cores", who, record.cpu_cores), ("ram", who, record.memory_mib)
+    if isinstance(record, Volume):
+        return ("volumes", who, 1), ("storage", who, record.size_mib)
+    return (("ips", who, 1),)
 
 
 def replay(name: str, holder: str, versions: Sequence[msgspec.Struct]) -> list[Movement]:
