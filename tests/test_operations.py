@@ -76,6 +76,7 @@ class Recorder:
 
     def __init__(self, simulator: Simulator) -> None:
         self.inner = simulator
+        self.capabilities = simulator.capabilities
         self.seen: list[str] = []
 
     async def attach(self, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
