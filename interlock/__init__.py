@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from interlock.schema.errors import OperationFailed as OperationFailed
     from interlock.schema.requests import DeployVM as DeployVM
     from interlock.schema.requests import DestroyVM as DestroyVM
+    from interlock.schema.requests import DiskRequest as DiskRequest
     from interlock.schema.requests import ExpungeVM as ExpungeVM
     from interlock.schema.requests import NicRequest as NicRequest
     from interlock.schema.requests import RebootVM as RebootVM
@@ -45,6 +46,7 @@ _HOMES = {
     "interlock.schema.requests": (
         "DeployVM",
         "DestroyVM",
+        "DiskRequest",
         "ExpungeVM",
         "NicRequest",
         "RebootVM",
