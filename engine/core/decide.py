@@ -178,7 +178,8 @@ def _avoid(draft: Draft, answers: Answers) -> tuple[Avoided, ...]:
 
 
 def _refusers(draft: Draft, command: AnyCommand, outcome: Refused) -> tuple[str, ...]:
-    """Where not to plan again: the host (of a migration, the one it goes to); or the pool that was asked, or if a host says so, all the VM has."""
+    """Where not to plan again: the host that refuses, of a migration the one it goes to; or the pool that was asked,
+    or if a host says so, all the VM has."""
     if outcome.scope is Scope.VM:
         return ()
     if isinstance(command, MigrateDomain) and outcome.scope is Scope.HOST:
