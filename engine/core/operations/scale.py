@@ -47,8 +47,8 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     memory_held_mib: int
 
 
-LEDGER = ("cpu_cores", "memory_mib", "cpu_held_mhz", "memory_held_mib")
-"""The fields of a size that hosts and limits count."""
+AMOUNTS = ("cpu_cores", "cpu_mhz", "memory_mib", "cpu_held_mhz", "memory_held_mib")
+"""The fields of a size that can be more or less."""
 
 
 def _admit(draft: Draft, request: ScaleVM, caller_id: str | None, ids: Iterator[str]) -> None:
@@ -173,7 +173,7 @@ def held(new: int, old: int, held_now: int, ratio: float) -> int:
 
 
 def _more(old: Size, new: Size) -> dict[str, int]:
-    return {name: getattr(new, name) - getattr(old, name) for name in LEDGER}
+    return {name: getattr(new, name) - getattr(old, name) for name in AMOUNTS}
 
 
 # What a running guest needs
@@ -229,7 +229,7 @@ def _announce(draft: Draft) -> None:
         raise Refusal(f"VM {vm.name} cannot be scaled: {reason}")
     draft.noted["kept"] = {"old": msgspec.to_builtins(old), "new": msgspec.to_builtins(new)}
     if vm.state == "Running":
-        greater = {name: max(getattr(old, name), getattr(new, name)) for name in LEDGER}
+        greater = {name: max(getattr(old, name), getattr(new, name)) for name in AMOUNTS}
         draft.move(vm, "ScaleRequested", **greater)
     else:
         draft.move(vm, "ScaleRequested", **msgspec.structs.asdict(new))

@@ -1,4 +1,4 @@
-"""migrate, scale, restore, assign: what changes of VMs that are there; one operation on each of several, all at once."""
+"""migrate, scale, restore, assign: changes of VMs that are there; one operation on each of several, all at once."""
 
 from __future__ import annotations
 
