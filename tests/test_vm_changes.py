@@ -7,6 +7,7 @@ That each effect may fail in every way, and is idempotent, is held in test_opera
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -154,10 +155,17 @@ size_mib = 100000
 """
 
 
-def described(ann: str = "", ben: str = "", corp: str = "", hosts: int = 2, memory: int = 8192) -> CloudDescription:
-    """The small world, with more to ask for, people under these limits, and a cluster that promises more."""
-    more = MORE.format(ann=ann, ben=ben, corp=corp)
-    return CloudDescription.parse(CLOUD.format(hosts=hosts, memory=memory, space=100_000) + more)
+def described(
+    ann: str = "", ben: str = "", corp: str = "", hosts: int = 2, memory: int = 8192, wide: bool = False
+) -> CloudDescription:
+    """The small world, with more to ask for, people under these limits, and a cluster that promises more.
+
+    `wide`: only the pool of the whole zone, so that disks are within reach of every host.
+    """
+    text = CLOUD.format(hosts=hosts, memory=memory, space=100_000) + MORE.format(ann=ann, ben=ben, corp=corp)
+    if wide:
+        text = re.sub(r"\[\[zones.pods.clusters.pools\]\]\nname = .*\nsize_mib = .*\n", "", text)
+    return CloudDescription.parse(text)
 
 
 async def asked(lab: World, request: Request, caller: str | None = None) -> Operation:
@@ -217,8 +225,7 @@ async def test_a_vm_migrates_where_it_is_told_and_holds_nothing_where_it_was(tmp
 
 
 async def test_a_vm_that_migrates_keeps_what_it_holds_whatever_the_target_promises(tmp_path: Path) -> None:
-    async with world(tmp_path, description=described()) as lab:
-        await lab.engine.load(shared_only(lab))
+    async with world(tmp_path, description=described(wide=True)) as lab:
         await lab.deploy(host="h-1")
         assert (await lab.run("migrate", host="lean")).state == "Succeeded"
         vm = await lab.vm()
@@ -227,14 +234,6 @@ async def test_a_vm_that_migrates_keeps_what_it_holds_whatever_the_target_promis
         await lab.run("stop")
         await lab.run("start")
         assert ((await lab.vm()).host_id, (await lab.vm()).cpu_held_mhz) == ("lean", 250)
-
-
-def shared_only(lab: World) -> CloudDescription:
-    """The same cloud with the pools of single clusters closed: its disks are within reach of every host."""
-    text = (CLOUD.format(hosts=2, memory=8192, space=100_000) + MORE.format(ann="", ben="", corp="")).replace(
-        "[[zones.pods.clusters.pools]]", "[[zones.pods.clusters.pools]]\nenabled = false"
-    )
-    return CloudDescription.parse(text)
 
 
 async def test_a_target_that_refuses_is_avoided_and_the_next_one_taken(tmp_path: Path, database_url: str) -> None:
