@@ -139,7 +139,7 @@ CPU_THRESHOLD = Setting(
 MEMORY_THRESHOLD = Setting(
     "cluster.memory.allocated.capacity.disablethreshold",
     1.0,
-    "The same for memory.",
+    "Share of a cluster's memory beyond which no VM is placed there.",
     (GLOBAL, ZONE, CLUSTER),
     least=0.0,
     most=1.0,

@@ -94,7 +94,7 @@ async def remove_setting(store: Store, name: str, scope: str, place: str | None)
     where = _scope(scope, place)
     row_of(name, where)
     if not await store.remove("setting", identity(name, where, place)):
-        raise NotFound(f"setting {name} is not set for {_named(where, place)}: there is nothing to take back")
+        raise NotFound(f"setting {name} is not set{_for(where, place)}: there is nothing to take back")
 
 
 def _scope(scope: str, place: str | None) -> SettingScope:
@@ -118,8 +118,8 @@ def _must_be_there(places: dict[str, list[Any]], scope: SettingScope, place: str
         raise NotFound(f"there is no {_word(scope)} {place!r}; there are: {listed or 'none'}")
 
 
-def _named(scope: SettingScope, place: str | None) -> str:
-    return f"{_word(scope)} {place}" if place else "everywhere"
+def _for(scope: SettingScope, place: str | None) -> str:
+    return f" for {_word(scope)} {place}" if place else ""
 
 
 def _word(scope: SettingScope) -> str:

@@ -34,7 +34,7 @@ POOLS = (
     Column("ZONE", extra=True),
     Column("STATE"),
 )
-EXPLAINED = "overcommit CPU/memory: a VM that starts there holds its size divided by it, of what the host really has"
+EXPLAINED = "VMs hold their size divided by their host's overcommit ratio (CPU/memory)"
 
 
 @command("hosts")

@@ -38,16 +38,16 @@ def _forced(meaning: str) -> Callable[[Any], Any]:
     return click.option("--forced", is_flag=True, help=meaning)
 
 
-def _placed(option: str, what: str) -> Callable[[Any], Any]:
-    return click.option(f"--{option}", metavar=option[0].upper(), help=f"In this {what}; administrators only.")
+def _placed(place: str) -> Callable[[Any], Any]:
+    return click.option(f"--{place}", metavar=place[0].upper(), help=f"Only this {place}; administrators may say so.")
 
 
 start = _on_each(
     "start",
     "Run VMs that are Stopped or Allocated. NAME may be an id.",
-    _placed("host", "host"),
-    _placed("cluster", "cluster"),
-    _placed("pod", "pod"),
+    _placed("host"),
+    _placed("cluster"),
+    _placed("pod"),
 )
 stop = _on_each(
     "stop",

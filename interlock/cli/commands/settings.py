@@ -68,7 +68,7 @@ def _scope(where: dict[str, str | None]) -> dict[str, Any]:
 @command("get")
 @click.argument("name")
 async def get(face: Face, name: str) -> Exit:
-    """Show the setting NAME: what it means, what it may be, and every value that was set."""
+    """Show one setting. What NAME means, what it may be, and every value that was set."""
     setting(name)
     async with face.looking() as engine:
         (found,) = [each for each in await engine.settings() if each.name == name]
@@ -84,7 +84,7 @@ async def get(face: Face, name: str) -> Exit:
 @click.argument("value")
 @_for_a_place
 async def set_(face: Face, name: str, value: str, **where: str | None) -> Exit:
-    """Set the setting NAME to VALUE: for everywhere, or for the one place that an option names."""
+    """Set one. NAME is VALUE then, everywhere or for the one place that an option names."""
     chosen = _scope(where)
     parsed = setting(name).parse(value)
     async with face.looking() as engine:
@@ -96,7 +96,7 @@ async def set_(face: Face, name: str, value: str, **where: str | None) -> Exit:
 @click.argument("name")
 @_for_a_place
 async def unset(face: Face, name: str, **where: str | None) -> Exit:
-    """Take back what the setting NAME was set to: a wider value, or the default, is in force again."""
+    """Take a value back. A wider one of NAME, or the default, is in force again."""
     chosen = _scope(where)
     async with face.looking() as engine:
         await engine.unset_setting(name, **chosen)
