@@ -28,7 +28,7 @@ PLACES = {
 }
 """By scope: the option that names a place of it."""
 EVERYWHERE, UNSET = "global", "default"
-COLUMNS = (Column("SETTING"), Column("VALUE"), Column("SCOPE"), Column("DEFAULT"))
+COLUMNS = (Column("SETTING"), Column("VALUE"), Column("SCOPE"), Column("DEFAULT", extra=True))
 MEANING = Column("MEANING")
 LABEL = 9
 INDENT = 2
