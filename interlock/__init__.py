@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from interlock.schema.requests import AssignVM as AssignVM
     from interlock.schema.requests import DeployVM as DeployVM
     from interlock.schema.requests import DestroyVM as DestroyVM
+    from interlock.schema.requests import DiskRequest as DiskRequest
     from interlock.schema.requests import ExpungeVM as ExpungeVM
     from interlock.schema.requests import MigrateVM as MigrateVM
     from interlock.schema.requests import NicRequest as NicRequest
@@ -50,6 +51,7 @@ _HOMES = {
         "AssignVM",
         "DeployVM",
         "DestroyVM",
+        "DiskRequest",
         "ExpungeVM",
         "MigrateVM",
         "NicRequest",

@@ -28,6 +28,7 @@ from interlock.engine.orchestrator.clock import fresh_ids, now
 from interlock.engine.orchestrator.commits import Commits, Overtaken, after
 from interlock.engine.orchestrator.drive import Drive, Wish
 from interlock.engine.orchestrator.effects import Performer
+from interlock.engine.orchestrator.expiry import Expiry
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import SECOND, Lease, Worker, is_dead
 from interlock.engine.store import queries
@@ -36,10 +37,12 @@ from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import Operation
-from interlock.schema.requests import Request, checked, subject_of
+from interlock.schema.requests import ExpungeVM, Request, checked, subject_of
 
 T = TypeVar("T")
 
+OURS = "interlock"
+"""Who asks, in the journal, for what the engine does by itself."""
 IN_FLIGHT = 512
 """Operations driven at once. Too low: driver latency is not hidden; too high: memory, and hosts asked for too much."""
 LEFT_BEHIND = 60.0
@@ -62,6 +65,8 @@ class Orchestrator:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._joining: set[asyncio.Task[Any]] = set()
         """Those of the tasks that wait for an embedder's commit."""
+        self.expiry = Expiry(store, inventory, self._expunge, self._spawn)
+        self.commits.on_reload = self.expiry.others_wrote
         self._later: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -129,6 +134,9 @@ class Orchestrator:
             task = self._spawn(begin(), "interlock joined")
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
+
+    async def _expunge(self, vm_id: str) -> None:
+        await self.submit(ExpungeVM(vm_id), OURS, None)
 
     @property
     def under_way(self) -> int:
@@ -313,6 +321,8 @@ class Orchestrator:
             self._look_again(STRANDED)
         finally:
             self._over(operation_id, decision.operation if decision else None)
+            if decision is not None and decision.vm is not None:
+                self.expiry.ended(decision.operation.kind, decision.vm)
 
     def _over(self, operation_id: str, operation: Operation | None) -> None:
         self._started -= 1
@@ -333,6 +343,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
+        self.expiry.close()
         if self._later is not None:
             self._later.cancel()
         for drive in self._drives.values():

@@ -11,7 +11,7 @@ from sqlalchemy import Select, Subquery, Table, and_, false, func, literal, or_,
 from interlock.schema.holdings import COUNTERS, METERED, Metered
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
-from interlock.schema.operation import DRIVEN
+from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.tables import (
     account,
     domain_above,
@@ -207,6 +207,18 @@ def _in_domain(used: str) -> Subquery:
         .select_from(account.join(domain_above, domain_above.c.domain_id == account.c.domain_id))
         .subquery()
     )
+
+
+def destroyed(accounts: Sequence[str], others_than: Sequence[str], limit: int) -> Select[Any]:
+    """Destroyed VMs that no operation owns, those first that have been longest: their ids and since when.
+
+    Args:
+        accounts: only theirs; none: everybody's but those of `others_than`.
+    """
+    owned = select(operation.c.id).where(operation.c.vm_id == vm.c.id, operation.c.state.in_(ACTIVE))
+    theirs = vm.c.account_id.in_(accounts) if accounts else vm.c.account_id.not_in(others_than)
+    met = (vm.c.state == "Destroyed", theirs, ~owned.exists())
+    return select(vm.c.id, vm.c.since).where(*met).order_by(vm.c.since).limit(limit)
 
 
 def unowned() -> Select[Any]:

@@ -37,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("history", "Show what a VM went through, and its parts beside it."),
     "watch": ("watch", "Follow all transitions as they happen."),
     "hosts": ("hosts", "Show hosts and pools, and what is held of them."),
+    "accounts": ("accounts", "Show accounts and domains, their limits and what is used."),
+    "settings": ("settings", "Show settings; set them, and take them back."),
     "machines": ("machines", "Show the state machines, as tables or pictures."),
     "doctor": ("doctor", "Look for what should not be."),
     "resolve": ("resolve", "Take a way out for a Stuck operation."),

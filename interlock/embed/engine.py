@@ -17,10 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from interlock.drivers.protocol import Driver
 from interlock.embed.checkup import Finding, checkup
 from interlock.embed.cloud import CloudDescription
+from interlock.embed.description.words import Value
 from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
 from interlock.embed.loading import write_described
 from interlock.embed.opening import open_described, open_drivers
+from interlock.embed.settings import SettingState, put_setting, remove_setting, states
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
 from interlock.engine.orchestrator import plugins
@@ -73,6 +75,8 @@ class Engine:
         self._actor = actor
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
+        self._changing = asyncio.Lock()
+        """Held while the cloud or a setting is changed: what is in memory is what was read after the last write."""
         self._able: dict[str, frozenset[Capability]] = {}
         store.on_written = self._tell
 
@@ -118,20 +122,22 @@ class Engine:
                 capabilities=able,
             )
             opened: dict[str, Driver] = {}
+            own = plugins.drivers(drivers or {})
             if cloud is not None:
-                await open_described(cloud, store, opened, drivers or {}, stack)
+                await open_described(cloud, store, opened, own, stack)
                 await write_described(cloud, store)
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
             engine = cls(store, orchestrator, actor)
             engine._able = able
             stack.push_async_callback(engine._close)
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
-            await engine._attach(opened, drivers or {}, await stack.enter_async_context(AsyncExitStack()))
+            await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
             await orchestrator.commits.reload()
-            if recover:
-                await orchestrator.recover()
             # Closing in the order: no new work, effects answered and committed, drivers, then the store.
             stack.push_async_callback(orchestrator.close)
+            if recover:
+                await orchestrator.recover()
+                await orchestrator.expiry.begin()
             yield engine
 
     async def _attach(self, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack) -> None:
@@ -401,11 +407,45 @@ class Engine:
             InvalidRequest: a place would move to another zone, or shrink below what is held of it; nothing was written.
             PluginError: a driver that it names first is missing or does not open; nothing was written.
         """
-        await open_described(cloud, self._store, self._opened, self._own, self._stack)
-        await write_described(cloud, self._store)
-        self._orchestrator.commits.inventory.load(await self._store.places())
-        await self._orchestrator.commits.reload()
-        await self._open_drivers()
+        async with self._changing:
+            await open_described(cloud, self._store, self._opened, self._own, self._stack)
+            await write_described(cloud, self._store)
+            self._orchestrator.commits.inventory.load(await self._store.places())
+            await self._orchestrator.commits.reload()
+            await self._open_drivers()
+        await self._orchestrator.expiry.look()
+
+    async def settings(self) -> list[SettingState]:
+        """All settings: default, bounds, meaning, and the values that were set, each with its scope and place."""
+        return states(await self._store.settings())
+
+    async def set_setting(self, name: str, value: Value, *, scope: str = "global", place: str | None = None) -> None:
+        """Set a setting for everywhere, or for one place of its scopes; it counts when this returns.
+
+        Args:
+            scope: global, zone, cluster, storage_pool or account.
+            place: the name of that zone, cluster, …
+
+        Raises:
+            InvalidRequest: there is no such setting or place, or it may not have that value or scope.
+        """
+        async with self._changing:
+            await put_setting(self._store, name, value, scope, place)
+            await self._settings_changed()
+
+    async def unset_setting(self, name: str, *, scope: str = "global", place: str | None = None) -> None:
+        """Take back a value that was set: a wider one, or the default, is in force again.
+
+        Raises:
+            InvalidRequest: there is no such setting, or it is not set there.
+        """
+        async with self._changing:
+            await remove_setting(self._store, name, scope, place)
+            await self._settings_changed()
+
+    async def _settings_changed(self) -> None:
+        self._orchestrator.commits.inventory.set_values(await self._store.settings())
+        await self._orchestrator.expiry.look()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -31,7 +31,7 @@ def admit(snapshot: Snapshot, event: Requested, rules: Rules) -> Decision:
     _caller_exists(draft, event.caller_id)
     _is_the_callers(draft, event.caller_id)
     if draft.has_vm:
-        _vm_accepts(draft.vm, kind)
+        vm_accepts(draft.vm, kind)
     PROGRAMS[kind].admit(draft, event.request, event.caller_id, iter(ids))
     _queue(draft, event, operation_id)
     return draft.decision()
@@ -55,8 +55,12 @@ def _is_the_callers(draft: Draft, caller_id: str | None) -> None:
         must_act_for(draft.cloud, caller_id, owner)
 
 
-def _vm_accepts(vm: Vm, kind: str) -> None:
-    """The VM is in a state from which the operation begins."""
+def vm_accepts(vm: Vm, kind: str) -> None:
+    """The VM is in a state from which the operation begins.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
     accepts = PROGRAMS[kind].accepts
     if vm.state not in accepts:
         hint = _HINTS.get((kind, vm.state), "")
