@@ -157,6 +157,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """When a waiting operation goes on."""
     made: tuple[str, ...]
     """Volumes this operation created: its undo deletes these and no others."""
+    former: dict[str, Any]
+    """What it changes, as it was before: its undo puts it back."""
     avoid: tuple[Avoided, ...]
     then: str | None
     """What follows the undo: replan, failed or cancelled."""
@@ -183,6 +185,7 @@ USUAL: dict[str, tuple[str, ...]] = {
         "tries",
         "wake_at",
         "made",
+        "former",
         "avoid",
         "then",
         "error",

@@ -16,7 +16,7 @@ of a second attempt are never mistaken for those of the first.
 
 from __future__ import annotations
 
-from interlock.engine.core.admission.admit import admit
+from interlock.engine.core.admission.admit import admit, unfit
 from interlock.engine.core.backoff import SECOND, wait
 from interlock.engine.core.course import (
     CANCELLED,
@@ -102,11 +102,20 @@ def _claimed(draft: Draft, event: Claimed) -> None:
     if operation.kind not in PROGRAMS:
         stick(draft, f"this release has no operation {operation.kind}; use the release that began it")
     elif operation.state == "Queued":
-        forward(draft, "Claimed", worker_id=event.worker_id)
+        _begin(draft, event)
     elif operation.wake_at is None:
         perform_again(draft, "Claimed", worker_id=event.worker_id)
     else:
         draft.move(operation, "Claimed", worker_id=event.worker_id)
+
+
+def _begin(draft: Draft, event: Claimed) -> None:
+    """Enter the first step; unless the VM has moved on between the reading of the request and its writing."""
+    operation = draft.operation
+    if draft.has_vm and not PROGRAMS[operation.kind].allocates and (why := unfit(draft.vm, operation.kind)):
+        turn_back(draft, FAILED, why)
+    else:
+        forward(draft, "Claimed", worker_id=event.worker_id)
 
 
 def _settled(draft: Draft, event: Settled) -> None:

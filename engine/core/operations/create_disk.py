@@ -1,0 +1,69 @@
+"""create-disk: make a data disk that belongs to no VM.
+
+Legal flow: allocate, done by the request itself, in its transaction: the record is there, and counts against its
+account's limits, before the caller has an answer. No effect: the disk takes space in a pool when a VM that it was
+given to runs. Owns the whole record of the disk. Unwinding (a cancel before a worker came to it) leaves it Expunged.
+Races: two requests for the last disk of a limit are told apart by the guards; names need not be distinct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from interlock.engine.core import limits
+from interlock.engine.core.access import must_act_for
+from interlock.engine.core.admission.disks import (
+    size_of,
+    storage_allowed,
+    usable_account,
+    usable_offering,
+    usable_zone,
+)
+from interlock.engine.core.draft import Draft
+from interlock.engine.core.program import Act, Program, Step
+from interlock.engine.core.steps.expire import bury_volumes, doom_volumes
+from interlock.schema.errors import OverLimit
+from interlock.schema.records import Volume
+from interlock.schema.requests import CreateDisk
+
+
+def _admit(draft: Draft, request: CreateDisk, caller_id: str | None, ids: Iterator[str]) -> None:
+    account, zone = usable_account(draft, request.account), usable_zone(draft, request.zone)
+    must_act_for(draft.cloud, caller_id, account.id)
+    offering = usable_offering(draft, request.offering, account)
+    storage_allowed(offering, zone)
+    size_mib = size_of(draft, offering, request.size_mib, zone.id)
+    if reason := limits.exceeded(draft.cloud, account.id, {"volumes": 1, "storage": size_mib}):
+        raise OverLimit(reason)
+    draft.create(
+        Volume,
+        id=next(ids),
+        vm_id=None,
+        account_id=account.id,
+        charged_to=account.id,
+        zone_id=zone.id,
+        name=request.name,
+        kind="DATA",
+        device=None,
+        size_mib=size_mib,
+        offering_id=offering.id,
+        template_id=None,
+        storage=offering.storage,
+        storage_tags=offering.storage_tags,
+        clone=None,
+        pool_id=None,
+    )
+
+
+def _forget(draft: Draft) -> None:
+    doom_volumes(draft)
+    bury_volumes(draft)
+
+
+CREATE_DISK = Program(
+    "create-disk",
+    accepts=(),
+    steps=(Step("allocate", Act(), undo=Act(settle=_forget)),),
+    allocates=True,
+    admit=_admit,
+)
