@@ -28,6 +28,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "destroy": ("lifecycle", "Stop VMs and mark them Destroyed."),
     "recover": ("lifecycle", "Bring Destroyed VMs back to Stopped."),
     "expunge": ("lifecycle", "End VMs for good; their disks are deleted."),
+    "create-disk": ("disks", "Make a data disk that belongs to no VM."),
+    "attach-disk": ("disks", "Give a disk to a VM, also one that runs."),
+    "detach-disk": ("disks", "Take disks from their VMs; they keep their data."),
+    "resize-disk": ("disks", "Give a disk another size."),
+    "delete-disk": ("disks", "End disks that belong to no VM, for good."),
+    "disks": ("disks", "List disks."),
     "ps": ("ps", "List VMs."),
     "show": ("show", "Show a VM with all that belongs to it."),
     "history": ("history", "Show what a VM went through, and its parts beside it."),
@@ -55,7 +61,7 @@ class Group(click.Group):
         if cmd_name not in COMMANDS:
             return None
         home, _ = COMMANDS[cmd_name]
-        found: click.Command = getattr(import_module(f"interlock.cli.commands.{home}"), cmd_name)
+        found: click.Command = getattr(import_module(f"interlock.cli.commands.{home}"), cmd_name.replace("-", "_"))
         return found
 
     def resolve_command(
