@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from interlock.schema.requests import DeployVM as DeployVM
     from interlock.schema.requests import DestroyVM as DestroyVM
     from interlock.schema.requests import DetachDisk as DetachDisk
+    from interlock.schema.requests import DiskRequest as DiskRequest
     from interlock.schema.requests import ExpungeVM as ExpungeVM
     from interlock.schema.requests import NicRequest as NicRequest
     from interlock.schema.requests import RebootVM as RebootVM
@@ -56,6 +57,7 @@ _HOMES = {
         "DeployVM",
         "DestroyVM",
         "DetachDisk",
+        "DiskRequest",
         "ExpungeVM",
         "NicRequest",
         "RebootVM",

@@ -28,6 +28,9 @@ enabled = false
 [[zones]]
 name = "other"
 local_storage = false
+[[zones.pools]]
+name = "far"
+size_mib = 9000
 [[disk_offerings]]
 name = "gone"
 enabled = false
@@ -157,16 +160,16 @@ async def test_disks_are_listed_by_what_they_are(tmp_path: Path, database_url: s
 CREATE_REFUSED = [
     ({"offering": "none"}, SIZE, "there is no disk offering 'none'; there are: any, fixed"),
     ({"offering": "gone"}, SIZE, "disk offering gone is disabled"),
-    ({"offering": "theirs"}, SIZE, "disk offering theirs is for sub only"),
-    ({"offering": "fixed"}, SIZE, "says the size, 2048 MiB; leave it out"),
-    ({}, None, "leaves the size open; say one"),
-    ({}, 1023, "out of bounds: 1024 to 1048576 MiB"),
-    ({}, 5001, "has 5000 MiB at most"),
+    ({"offering": "theirs"}, SIZE, "disk offering theirs is for domain sub"),
+    ({"offering": "fixed"}, SIZE, "fixes the size at 2048 MiB; leave the size out"),
+    ({}, None, "takes a size from 1024 to 1048576 MiB: say which"),
+    ({}, 1023, "from 1024 to 1048576 MiB, not 1023"),
+    ({}, 5001, "volumes in zone z have 5000 at most"),
     ({"zone": "none"}, SIZE, "there is no zone 'none'"),
-    ({"zone": "closed"}, SIZE, "zone closed is disabled"),
-    ({"zone": "other", "offering": "local"}, SIZE, "zone other does not allow"),
+    ({"offering": "tagged"}, SIZE, "no enabled pool of zone z can hold disk data"),
+    ({"zone": "other", "offering": "local"}, SIZE, "which zone other has not"),
     ({"account": "none"}, SIZE, "there is no account 'none'"),
-    ({"account": "off"}, SIZE, "account off is disabled"),
+    ({"account": "off"}, SIZE, "account off, the owner, is disabled"),
     ({"account": "small"}, 2501, "account small may have 2500 MiB of storage"),
 ]
 
@@ -206,6 +209,9 @@ async def test_nobody_touches_the_disks_of_others(tmp_path: Path) -> None:
         ):
             with pytest.raises(InvalidRequest, match="may not act for account system"):
                 await asked
+        closed = CreateDisk(name="x", offering="any", size_mib=SIZE, zone="closed", account="user")
+        with pytest.raises(InvalidRequest, match="zone closed is disabled"):
+            await lab.engine.create_disk(closed, caller="user")
 
 
 async def test_what_cannot_be_done_to_a_disk_is_refused_in_words(tmp_path: Path) -> None:
@@ -227,10 +233,10 @@ async def test_what_cannot_be_done_to_a_disk_is_refused_in_words(tmp_path: Path)
             (engine.delete_disk("ROOT-web"), "belongs to VM web; detach it first"),
             (engine.resize_disk("data", SIZE), "has 2000 MiB already"),
             (engine.resize_disk("data", LESS), "data would be lost"),
-            (engine.resize_disk("data", 1000, shrink=True), "out of bounds"),
-            (engine.resize_disk("data", 5001), "has 5000 MiB at most"),
+            (engine.resize_disk("data", 1000, shrink=True), "takes a size from"),
+            (engine.resize_disk("data", 5001), "have 5000 at most"),
             (engine.resize_disk("fixed", GREATER), "fixes its size at 2048 MiB"),
-            (engine.resize_disk("ROOT-web", 50, shrink=True), "template t, which needs 100 MiB"),
+            (engine.resize_disk("ROOT-web", 50, shrink=True), "template t needs 100 MiB"),
         ):
             with pytest.raises(InvalidRequest, match=words):
                 await asked

@@ -116,15 +116,16 @@ class Engine(Disks):
                 capabilities=able,
             )
             opened: dict[str, Driver] = {}
+            own = plugins.drivers(drivers or {})
             if cloud is not None:
-                await open_described(cloud, store, opened, drivers or {}, stack)
+                await open_described(cloud, store, opened, own, stack)
                 await write_described(cloud, store)
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
             engine = cls(store, orchestrator, actor)
             engine._able = able
             stack.push_async_callback(engine._close)
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
-            await engine._attach(opened, drivers or {}, await stack.enter_async_context(AsyncExitStack()))
+            await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
             await orchestrator.commits.reload()
             if recover:
                 await orchestrator.recover()

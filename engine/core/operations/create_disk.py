@@ -11,29 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interlock.engine.core import limits
-from interlock.engine.core.access import must_act_for
-from interlock.engine.core.admission.disks import (
-    size_of,
-    storage_allowed,
-    usable_account,
-    usable_offering,
-    usable_zone,
-)
+from interlock.engine.core.admission.disks import data_disk, disk_must_fit
+from interlock.engine.core.admission.lookup import existing
+from interlock.engine.core.admission.owner import owner_of
+from interlock.engine.core.admission.zones import zone_must_be_for, zone_must_be_open
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Step
 from interlock.engine.core.steps.expire import bury_volumes, doom_volumes
+from interlock.schema.cloud import Zone
 from interlock.schema.errors import OverLimit
 from interlock.schema.records import Volume
 from interlock.schema.requests import CreateDisk
 
 
 def _admit(draft: Draft, request: CreateDisk, caller_id: str | None, ids: Iterator[str]) -> None:
-    account, zone = usable_account(draft, request.account), usable_zone(draft, request.zone)
-    must_act_for(draft.cloud, caller_id, account.id)
-    offering = usable_offering(draft, request.offering, account)
-    storage_allowed(offering, zone)
-    size_mib = size_of(draft, offering, request.size_mib, zone.id)
-    if reason := limits.exceeded(draft.cloud, account.id, {"volumes": 1, "storage": size_mib}):
+    cloud = draft.cloud
+    account, zone = owner_of(cloud, request.account, caller_id), existing(cloud, Zone, request.zone)
+    zone_must_be_open(cloud, zone, caller_id)
+    zone_must_be_for(cloud, zone, account)
+    disk = data_disk(cloud, request.offering, request.size_mib, account)
+    disk_must_fit(cloud, disk, zone, f"disk {request.name}")
+    if reason := limits.exceeded(cloud, account.id, {"volumes": 1, "storage": disk.size_mib}):
         raise OverLimit(reason)
     draft.create(
         Volume,
@@ -45,11 +43,11 @@ def _admit(draft: Draft, request: CreateDisk, caller_id: str | None, ids: Iterat
         name=request.name,
         kind="DATA",
         device=None,
-        size_mib=size_mib,
-        offering_id=offering.id,
+        size_mib=disk.size_mib,
+        offering_id=disk.offering_id,
         template_id=None,
-        storage=offering.storage,
-        storage_tags=offering.storage_tags,
+        storage=disk.storage,
+        storage_tags=disk.storage_tags,
         clone=None,
         pool_id=None,
     )

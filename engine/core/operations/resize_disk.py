@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interlock.engine.core import limits
-from interlock.engine.core.admission.disks import new_size_allowed
+from interlock.engine.core.admission.resizing import new_size_allowed
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Step
 from interlock.engine.core.steps.disk import (
