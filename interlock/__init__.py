@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from interlock.schema.errors import InterlockError as InterlockError
     from interlock.schema.errors import InvalidRequest as InvalidRequest
     from interlock.schema.errors import OperationFailed as OperationFailed
+    from interlock.schema.requests import AssignVM as AssignVM
     from interlock.schema.requests import AttachDisk as AttachDisk
     from interlock.schema.requests import CreateDisk as CreateDisk
     from interlock.schema.requests import DeleteDisk as DeleteDisk
@@ -34,10 +35,13 @@ if TYPE_CHECKING:
     from interlock.schema.requests import DetachDisk as DetachDisk
     from interlock.schema.requests import DiskRequest as DiskRequest
     from interlock.schema.requests import ExpungeVM as ExpungeVM
+    from interlock.schema.requests import MigrateVM as MigrateVM
     from interlock.schema.requests import NicRequest as NicRequest
     from interlock.schema.requests import RebootVM as RebootVM
     from interlock.schema.requests import RecoverVM as RecoverVM
     from interlock.schema.requests import ResizeDisk as ResizeDisk
+    from interlock.schema.requests import RestoreVM as RestoreVM
+    from interlock.schema.requests import ScaleVM as ScaleVM
     from interlock.schema.requests import StartVM as StartVM
     from interlock.schema.requests import StopVM as StopVM
     from interlock.schema.transition import Transition as Transition
@@ -54,15 +58,19 @@ _HOMES = {
         "AttachDisk",
         "CreateDisk",
         "DeleteDisk",
+        "AssignVM",
         "DeployVM",
         "DestroyVM",
         "DetachDisk",
         "DiskRequest",
         "ExpungeVM",
+        "MigrateVM",
         "NicRequest",
         "RebootVM",
         "RecoverVM",
         "ResizeDisk",
+        "RestoreVM",
+        "ScaleVM",
         "StartVM",
         "StopVM",
     ),

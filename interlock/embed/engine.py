@@ -38,12 +38,16 @@ from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
+    AssignVM,
     DeployVM,
     DestroyVM,
     ExpungeVM,
+    MigrateVM,
     RebootVM,
     RecoverVM,
     Request,
+    RestoreVM,
+    ScaleVM,
     StartVM,
     StopVM,
     subject_of,
@@ -189,6 +193,32 @@ class Engine(Disks):
     async def expunge(self, vm: str) -> Handle:
         """End a VM for good, by name or id."""
         return await self.submit(ExpungeVM(vm))
+
+    async def migrate(self, vm: str, host: str | None = None) -> Handle:
+        """Move a Running VM, by name or id, to a host, or to any other that fits."""
+        return await self.submit(MigrateVM(vm, host))
+
+    async def scale(
+        self,
+        vm: str,
+        offering: str,
+        *,
+        cpu_cores: int | None = None,
+        cpu_mhz: int | None = None,
+        memory_mib: int | None = None,
+    ) -> Handle:
+        """Give a VM, by name or id, another offering; sizes only where that leaves them open."""
+        return await self.submit(ScaleVM(vm, offering, cpu_cores, cpu_mhz, memory_mib))
+
+    async def restore(self, vm: str, template: str | None = None) -> Handle:
+        """Make the root disk of a Stopped VM, by name or id, anew; what was on it is lost."""
+        return await self.submit(RestoreVM(vm, template))
+
+    async def assign(
+        self, vm: str, account: str, *, networks: Sequence[str] = (), security_groups: Sequence[str] = ()
+    ) -> Handle:
+        """Give a Stopped VM, by name or id, to another account; without networks, it is on the default one."""
+        return await self.submit(AssignVM(vm, account, tuple(networks), tuple(security_groups)))
 
     async def submit(
         self,

@@ -4,7 +4,7 @@ Legal flow: one step. A disk that does not exist yet changes on paper; else its 
 Ready, and the guest that has it, if it runs, is told.
 Owns `size_mib`, which is what the disk takes of its pool and of its account's limits. While Resizing that is the
 greater of the two sizes: more is taken before the world grows, and given back after it has shrunk. The former size is
-kept in the operation's `former`. Unwinding asks the pool for the former size, whether or not it had the new one; what
+kept in the operation's `kept`. Unwinding asks the pool for the former size, whether or not it had the new one; what
 shrinking has cut off does not come back.
 Races: two that want the last room of a pool or of a limit are told apart by the guards; the loser is refused on fresh
 figures. The operation owns the disk and the VM that has it.
@@ -73,7 +73,7 @@ def _announce(draft: Draft) -> None:
     must_be_still(draft, volume)
     with looked_at_again():
         _may_resize(draft, volume, size_mib, shrink=bool(draft.operation.request["shrink"]))
-    draft.noted["former"] = {"size_mib": volume.size_mib}
+    draft.noted["kept"] = {"size_mib": volume.size_mib}
     on_paper = volume.state == "Allocated"
     draft.move(volume, "ResizeRequested", size_mib=size_mib if on_paper else max(size_mib, volume.size_mib))
 
@@ -111,7 +111,7 @@ def _undo(draft: Draft) -> tuple[AnyCommand, ...]:
 
 
 def _former_mib(draft: Draft) -> int:
-    return int(draft.operation.former["size_mib"])
+    return int(draft.operation.kept["size_mib"])
 
 
 def _undone(draft: Draft) -> None:
