@@ -1,4 +1,4 @@
-"""Affinity groups, through the whole engine: what is strict holds at every moment, what is not is followed if it can be.
+"""Affinity groups, through the whole engine: what is strict holds always, what is not is followed if it can be.
 
 That the guards refuse a hand-written breach is tested with the other guards; that planners follow a demand, with the
 planners.
