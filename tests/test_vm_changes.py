@@ -512,7 +512,7 @@ async def test_an_assigned_vm_is_the_new_owners_with_all_it_has(tmp_path: Path, 
         operation = await asked(lab, request, "chief")
         assert operation.state == "Succeeded"
         vm = await lab.vm()
-        assert (vm.account_id, vm.charged_to, vm.name_scope) == ("ben", "ben", "ben")
+        assert (vm.account_id, vm.charged_to, vm.name_scope) == ("ben", "ben", "account/ben")
         assert (vm.affinity_groups, vm.security_groups) == ((), request.security_groups)
         assert {(each.account_id, each.charged_to) for each in await lab.engine.volumes(vm.id)} == {("ben", "ben")}
         old, *new = await lab.engine.nics(vm.id)
