@@ -25,11 +25,11 @@ import interlock
 from interlock import CloudDescription, DeployVM, Engine, Policy
 from interlock.drivers.simulator import Simulator
 from interlock.drivers.simulator.options import Options
-from interlock.embed import cloud
+from interlock.embed.description import tables, words
 from interlock.engine.core.operations import PROGRAMS
 from interlock.engine.orchestrator import effects, lease, orchestrator
 from interlock.engine.store import store, writer
-from interlock.schema.cloud import Host, StoragePool
+from interlock.schema.cloud import AFFINITIES, Host, StoragePool
 from interlock.schema.commands import COMMANDS, AnyCommand, Outcome
 from interlock.schema.interlocks import INTERLOCKS, Holds, HoldsNo, Need
 
@@ -177,36 +177,67 @@ def rows(page: str, heading: str, *, table: int = 0) -> list[list[str]]:
     return [[cell.strip() for cell in row[1:-1].split("|")] for row in tables[table].splitlines()[2:]]
 
 
-SECTIONS = {
-    "## The file": cloud.File,
-    "## `[[zones]]`": cloud.ZoneTable,
-    "## `[[zones.networks]]`": cloud.NetworkTable,
-    "## `[[zones.pools]]` and `[[zones.pods.clusters.pools]]`": cloud.PoolTable,
-    "## `[[zones.pods]]`": cloud.PodTable,
-    "## `[[zones.pods.clusters]]`": cloud.ClusterTable,
-    "## `[[zones.pods.clusters.hosts]]`": cloud.HostTable,
-    "## `[[offerings]]`": cloud.OfferingTable,
-    "## `[[templates]]`": cloud.TemplateTable,
-    "## `[[accounts]]`": cloud.AccountTable,
-    "## `[drivers.simulator]`": Options,
+SECTIONS: dict[type[msgspec.Struct], tuple[str, int]] = {
+    tables.File: ("## The file", 0),
+    tables.ZoneTable: ("### `[[zones]]`", 0),
+    tables.NetworkTable: ("### `[[zones.networks]]`", 0),
+    tables.RangeTable: ("### `[[zones.networks.ranges]]`", 0),
+    tables.PoolTable: ("### `[[zones.pools]]` and `[[zones.pods.clusters.pools]]`", 0),
+    tables.PodTable: ("### `[[zones.pods]]`", 0),
+    tables.ClusterTable: ("### `[[zones.pods.clusters]]`", 0),
+    tables.HostTable: ("### `[[zones.pods.clusters.hosts]]`", 0),
+    words.Owner: ("### `dedicated_to`", 0),
+    tables.OfferingTable: ("### `[[offerings]]`", 0),
+    tables.CoresBetween: ("### `[[offerings]]`", 1),
+    tables.MegahertzBetween: ("### `[[offerings]]`", 2),
+    tables.MemoryBetween: ("### `[[offerings]]`", 3),
+    tables.DiskOfferingTable: ("### `[[disk_offerings]]`", 0),
+    tables.TemplateTable: ("### `[[templates]]`", 0),
+    tables.AffinityGroupTable: ("### `[[affinity_groups]]`", 0),
+    tables.DomainTable: ("### `[[domains]]`", 0),
+    tables.AccountTable: ("### `[[accounts]]`", 0),
+    words.Limits: ("### `limits`", 0),
+    tables.SecurityGroupTable: ("### `[[security_groups]]`", 0),
+    tables.IngressTable: ("### Rules of `ingress` and `egress`", 0),
+    tables.SshKeyTable: ("### `[[ssh_keys]]`", 0),
+    Options: ("### `[drivers.simulator]`", 0),
 }
+"""Where docs/cloud.md describes a table's keys: below which heading, in which table from there."""
+
+
+def keys(table: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The keys that a table may have, as they are written."""
+    return {field.encode_name: field for field in msgspec.structs.fields(table)}
 
 
 def test_every_table_of_the_cloud_description_has_its_section() -> None:
-    tables = {kind for kind in vars(cloud).values() if isinstance(kind, type) and issubclass(kind, cloud._Table)}
-    assert tables - {cloud._Table} == set(SECTIONS.values()) - {Options}
+    found = {kind for kind in vars(tables).values() if isinstance(kind, type) and issubclass(kind, words.Table)}
+    assert found - {words.Table, tables.RuleTable, tables.EgressTable} == set(SECTIONS) - {Options}
+    ingress, egress = keys(tables.IngressTable), keys(tables.EgressTable)
+    assert [key.replace("from", "to") for key in ingress] == list(egress), "all that the page says of egress"
 
 
-@pytest.mark.parametrize("heading", SECTIONS)
-def test_every_key_of_the_cloud_description_is_described(heading: str) -> None:
-    said = {cells[0].strip("`"): cells[2].strip("`") for cells in rows("docs/cloud.md", heading)}
-    fields = {field.name: field for field in msgspec.structs.fields(SECTIONS[heading])}
+@pytest.mark.parametrize("table", SECTIONS, ids=lambda table: table.__name__)
+def test_every_key_of_the_cloud_description_is_described(table: type[msgspec.Struct]) -> None:
+    heading, number = SECTIONS[table]
+    said = {cells[0].strip("`"): cells[2].strip("`") for cells in rows("docs/cloud.md", heading, table=number)}
+    fields = keys(table)
     assert list(said) == list(fields)
     for name, field in fields.items():
         if field.required:
             assert said[name] == "required"
-        elif field.default not in (msgspec.NODEFAULT, None):
+        elif field.default not in (msgspec.NODEFAULT, None, words.Limits()):
             assert said[name] == msgspec.json.encode(field.default).decode().strip("`"), name
+
+
+def test_every_kind_of_affinity_group_is_described() -> None:
+    said = [cells[0].strip("`") for cells in rows("docs/cloud.md", "### `[[affinity_groups]]`", table=1)]
+    assert said == list(AFFINITIES)
+
+
+def test_every_example_is_listed() -> None:
+    said = re.findall(r"\(\.\./(examples/[\w-]+\.toml)\)", text_of("docs/cloud.md"))
+    assert set(said) == {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.toml")}
 
 
 def need_in_words(need: Need) -> str:

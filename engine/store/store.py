@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakSet
 
 import msgspec
@@ -26,6 +26,7 @@ from interlock.engine.core.decision import Decision
 from interlock.engine.store import queries
 from interlock.engine.store.commit import Counters, Written
 from interlock.engine.store.database import Database
+from interlock.engine.store.joined import take_lock
 from interlock.engine.store.migrate import bring_up_to_date
 from interlock.engine.store.postgresql import Postgresql
 from interlock.engine.store.sqlite import Sqlite, Threads, connect
@@ -44,6 +45,9 @@ BUSY_SECONDS = 10.0
 
 JOIN_SECONDS = 5.0
 """How long closing waits for a connection's thread that has been told to end. Only a defect takes any time at all."""
+
+Rows: TypeAlias = Mapping[str, Sequence[dict[str, Any]]]
+"""Rows by table, those that others refer to first."""
 
 _TROUBLES = (DBAPIError, PoolTimeout, OSError)
 """What says that the database, or the way to it, is at fault."""
@@ -290,17 +294,34 @@ class Store:
     def _spoken(self, query: Select[Any]) -> str:
         return str(query.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True}))
 
-    async def put(self, rows: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-        """Write rows of tables that are no machine's, in one transaction, replacing those with the same id.
+    async def put(self, rows: Rows) -> None:
+        """Write rows of tables that are no machine's, in one transaction, replacing those with the same key.
 
         Raises:
             InvalidRequest: a constraint refuses one of them, such as a total below what is held.
         """
-        build = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
         async with self._writing() as connection:
-            for name, records in rows.items():
-                if records:
-                    await connection.execute(_upsert(build(metadata.tables[name]), records[0]), list(records))
+            await self._put(connection, rows)
+
+    async def put_after(self, made: Callable[[dict[str, list[Place]]], Rows]) -> None:
+        """Like `put`, of what `made` makes of the places there are. Nobody writes between its reading and its writing.
+
+        Raises:
+            InvalidRequest: a constraint refuses one of them, or `made` does.
+        """
+        async with self._writing() as connection:
+            await take_lock(connection)
+            there = {
+                name: [_readers[kind](row) for row in await connection.execute(queries.all_of(name))]
+                for name, kind in PLACES.items()
+            }
+            await self._put(connection, made(there))
+
+    async def _put(self, connection: AsyncConnection, rows: Rows) -> None:
+        build = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
+        for name, records in rows.items():
+            if records:
+                await connection.execute(_upsert(build(metadata.tables[name]), records[0]), list(records))
 
     async def forget_workers(self, worker_id: str, before: int) -> None:
         """Remove a worker, and those whose lease ran out before a time (µs since 1970)."""
@@ -328,10 +349,11 @@ def _said(error: Exception) -> object:
 
 
 def _upsert(statement: Any, record: dict[str, Any]) -> Any:
-    changed = {key: statement.excluded[key] for key in record if key != "id"}
-    if not changed or "id" not in record:
+    keys = [column.name for column in statement.table.primary_key]
+    changed = {name: statement.excluded[name] for name in record if name not in keys}
+    if not changed:
         return statement.on_conflict_do_nothing()
-    return statement.on_conflict_do_update(index_elements=["id"], set_=changed)
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def normal(url: str) -> URL:

@@ -1,0 +1,37 @@
+"""Settings: from `"name" = value` to rows of JSON text. Bounds and scopes are those of `schema/settings.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from interlock.embed.description.words import Settings
+from interlock.schema.cloud import SettingValue
+from interlock.schema.errors import InvalidRequest
+from interlock.schema.rows import text_of
+from interlock.schema.settings import SettingScope, identity, setting
+
+
+def scoped(settings: Settings, scope: SettingScope, place_id: str | None = None) -> Iterator[SettingValue]:
+    """The settings of a place.
+
+    Raises:
+        InvalidRequest: one does not exist, is not for such places, or may not have that value.
+    """
+    for name, value in settings.items():
+        where = f"{scope} {place_id}" if place_id else "[settings]"
+        try:
+            _check(name, value, scope)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{where}: {error}") from error
+        yield SettingValue(
+            id=identity(name, scope, place_id), name=name, scope=scope.value, place_id=place_id, value=text_of(value)
+        )
+
+
+def _check(name: str, value: bool | int | float | str, scope: SettingScope) -> None:
+    row = setting(name)
+    if scope not in row.scopes:
+        raise InvalidRequest(f"setting {name} is set for {', '.join(row.scopes)}, not for a {scope}")
+    if isinstance(value, str) != isinstance(row.default, str):
+        raise InvalidRequest(f"setting {name} is a {row.kind}, not {value!r}")
+    row.parse(value if isinstance(value, str) else text_of(value))
