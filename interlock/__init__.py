@@ -22,15 +22,20 @@ if TYPE_CHECKING:
     from interlock.embed.handle import Handle as Handle
     from interlock.engine.core.events import Way as Way
     from interlock.engine.core.snapshot import Policy as Policy
+    from interlock.schema.cloud import FirewallRule as FirewallRule
     from interlock.schema.errors import InterlockError as InterlockError
     from interlock.schema.errors import InvalidRequest as InvalidRequest
     from interlock.schema.errors import OperationFailed as OperationFailed
+    from interlock.schema.requests import AddNic as AddNic
     from interlock.schema.requests import DeployVM as DeployVM
     from interlock.schema.requests import DestroyVM as DestroyVM
     from interlock.schema.requests import ExpungeVM as ExpungeVM
     from interlock.schema.requests import NicRequest as NicRequest
     from interlock.schema.requests import RebootVM as RebootVM
     from interlock.schema.requests import RecoverVM as RecoverVM
+    from interlock.schema.requests import RemoveNic as RemoveNic
+    from interlock.schema.requests import SecureVM as SecureVM
+    from interlock.schema.requests import SetDefaultNic as SetDefaultNic
     from interlock.schema.requests import StartVM as StartVM
     from interlock.schema.requests import StopVM as StopVM
     from interlock.schema.transition import Transition as Transition
@@ -41,14 +46,19 @@ _HOMES = {
     "interlock.embed.handle": ("Handle",),
     "interlock.engine.core.events": ("Way",),
     "interlock.engine.core.snapshot": ("Policy",),
+    "interlock.schema.cloud": ("FirewallRule",),
     "interlock.schema.errors": ("InterlockError", "InvalidRequest", "OperationFailed"),
     "interlock.schema.requests": (
+        "AddNic",
         "DeployVM",
         "DestroyVM",
         "ExpungeVM",
         "NicRequest",
         "RebootVM",
         "RecoverVM",
+        "RemoveNic",
+        "SecureVM",
+        "SetDefaultNic",
         "StartVM",
         "StopVM",
     ),

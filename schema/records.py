@@ -156,7 +156,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     wake_at: int | None
     """When a waiting operation goes on."""
     made: tuple[str, ...]
-    """Volumes this operation created: its undo deletes these and no others."""
+    """What this operation took or made: volumes and NICs, of which its undo takes these back and no others. Of
+    `secure`: the version of the rules that it announced."""
     avoid: tuple[Avoided, ...]
     then: str | None
     """What follows the undo: replan, failed or cancelled."""

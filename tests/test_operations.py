@@ -15,11 +15,30 @@ import pytest
 from interlock import InvalidRequest, OperationFailed, Way
 from interlock.drivers.simulator import FaultKind, Simulator
 from interlock.schema.cloud import Host, StoragePool
-from interlock.schema.commands import AnyCommand, Outcome
+from interlock.schema.commands import AnyCommand, Capability, Outcome
 from tests.world import World, cloud, world
 
-LIFE = ("reboot", "stop", "start", "destroy", "recover", "start", "destroy", "expunge")
+LIFE = (
+    "reboot",
+    "add-nic",
+    "set-default-nic",
+    "stop",
+    "start",
+    "remove-nic",
+    "secure",
+    "destroy",
+    "recover",
+    "start",
+    "destroy",
+    "expunge",
+)
 """From Running to the end, by every operation."""
+WISHES: dict[str, dict[str, str]] = {
+    "add-nic": {"network": "back"},
+    "set-default-nic": {"network": "back"},
+    "remove-nic": {"network": "net"},
+}
+"""What an operation is asked for besides the VM. The NIC that is removed was the default one of the deploy."""
 
 EFFECTS = {
     "deploy": ("PrepareNic", "CreateVolume", "StartDomain"),
@@ -28,33 +47,42 @@ EFFECTS = {
     "reboot": ("RebootDomain",),
     "destroy": ("StopDomain", "ReleaseNic"),
     "expunge": ("DeleteVolume",),
+    "add-nic": ("PrepareNic", "PlugNic"),
+    "remove-nic": ("UnplugNic", "ReleaseNic"),
+    "set-default-nic": (),
+    "secure": ("ApplyRules",),
 }
 """The commands each operation sends going forward; `test_these_are_all_effects` holds this list."""
 CASES = [(kind, command) for kind, commands in EFFECTS.items() for command in commands]
-BEFORE = {"start": ("stop",), "expunge": ("destroy",)}
+BEFORE = {
+    "start": ("stop",),
+    "expunge": ("destroy",),
+    "remove-nic": ("add-nic", "set-default-nic"),
+    "set-default-nic": ("add-nic",),
+}
 """What must have happened before an operation can be asked for, after a deploy."""
-RETURNS_TO = {"start": "Stopped", "stop": "Running", "reboot": "Running", "destroy": "Running", "expunge": "Error"}
-"""Where a VM stands after an operation that was undone."""
+RETURNS_TO = {"start": "Stopped", "expunge": "Error"}
+"""Where a VM stands after an operation that was undone, if not Running."""
 
 
 async def ready_for(lab: World, kind: str) -> None:
     """Bring a VM to where the operation can be asked for."""
     if kind != "deploy":
-        assert (await lab.deploy(data_disks_mib=(10,))).state == "Succeeded"
+        assert (await lab.deploy(data_disks_mib=(10,), security_groups=("system/web",))).state == "Succeeded"
     for earlier in BEFORE.get(kind, ()):
-        assert (await lab.run(earlier)).state == "Succeeded"
+        assert (await ask(lab, earlier)).state == "Succeeded"
 
 
 async def ask(lab: World, kind: str) -> Any:
     """Run the operation under test."""
-    return await (lab.deploy(data_disks_mib=(10,)) if kind == "deploy" else lab.run(kind))
+    return await (lab.deploy(data_disks_mib=(10,)) if kind == "deploy" else lab.run(kind, **WISHES.get(kind, {})))
 
 
 async def test_a_vm_lives_from_deploy_to_expunge_and_leaves_nothing(tmp_path: Path, database_url: str) -> None:
     async with world(tmp_path, url=database_url) as lab:
-        await lab.deploy(data_disks_mib=(10, 20))
+        await lab.deploy(data_disks_mib=(10, 20), security_groups=("system/web",))
         for kind in LIFE:
-            assert (await lab.run(kind)).state == "Succeeded"
+            assert (await ask(lab, kind)).state == "Succeeded"
             await lab.assert_sound()
         assert (await lab.vm()).state == "Expunged"
         assert (await lab.books()).empty
@@ -77,6 +105,10 @@ class Recorder:
     def __init__(self, simulator: Simulator) -> None:
         self.inner = simulator
         self.seen: list[str] = []
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self.inner.capabilities
 
     async def attach(self, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
         await self.inner.attach(hosts, pools)
@@ -127,9 +159,9 @@ async def test_every_effect_run_twice_leaves_the_same_world(tmp_path: Path, data
             made.append(self)
 
     async with world(tmp_path, url=database_url, wrap=Noted) as lab:
-        await lab.deploy()
+        await lab.deploy(security_groups=("system/web",))
         for kind in LIFE:
-            assert (await lab.run(kind)).state == "Succeeded"
+            assert (await ask(lab, kind)).state == "Succeeded"
         assert set(made[0].seen) == {command for _, command in CASES}
         assert (await lab.books()).empty
 
@@ -158,7 +190,7 @@ async def assert_as_before(lab: World, kind: str, before: Any) -> None:
         assert books.empty
         assert (await lab.run("expunge")).state == "Succeeded"
         return
-    assert vm.state == RETURNS_TO[kind]
+    assert vm.state == RETURNS_TO.get(kind, "Running")
     if kind == "expunge":
         # One disk may be gone; what the records still hold is given back by asking again.
         assert (await lab.run("expunge")).state == "Succeeded"
@@ -166,7 +198,7 @@ async def assert_as_before(lab: World, kind: str, before: Any) -> None:
         return
     assert rebooted(books) == rebooted(before)
     await lab.assert_sound()
-    assert (await lab.run(kind)).state == "Succeeded"
+    assert (await ask(lab, kind)).state == "Succeeded"
 
 
 def rebooted(books: Any) -> Any:

@@ -23,10 +23,15 @@ from interlock.schema.records import Operation, Vm
 CLOUD = """
 [[zones]]
 name = "z"
+security_groups = true
 [[zones.networks]]
 name = "net"
 cidr = "10.0.0.0/24"
 default = true
+services = {{ SecurityGroup = "SecurityGroupProvider" }}
+[[zones.networks]]
+name = "back"
+cidr = "10.1.0.0/24"
 [[zones.pods]]
 name = "p"
 [[zones.pods.clusters]]
@@ -51,6 +56,9 @@ memory_mib = 1024
 [[templates]]
 name = "t"
 size_mib = 100
+[[security_groups]]
+name = "web"
+ingress = [{{ protocol = "tcp", ports = "443", from = "0.0.0.0/0" }}]
 """
 
 QUICK = Policy(backoff=0.001, backoff_most=0.002)
@@ -96,7 +104,7 @@ class World:
 
     async def run(self, kind: str, name: str = "web", **wishes: Any) -> Operation:
         """Run any other operation and wait for the end."""
-        return await (await getattr(self.engine, kind)(name, **wishes)).ended()
+        return await (await getattr(self.engine, kind.replace("-", "_"))(name, **wishes)).ended()
 
     async def order(self, command: str, kind: FaultKind, times: int = 1, **where: Any) -> int:
         """Order a fault; its number tells later whether it fired."""
@@ -145,7 +153,9 @@ class World:
         ready = sorted((volume.id, volume.pool_id) for volume in volumes if volume.state == "Ready")
         assert sorted((volume.id, volume.pool_id) for volume in truth.volumes) == ready
         nics = [nic for vm in vms for nic in await self.engine.nics(vm.id)]
-        assert sorted(nic.id for nic in truth.nics) == sorted(nic.id for nic in nics if nic.state == "Reserved")
+        reserved = sorted(nic.id for nic in nics if nic.state == "Reserved")
+        assert sorted(nic.id for nic in truth.nics) == reserved
+        assert sorted(nic.id for domain in truth.domains for nic in domain.nics) == reserved
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from interlock.engine.core.snapshot import Rules
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import fresh_ids, now
 from interlock.engine.orchestrator.commits import Commits, Overtaken, after
+from interlock.engine.orchestrator.convergence import Convergence
 from interlock.engine.orchestrator.drive import Drive, Wish
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.inventory import Inventory
@@ -64,6 +65,7 @@ class Orchestrator:
         """Those of the tasks that wait for an embedder's commit."""
         self._later: asyncio.TimerHandle | None = None
         self._closed = False
+        self.convergence = Convergence(store, inventory, self.submit, self._spawn, self._ends.__contains__)
 
     # --- requests
 
@@ -199,8 +201,8 @@ class Orchestrator:
 
     async def idle(self) -> None:
         """Return when nothing is under way here."""
-        while self._ends or self._joining:
-            await asyncio.gather(*map(asyncio.shield, (*self._ends.values(), *self._joining)))
+        while waits := (*self._ends.values(), *self._joining, *self.convergence.under_way):
+            await asyncio.gather(*map(asyncio.shield, waits))
 
     # --- recovery
 
@@ -313,6 +315,8 @@ class Orchestrator:
             self._look_again(STRANDED)
         finally:
             self._over(operation_id, decision.operation if decision else None)
+            if decision is not None:
+                self.convergence.ended(decision)
 
     def _over(self, operation_id: str, operation: Operation | None) -> None:
         self._started -= 1
@@ -333,6 +337,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
+        self.convergence.close()
         if self._later is not None:
             self._later.cancel()
         for drive in self._drives.values():

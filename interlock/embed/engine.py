@@ -21,6 +21,7 @@ from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
 from interlock.embed.loading import write_described
 from interlock.embed.opening import open_described, open_drivers
+from interlock.embed.rules import write_rules
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
 from interlock.engine.orchestrator import plugins
@@ -31,18 +32,23 @@ from interlock.engine.store.commit import Counters
 from interlock.engine.store.joined import take_lock
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
-from interlock.schema.cloud import Place
+from interlock.schema.cloud import FirewallRule, Place, SecurityGroup
 from interlock.schema.commands import Capability
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
+    AddNic,
     DeployVM,
     DestroyVM,
     ExpungeVM,
+    NicRequest,
     RebootVM,
     RecoverVM,
+    RemoveNic,
     Request,
+    SecureVM,
+    SetDefaultNic,
     StartVM,
     StopVM,
 )
@@ -126,6 +132,7 @@ class Engine:
             await orchestrator.commits.reload()
             if recover:
                 await orchestrator.recover()
+                orchestrator.convergence.look()
             # Closing in the order: no new work, effects answered and committed, drivers, then the store.
             stack.push_async_callback(orchestrator.close)
             yield engine
@@ -186,6 +193,31 @@ class Engine:
     async def expunge(self, vm: str) -> Handle:
         """End a VM for good, by name or id."""
         return await self.submit(ExpungeVM(vm))
+
+    async def add_nic(
+        self,
+        vm: str,
+        network: str,
+        *,
+        ip_address: str | None = None,
+        ip6_address: str | None = None,
+        mac_address: str | None = None,
+    ) -> Handle:
+        """Put a VM, by name or id, on one more network; without addresses the network's guru picks them."""
+        return await self.submit(AddNic(vm, NicRequest(network, ip_address, ip6_address, mac_address)))
+
+    async def remove_nic(self, vm: str, network: str) -> Handle:
+        """Take a VM, by name or id, off a network that is not its default one."""
+        return await self.submit(RemoveNic(vm, network))
+
+    async def set_default_nic(self, vm: str, network: str) -> Handle:
+        """Have the default route of a VM, by name or id, go through another of its networks."""
+        return await self.submit(SetDefaultNic(vm, network))
+
+    async def secure(self, vm: str) -> Handle:
+        """Tell the host of a Running VM, by name or id, the rules of its security groups. Done by itself when they
+        change."""
+        return await self.submit(SecureVM(vm))
 
     async def submit(
         self,
@@ -376,6 +408,37 @@ class Engine:
         self._orchestrator.commits.inventory.load(await self._store.places())
         await self._orchestrator.commits.reload()
         await self._open_drivers()
+        self._orchestrator.convergence.look()
+
+    async def set_rules(
+        self,
+        group: str,
+        *,
+        ingress: Sequence[FirewallRule] | None = None,
+        egress: Sequence[FirewallRule] | None = None,
+        caller: str | None = None,
+    ) -> SecurityGroup:
+        """Give a security group other rules; returns when they are durable. The hosts of its VMs are told from then on,
+        each VM by an operation `secure` of the actor `interlock`; `idle` waits for those that can be told now.
+
+        Args:
+            group: its id, ACCOUNT/NAME.
+            ingress, egress: all that may come in, or go out; None: as it is.
+            caller: the account on whose rights it is asked; None: the operator's.
+
+        Raises:
+            InvalidRequest: a rule is none, or there is no such group; nothing was written.
+        """
+        self._orchestrator.check_open()
+        inventory = self._orchestrator.commits.inventory
+        changed = await write_rules(self._store, inventory, group, ingress, egress, caller)
+        inventory.put([changed])
+        self._orchestrator.convergence.look(changed.version - 1)
+        return changed
+
+    async def members(self, group: str, *, limit: int = 100) -> list[Vm]:
+        """The VMs that are in a security group, by its id: the oldest first, up to `limit`."""
+        return await self._store.vms(queries.members_of(group, limit))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

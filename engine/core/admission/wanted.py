@@ -107,7 +107,7 @@ def wanted(request: DeployVM, caller_id: str | None, draft: Draft, vm_id: str) -
         default_nic=0,
         disks=(root, *data),
         affinity_groups=(),
-        security_groups=(),
+        security_groups=request.security_groups,
         new_groups=(),
         user_data=None,
         ssh_keys=(),
