@@ -28,11 +28,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "destroy": ("lifecycle", "Stop VMs and mark them Destroyed."),
     "recover": ("lifecycle", "Bring Destroyed VMs back to Stopped."),
     "expunge": ("lifecycle", "End VMs for good; their disks are deleted."),
+    "add-nic": ("nics", "Put VMs on one more network."),
+    "remove-nic": ("nics", "Take VMs off a network."),
+    "set-default-nic": ("nics", "Have the default route of VMs go through another network."),
     "ps": ("ps", "List VMs."),
     "show": ("show", "Show a VM with all that belongs to it."),
     "history": ("history", "Show what a VM went through, and its parts beside it."),
     "watch": ("watch", "Follow all transitions as they happen."),
     "hosts": ("hosts", "Show hosts and pools, and what is held of them."),
+    "groups": ("groups", "Show security groups, their rules and their members."),
+    "rules": ("groups", "Give a security group other rules."),
     "machines": ("machines", "Show the state machines, as tables or pictures."),
     "doctor": ("doctor", "Look for what should not be."),
     "resolve": ("resolve", "Take a way out for a Stuck operation."),
@@ -55,7 +60,7 @@ class Group(click.Group):
         if cmd_name not in COMMANDS:
             return None
         home, _ = COMMANDS[cmd_name]
-        found: click.Command = getattr(import_module(f"interlock.cli.commands.{home}"), cmd_name)
+        found: click.Command = getattr(import_module(f"interlock.cli.commands.{home}"), cmd_name.replace("-", "_"))
         return found
 
     def resolve_command(

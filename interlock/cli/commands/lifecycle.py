@@ -14,10 +14,12 @@ from interlock.cli.report import document, reporter
 from interlock.cli.work import working
 
 
-def _on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Command:
+def on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Command:
+    """A command that asks for an operation on each VM named; what `options` give is handed to the engine's method."""
+
     async def work(face: Face, names: tuple[str, ...], **arguments: Any) -> Exit:
         async with working(face, reporter(face.out, kind)) as under_way:
-            method = getattr(under_way.engine, kind)
+            method = getattr(under_way.engine, kind.replace("-", "_"))
             for name in dict.fromkeys(names):
                 under_way.ask(name, kind, partial(method, name, **arguments), vm=name)
         if face.out.json:
@@ -35,17 +37,17 @@ def _forced(meaning: str) -> Callable[[Any], Any]:
     return click.option("--forced", is_flag=True, help=meaning)
 
 
-start = _on_each("start", "Run VMs that are Stopped or Allocated. NAME may be an id.")
-stop = _on_each(
+start = on_each("start", "Run VMs that are Stopped or Allocated. NAME may be an id.")
+stop = on_each(
     "stop",
     "Stop Running VMs; their disks and addresses stay. NAME may be an id.",
     _forced("Pull the plug instead of asking the guest."),
 )
-reboot = _on_each("reboot", "Restart the guests of Running VMs. NAME may be an id.")
-destroy = _on_each(
+reboot = on_each("reboot", "Restart the guests of Running VMs. NAME may be an id.")
+destroy = on_each(
     "destroy",
     "Stop VMs if they run and mark them Destroyed; `recover` brings them back. NAME may be an id.",
     _forced("Pull the plug instead of asking the guest."),
 )
-recover = _on_each("recover", "Bring Destroyed VMs back to Stopped. NAME may be an id.")
-expunge = _on_each("expunge", "End VMs for good: delete their disks, give back their addresses. NAME may be an id.")
+recover = on_each("recover", "Bring Destroyed VMs back to Stopped. NAME may be an id.")
+expunge = on_each("expunge", "End VMs for good: delete their disks, give back their addresses. NAME may be an id.")
