@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from interlock.embed.handle import Handle as Handle
     from interlock.engine.core.events import Way as Way
     from interlock.engine.core.snapshot import Policy as Policy
+    from interlock.schema.cloud import FirewallRule as FirewallRule
     from interlock.schema.errors import InterlockError as InterlockError
     from interlock.schema.errors import InvalidRequest as InvalidRequest
     from interlock.schema.errors import OperationFailed as OperationFailed
+    from interlock.schema.requests import AddNic as AddNic
     from interlock.schema.requests import AssignVM as AssignVM
     from interlock.schema.requests import AttachDisk as AttachDisk
     from interlock.schema.requests import CreateDisk as CreateDisk
@@ -39,9 +41,12 @@ if TYPE_CHECKING:
     from interlock.schema.requests import NicRequest as NicRequest
     from interlock.schema.requests import RebootVM as RebootVM
     from interlock.schema.requests import RecoverVM as RecoverVM
+    from interlock.schema.requests import RemoveNic as RemoveNic
     from interlock.schema.requests import ResizeDisk as ResizeDisk
     from interlock.schema.requests import RestoreVM as RestoreVM
     from interlock.schema.requests import ScaleVM as ScaleVM
+    from interlock.schema.requests import SecureVM as SecureVM
+    from interlock.schema.requests import SetDefaultNic as SetDefaultNic
     from interlock.schema.requests import StartVM as StartVM
     from interlock.schema.requests import StopVM as StopVM
     from interlock.schema.transition import Transition as Transition
@@ -53,12 +58,14 @@ _HOMES = {
     "interlock.embed.handle": ("Handle",),
     "interlock.engine.core.events": ("Way",),
     "interlock.engine.core.snapshot": ("Policy",),
+    "interlock.schema.cloud": ("FirewallRule",),
     "interlock.schema.errors": ("InterlockError", "InvalidRequest", "OperationFailed"),
     "interlock.schema.requests": (
         "AttachDisk",
         "CreateDisk",
         "DeleteDisk",
         "AssignVM",
+        "AddNic",
         "DeployVM",
         "DestroyVM",
         "DetachDisk",
@@ -71,6 +78,9 @@ _HOMES = {
         "ResizeDisk",
         "RestoreVM",
         "ScaleVM",
+        "RemoveNic",
+        "SecureVM",
+        "SetDefaultNic",
         "StartVM",
         "StopVM",
     ),

@@ -157,8 +157,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     wake_at: int | None
     """When a waiting operation goes on."""
     made: tuple[str, ...]
-    """What this operation makes, by id: volumes, which its undo deletes, these and no others; and NICs that took an
-    address with their pod."""
+    """What this operation takes or makes, by id: volumes, which its undo deletes, these and no others; NICs that took
+    an address with their pod; of `secure`, the version of the rules that it announced."""
     kept: dict[str, Any]
     """What a step replaced, by name: its undo puts it back."""
     avoid: tuple[Avoided, ...]

@@ -24,6 +24,8 @@ Mebibytes = Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
+NICS_MOST = 32
+"""NICs of one VM. Too high: no hypervisor has the slots."""
 Text = Annotated[str, Meta(max_length=255)]
 Labels = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=255)], Text], Meta(max_length=128)]
 """Up to 128 keys, each with up to 255 characters."""
@@ -62,8 +64,8 @@ class DeployVM(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     account: Id | None = None
     """Whose it is; None: the caller's, or where the operator asks, `system`'s."""
     hypervisor: Id | None = None
-    nics: Annotated[tuple[NicRequest, ...], Meta(max_length=32)] = ()
-    default_nic: Annotated[int, Meta(ge=0, le=31)] = 0
+    nics: Annotated[tuple[NicRequest, ...], Meta(max_length=NICS_MOST)] = ()
+    default_nic: Annotated[int, Meta(ge=0, lt=NICS_MOST)] = 0
     """Which of `nics` has the guest's default route."""
     root_mib: Mebibytes | None = None
     root_offering: Id | None = None
@@ -161,7 +163,7 @@ class AssignVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     vm: Id
     account: Id
-    networks: Annotated[tuple[Id, ...], Meta(max_length=32)] = ()
+    networks: Annotated[tuple[Id, ...], Meta(max_length=NICS_MOST)] = ()
     security_groups: Ids = ()
 
 

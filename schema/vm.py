@@ -35,6 +35,7 @@ VM = machine(
         Allocated   OperationFailedToError      Error
         Allocated   ScaleRequested              Allocated   # ours: another offering
         Allocated   AssignRequested             Allocated   # ours: another account
+        Allocated   NicChangeRequested          Allocated   # ours: a NIC more or less, or another default one
 
         Stopped     StartRequested              Starting
         Stopped     DestroyRequested            Destroyed
@@ -50,6 +51,7 @@ VM = machine(
         Stopped     FollowAgentPowerOffReport   Stopped
         Stopped     ScaleRequested              Stopped
         Stopped     AssignRequested             Stopped
+        Stopped     NicChangeRequested          Stopped
 
         Starting    OperationRetry              Starting    # another destination was chosen
         Starting    OperationSucceeded          Running
@@ -72,7 +74,9 @@ VM = machine(
         Running     ScaleRequested              Running     # what it holds grows, before the guest does
         Running     ScaleSucceeded              Running     # what it holds shrinks, after the guest did
         Running     ScaleFailed                 Running
-        Running     RulesTold                   Running     # ours: its host knows its security groups' rules
+        Running     NicChangeRequested          Running
+        Running     RulesRequested              Running     # ours: its host is to know its security groups' rules
+        Running     RulesTold                   Running     # ours: it knows them
         Running     HostLost                    Unknown     # ours: nobody can say whether it runs
 
         Unknown     FollowAgentPowerOnReport    Running

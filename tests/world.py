@@ -23,10 +23,15 @@ from interlock.schema.records import Operation, Vm, Volume
 CLOUD = """
 [[zones]]
 name = "z"
+security_groups = true
 [[zones.networks]]
 name = "net"
 cidr = "10.0.0.0/24"
 default = true
+services = {{ SecurityGroup = "SecurityGroupProvider" }}
+[[zones.networks]]
+name = "back"
+cidr = "10.1.0.0/24"
 [[zones.pods]]
 name = "p"
 [[zones.pods.clusters]]
@@ -63,6 +68,9 @@ memory_mib = 2048
 [[templates]]
 name = "t"
 size_mib = 100
+[[security_groups]]
+name = "web"
+ingress = [{{ protocol = "tcp", ports = "443", from = "0.0.0.0/0" }}]
 """
 
 QUICK = Policy(backoff=0.001, backoff_most=0.002)
@@ -110,7 +118,7 @@ class World:
 
     async def run(self, kind: str, name: str = "web", /, **wishes: Any) -> Operation:
         """Run any other operation and wait for the end."""
-        return await (await getattr(self.engine, kind)(name, **wishes)).ended()
+        return await (await getattr(self.engine, kind.replace("-", "_"))(name, **wishes)).ended()
 
     async def order(self, command: str, kind: FaultKind, times: int = 1, **where: Any) -> int:
         """Order a fault; its number tells later whether it fired."""
@@ -174,7 +182,9 @@ class World:
         assert_disks(disks, truth)
         assert tuple(each for each in (await self.books()).charged if each[1]) == charges(disks)
         nics = [nic for vm in vms for nic in await self.engine.nics(vm.id)]
-        assert sorted(nic.id for nic in truth.nics) == sorted(nic.id for nic in nics if nic.state == "Reserved")
+        reserved = sorted(nic.id for nic in nics if nic.state == "Reserved")
+        assert sorted(nic.id for nic in truth.nics) == reserved
+        assert sorted(nic.id for domain in truth.domains for nic in domain.nics) == reserved
 
 
 def assert_disks(disks: list[Volume], truth: Truth) -> None:

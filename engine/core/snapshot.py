@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from interlock.planners.protocol import AddressView, CloudView, HostPlanner, NetworkGuru
-from interlock.schema.cloud import Place
+from interlock.schema.cloud import Place, SecurityGroup
 from interlock.schema.commands import Capability
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.settings import Setting, SettingScope, V
@@ -45,6 +45,10 @@ class Cloud(CloudView, Protocol):
 
     def addresses(self, network_id: str) -> AddressView:
         """Which addresses of a network are taken."""
+        ...
+
+    def groups(self, group_ids: tuple[str, ...], version: int) -> tuple[SecurityGroup, ...]:
+        """Security groups, all of them, at least as they were when `version` was the highest of their versions."""
         ...
 
 

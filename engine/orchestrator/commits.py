@@ -19,7 +19,7 @@ from interlock.engine.core.events import Event, Requested
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
-from interlock.engine.orchestrator.inventory import AddressesNeeded, Inventory
+from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
 from interlock.engine.store import queries
 from interlock.engine.store.store import Case, Store
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
@@ -211,11 +211,17 @@ class Commits:
     async def _decide(self, case: Case | None, event: Callable[[int], Event]) -> Decision:
         if self._store.overtaken:
             await self.reload()
+        read = False
         while True:
             try:
                 return decide(self._snapshot(case), event(now()), self.rules)
             except AddressesNeeded as needed:
                 await self._read_addresses(needed.network_id)
+            except GroupsNeeded as needed:
+                if read:
+                    raise RuntimeError(f"security groups that VMs are in are gone: {needed}") from needed
+                read = True
+                self.inventory.put(await self._store.groups(queries.groups(needed.group_ids)))
 
     def _snapshot(self, case: Case | None) -> Snapshot:
         if case is None:
@@ -235,9 +241,10 @@ class Commits:
                 )
 
     async def reload(self) -> None:
-        """Read again what is held of hosts and pools."""
+        """Read again what is held of hosts and pools, and the security groups that others have changed."""
         async with self._reading:
             await self._store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts())
+            self.inventory.put(await self._store.groups(queries.groups_above(self.inventory.newest)))
         self.on_reload()
 
 

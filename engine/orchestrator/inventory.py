@@ -34,6 +34,7 @@ from interlock.schema.cloud import (
     Zone,
 )
 from interlock.schema.holdings import COUNTERS, FREE, METERED, Limited, Movement
+from interlock.schema.records import Vm
 from interlock.schema.settings import CPU_THRESHOLD, MEMORY_THRESHOLD, POOL_THRESHOLD, Setting, SettingScope, V
 
 P = TypeVar("P", bound=Place)
@@ -52,18 +53,27 @@ class AddressesNeeded(Exception):
         self.network_id = network_id
 
 
+class GroupsNeeded(Exception):
+    """Security groups are not known, or only as they were: they must be read."""
+
+    def __init__(self, group_ids: tuple[str, ...]) -> None:
+        super().__init__(*group_ids)
+        self.group_ids = group_ids
+
+
 class Inventory:
     """Implements `Cloud` for the core. Not shared between engines."""
 
     def __init__(self, places: dict[str, list[Place]]) -> None:
         self._pending: dict[int, Decision] = {}
+        self._places: dict[str, dict[str, Any]] = {"security_group": {}}
         self.load(places)
 
     def load(self, places: dict[str, list[Place]]) -> None:
         """Take places as read; what is held of them must be read again next (`reload`)."""
-        self._places: dict[str, dict[str, Any]] = {
-            name: {place.id: place for place in places.get(name, [])} for name in PLACES
-        }
+        groups = self._places["security_group"].values()
+        self._places = {name: {place.id: place for place in places.get(name, [])} for name in PLACES}
+        self.put(groups)  # one that was written since the places were read
         self._hosts: dict[str, list[str]] = {}
         self._pools: dict[str, list[str]] = {}
         self._near: dict[tuple[str, str | None], list[str]] = {}
@@ -266,6 +276,31 @@ class Inventory:
                 if movement.thing in ("ip", "ip6") and movement.where.partition("/")[0] == network_id:
                     self._move_address(movement)
 
+    # --- security groups
+
+    def groups(self, group_ids: tuple[str, ...], version: int) -> tuple[SecurityGroup, ...]:
+        """See `Cloud`.
+
+        Raises:
+            GroupsNeeded: somebody else has made or changed some of them.
+        """
+        known = self._places["security_group"]
+        found = tuple(known[group_id] for group_id in group_ids if group_id in known)
+        if len(found) < len(group_ids) or max((group.version for group in found), default=version) < version:
+            raise GroupsNeeded(group_ids)
+        return found
+
+    @property
+    def newest(self) -> int:
+        """The highest version of a security group that is known here."""
+        return max((group.version for group in self.all(SecurityGroup)), default=0)
+
+    def behind(self, vm: Vm) -> bool:
+        """Whether the VM holds a host that was not told the present rules, as far as is known here."""
+        known = self._places["security_group"]
+        newest = max((known[group_id].version for group_id in vm.security_groups if group_id in known), default=0)
+        return vm.host_id is not None and vm.rules_told < newest
+
     def close_books(self) -> None:
         """Have every address book read again when it is next needed."""
         self._books.clear()
@@ -291,8 +326,11 @@ class Inventory:
             self._places["security_group"].setdefault(group.id, group)
 
     def put(self, groups: Iterable[SecurityGroup]) -> None:
-        """Take security groups as they have just been written."""
-        self._places["security_group"].update({group.id: group for group in groups})
+        """Take security groups as they have been read or written; what is known to be newer stays."""
+        known = self._places["security_group"]
+        for group in groups:
+            if group.id not in known or known[group.id].version <= group.version:
+                known[group.id] = group
 
     def reload(self, usage: Sequence[Sequence[Any]], vms: Sequence[Sequence[Any]]) -> None:
         """Take figures read between two commits, and count on top what is decided but not written."""

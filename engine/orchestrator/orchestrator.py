@@ -28,6 +28,7 @@ from interlock.engine.core.snapshot import Rules
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import fresh_ids, now
 from interlock.engine.orchestrator.commits import Commits, Overtaken, after
+from interlock.engine.orchestrator.convergence import Convergence
 from interlock.engine.orchestrator.drive import Drive, Wish
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.expiry import Expiry
@@ -71,6 +72,7 @@ class Orchestrator:
         self.commits.on_reload = self.expiry.others_wrote
         self._later: asyncio.TimerHandle | None = None
         self._closed = False
+        self.convergence = Convergence(store, inventory, self.submit, self._spawn, self._ends.__contains__)
 
     # --- requests
 
@@ -211,8 +213,8 @@ class Orchestrator:
 
     async def idle(self) -> None:
         """Return when nothing is under way here."""
-        while self._ends or self._joining:
-            await asyncio.gather(*map(asyncio.shield, (*self._ends.values(), *self._joining)))
+        while waits := (*self._ends.values(), *self._joining, *self.convergence.under_way):
+            await asyncio.gather(*map(asyncio.shield, waits))
 
     # --- recovery
 
@@ -325,6 +327,8 @@ class Orchestrator:
             self._look_again(STRANDED)
         finally:
             self._over(operation_id, decision.operation if decision else None)
+            if decision is not None:
+                self.convergence.ended(decision)
             if decision is not None and decision.vm is not None:
                 self.expiry.ended(decision.operation.kind, decision.vm)
 
@@ -348,6 +352,7 @@ class Orchestrator:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
         self.expiry.close()
+        self.convergence.close()
         if self._later is not None:
             self._later.cancel()
         for drive in self._drives.values():

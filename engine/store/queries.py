@@ -20,6 +20,8 @@ from interlock.schema.tables import (
     metadata,
     nic,
     operation,
+    security_group,
+    security_member,
     vm,
     volume,
     worker,
@@ -202,6 +204,47 @@ def addresses_of(network_id: str) -> Select[Any]:
     """The addresses that are owned in a network: IPv4, IPv6."""
     owned = or_(nic.c.ip_address.is_not(None), nic.c.ip6_address.is_not(None))
     return select(nic.c.ip_address, nic.c.ip6_address).where(nic.c.network_id == network_id, owned)
+
+
+def groups(group_ids: Sequence[str]) -> Select[Any]:
+    """Several security groups by id."""
+    return select(security_group).where(security_group.c.id.in_(group_ids))
+
+
+def groups_above(version: int) -> Select[Any]:
+    """The security groups that have changed since that version was the highest."""
+    return select(security_group).where(security_group.c.version > version)
+
+
+def behind(version: int) -> Select[Any]:
+    """The VMs whose host was not told the rules of a group that has changed since that version was the highest."""
+    return (
+        select(vm.c.id)
+        .distinct()
+        .select_from(
+            security_group.join(security_member, security_member.c.group_id == security_group.c.id).join(
+                vm, vm.c.id == security_member.c.vm_id
+            )
+        )
+        .where(
+            security_group.c.version > version,
+            vm.c.host_id.is_not(None),
+            vm.c.rules_told < security_group.c.version,
+        )
+        .order_by(vm.c.id)
+    )
+
+
+def members_of(group_id: str, limit: int) -> Select[Any]:
+    """VMs that are in a security group."""
+    member = security_member.c
+    return (
+        select(vm)
+        .join(security_member, member.vm_id == vm.c.id)
+        .where(member.group_id == group_id)
+        .order_by(vm.c.id)
+        .limit(limit)
+    )
 
 
 def _table(name: str) -> Table:

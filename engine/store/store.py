@@ -8,7 +8,7 @@ SQL unless asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,7 +33,7 @@ from interlock.engine.store.sqlite import Sqlite, Threads, connect
 from interlock.engine.store.statements import statements
 from interlock.engine.store.verdict import Verdict, Why, why
 from interlock.engine.store.writer import Writer
-from interlock.schema.cloud import PLACES, Place, SettingValue
+from interlock.schema.cloud import PLACES, Place, SecurityGroup, SettingValue
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound, StoreError
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
@@ -236,6 +236,10 @@ class Store:
         found: Operation = _readers[Operation](rows[0])
         return found
 
+    async def groups(self, query: Select[Any]) -> list[SecurityGroup]:
+        """The security groups that a query of their columns finds."""
+        return list(map(_readers[SecurityGroup], await self.rows(query)))
+
     async def operations(self, query: Select[Any]) -> list[Operation]:
         """The operations a query of `queries` finds."""
         return list(map(_readers[Operation], await self.rows(query)))
@@ -311,8 +315,12 @@ class Store:
         async with self._writing() as connection:
             await self._put(connection, rows)
 
-    async def put_after(self, made: Callable[[dict[str, list[Place]]], Rows]) -> None:
+    async def put_after(
+        self, made: Callable[[dict[str, list[Place]]], Rows], tables: Collection[str] = tuple(PLACES)
+    ) -> None:
         """Like `put`, of what `made` makes of the places there are. Nobody writes between its reading and its writing.
+
+        `tables`: those of which it is told.
 
         Raises:
             InvalidRequest: a constraint refuses one of them, or `made` does.
@@ -322,6 +330,7 @@ class Store:
             there = {
                 name: [_readers[kind](row) for row in await connection.execute(queries.all_of(name))]
                 for name, kind in PLACES.items()
+                if name in tables
             }
             await self._put(connection, made(there))
 

@@ -283,6 +283,7 @@ async def working(face: Face, reporter: Reporter, *, cloud: CloudDescription | N
                 await work.adopt()
                 yield work
                 await work.finish()
+                await engine.idle()  # what the engine does by itself: hosts that must be told rules
             except asyncio.CancelledError:
                 work.interrupt()
                 raise

@@ -23,6 +23,7 @@ from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
 from interlock.embed.loading import write_described
 from interlock.embed.opening import open_described, open_drivers
+from interlock.embed.rules import write_rules
 from interlock.embed.settings import SettingState, put_setting, remove_setting, states
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
@@ -34,22 +35,27 @@ from interlock.engine.store.commit import Counters
 from interlock.engine.store.joined import take_lock
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
-from interlock.schema.cloud import Place
+from interlock.schema.cloud import FirewallRule, Place, SecurityGroup
 from interlock.schema.commands import Capability
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
+    AddNic,
     AssignVM,
     DeployVM,
     DestroyVM,
     ExpungeVM,
     MigrateVM,
+    NicRequest,
     RebootVM,
     RecoverVM,
+    RemoveNic,
     Request,
     RestoreVM,
     ScaleVM,
+    SecureVM,
+    SetDefaultNic,
     StartVM,
     StopVM,
     subject_of,
@@ -139,6 +145,7 @@ class Engine(Disks):
             stack.push_async_callback(orchestrator.close)
             if recover:
                 await orchestrator.recover()
+                orchestrator.convergence.look()
                 await orchestrator.expiry.begin()
             yield engine
 
@@ -224,6 +231,31 @@ class Engine(Disks):
     ) -> Handle:
         """Give a Stopped VM, by name or id, to another account; without networks, it is on the default one."""
         return await self.submit(AssignVM(vm, account, tuple(networks), tuple(security_groups)))
+
+    async def add_nic(
+        self,
+        vm: str,
+        network: str,
+        *,
+        ip_address: str | None = None,
+        ip6_address: str | None = None,
+        mac_address: str | None = None,
+    ) -> Handle:
+        """Put a VM, by name or id, on one more network; without addresses the network's guru picks them."""
+        return await self.submit(AddNic(vm, NicRequest(network, ip_address, ip6_address, mac_address)))
+
+    async def remove_nic(self, vm: str, network: str) -> Handle:
+        """Take a VM, by name or id, off a network that is not its default one."""
+        return await self.submit(RemoveNic(vm, network))
+
+    async def set_default_nic(self, vm: str, network: str) -> Handle:
+        """Have the default route of a VM, by name or id, go through another of its networks."""
+        return await self.submit(SetDefaultNic(vm, network))
+
+    async def secure(self, vm: str) -> Handle:
+        """Tell the host of a Running VM, by name or id, the rules of its security groups. Done by itself when they
+        change."""
+        return await self.submit(SecureVM(vm))
 
     async def submit(
         self,
@@ -423,6 +455,7 @@ class Engine(Disks):
             self._orchestrator.commits.inventory.load(await self._store.places())
             await self._orchestrator.commits.reload()
             await self._open_drivers()
+        self._orchestrator.convergence.look()
         await self._orchestrator.expiry.look()
 
     async def settings(self) -> list[SettingState]:
@@ -456,6 +489,36 @@ class Engine(Disks):
     async def _settings_changed(self) -> None:
         self._orchestrator.commits.inventory.set_values(await self._store.settings())
         await self._orchestrator.expiry.look()
+
+    async def set_rules(
+        self,
+        group: str,
+        *,
+        ingress: Sequence[FirewallRule] | None = None,
+        egress: Sequence[FirewallRule] | None = None,
+        caller: str | None = None,
+    ) -> SecurityGroup:
+        """Give a security group other rules; returns when they are durable. The hosts of its VMs are told from then on,
+        each VM by an operation `secure` of the actor `interlock`; `idle` waits for those that can be told now.
+
+        Args:
+            group: its id, ACCOUNT/NAME.
+            ingress, egress: all that may come in, or go out; None: as it is.
+            caller: the account on whose rights it is asked; None: the operator's.
+
+        Raises:
+            InvalidRequest: a rule is none, or there is no such group; nothing was written.
+        """
+        self._orchestrator.check_open()
+        inventory = self._orchestrator.commits.inventory
+        changed = await write_rules(self._store, inventory, group, ingress, egress, caller)
+        inventory.put([changed])
+        self._orchestrator.convergence.look(changed.version - 1)
+        return changed
+
+    async def members(self, group: str, *, limit: int = 100) -> list[Vm]:
+        """The VMs that are in a security group, by its id: the oldest first, up to `limit`."""
+        return await self._store.vms(queries.members_of(group, limit))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

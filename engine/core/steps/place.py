@@ -15,7 +15,7 @@ from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Refusal, Step
 from interlock.engine.core.snapshot import Cloud
 from interlock.engine.core.steps.demand import demand_of
-from interlock.engine.core.steps.specs import groups_of
+from interlock.engine.core.steps.specs import version_of_rules
 from interlock.planners.protocol import Demand, HostPlanner, NoPlan, Plan
 from interlock.planners.rules import why_not
 from interlock.planners.storage import misplaced
@@ -40,7 +40,7 @@ def _choose(draft: Draft) -> None:
         cpu_held_mhz=guaranteed(vm.cpu_mhz, vm.own_cpu_overcommit or host.cpu_overcommit),
         memory_held_mib=guaranteed(vm.memory_mib, vm.own_memory_overcommit or host.memory_overcommit),
         # The host is told the rules as they are when the guest starts: these, or later ones.
-        rules_told=max((group.version for group in groups_of(draft)), default=0),
+        rules_told=version_of_rules(draft),
     )
 
 

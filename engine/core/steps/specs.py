@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlock.engine.core.draft import Draft
-from interlock.schema.cloud import Host, SecurityGroup, StoragePool, Template
+from interlock.schema.cloud import Host, StoragePool, Template
 from interlock.schema.commands import (
     CreateVolume,
     DeleteVolume,
@@ -155,17 +155,20 @@ def _iso(draft: Draft) -> str | None:
     return template.id if template is not None and template.kind == "iso" else None
 
 
-def rules_of(draft: Draft) -> tuple[RuleSpec, ...] | None:
-    """The rules of the VM's security groups, as they are now; None: it is in no group."""
+def rules_of(draft: Draft, version: int = 0) -> tuple[RuleSpec, ...] | None:
+    """The rules of the VM's security groups, as they are now; None: it is in no group.
+
+    Never older than what its host was told, nor than `version`: a worker may have taken over from one that knew more.
+    """
     if not draft.vm.security_groups:
         return None
-    return tuple(RuleSpec(group=each.id, ingress=each.ingress, egress=each.egress) for each in groups_of(draft))
+    groups = draft.cloud.groups(draft.vm.security_groups, max(version, draft.vm.rules_told))
+    return tuple(RuleSpec(group=each.id, ingress=each.ingress, egress=each.egress) for each in groups)
 
 
-def groups_of(draft: Draft) -> tuple[SecurityGroup, ...]:
-    """The VM's security groups."""
-    found = (draft.cloud.find(SecurityGroup, group) for group in draft.vm.security_groups)
-    return tuple(group for group in found if group is not None)
+def version_of_rules(draft: Draft) -> int:
+    """The highest version of the VM's security groups, as they are now; 0 if it is in none."""
+    return max((group.version for group in draft.cloud.groups(draft.vm.security_groups, 0)), default=0)
 
 
 def stop_domain(draft: Draft, *, forced: bool) -> tuple[StopDomain, ...]:

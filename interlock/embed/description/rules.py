@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
-from interlock.embed.description import firewall, people
+from interlock.embed.description import people
 from interlock.schema.cloud import (
     PLACES,
     Account,
@@ -32,6 +32,7 @@ from interlock.schema.cloud import (
     Zone,
 )
 from interlock.schema.errors import InvalidRequest
+from interlock.schema.firewall import DEFAULT_GROUP
 
 P = TypeVar("P", bound=Place)
 TABLE_OF: dict[type[Place], str] = {kind: name for name, kind in PLACES.items()}
@@ -126,7 +127,7 @@ def groups_of_rules_exist(places: Places) -> None:
             if rule.group is None or places.find(SecurityGroup, rule.group):
                 continue
             account, _, name = rule.group.partition("/")
-            if name != firewall.DEFAULT or places.find(Account, account) is None:
+            if name != DEFAULT_GROUP or places.find(Account, account) is None:
                 raise InvalidRequest(
                     f"security group {group.id} has a rule for group {rule.group}, which is not in [[security_groups]]"
                 )
