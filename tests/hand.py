@@ -212,6 +212,11 @@ class Hand:
         for statement in statements:
             await self.database.run(statement)
 
+    async def change(self, machine: str, entity_id: str, how: str = "UPDATE", /, **columns: Any) -> tuple[str, str]:
+        """The statements that change columns and no state: right ones but for what the columns say."""
+        row = await self.row(machine, entity_id)
+        return self.journaled(machine, row), self.changed(machine, row, **columns).replace("UPDATE", how, 1)
+
     async def move(self, machine: str, entity_id: str, state: str, **columns: Any) -> None:
         """Take a legal step, holding what its interlock asks for."""
         row = await self.row(machine, entity_id)
