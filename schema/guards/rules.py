@@ -222,7 +222,7 @@ def affinity() -> Iterable[Refused]:
             "interlock: affinity: another VM of one of its host anti-affinity groups is on that host",
         )
         yield Refused(
-            f"{taken} AND {_member(TOGETHER, f'them.host_id <> NEW.{key}')}",
+            f"{taken} AND {_member(TOGETHER, f'(them.host_id <> NEW.{key} OR them.target_host_id <> NEW.{key})')}",
             "interlock: affinity: the other VMs of one of its host affinity groups are on another host",
         )
 
