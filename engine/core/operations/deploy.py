@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from interlock.engine.core import limits
-from interlock.engine.core.admission.wanted import Disk, Wanted, wanted
+from interlock.engine.core.admission.disks import Disk
+from interlock.engine.core.admission.wanted import Wanted, wanted
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.given import given
 from interlock.engine.core.program import Act, Program, Step

@@ -16,9 +16,10 @@ from interlock.engine.core.program import Act, Refusal, Step
 from interlock.engine.core.snapshot import Cloud
 from interlock.engine.core.steps.demand import demand_of
 from interlock.engine.core.steps.specs import groups_of
-from interlock.planners.fitting import why_not
 from interlock.planners.protocol import Demand, HostPlanner, NoPlan, Plan
-from interlock.schema.cloud import Host, StoragePool, guaranteed
+from interlock.planners.rules import why_not
+from interlock.planners.storage import misplaced
+from interlock.schema.cloud import Host, guaranteed
 from interlock.schema.settings import ELSEWHERE
 from interlock.schema.words import clean
 
@@ -97,9 +98,9 @@ def _wrong(answer: object, demand: Demand, cloud: Cloud) -> str | None:
         return f"it chose host {answer.host_id}, which zone {demand.zone_id} does not have"
     if reason := why_not(host, demand, cloud):
         return f"it chose host {host.id}, which {reason}"
-    pools = [answer.pools.get(volume.id) for volume in demand.volumes if volume.pool_id is None]
-    lost = [pool for pool in pools if pool is None or cloud.find(StoragePool, pool) is None]
-    return f"it chose for a volume the pool {lost[0]}, which is not there" if lost else None
+    if reason := misplaced(answer.pools, host, demand, cloud):
+        return f"it chose for {reason}"
+    return None
 
 
 def _listed(rejected: tuple[tuple[str, str], ...]) -> str:
