@@ -128,8 +128,10 @@ class Hand:
 
     async def row(self, machine: str, entity_id: str) -> Row:
         """An entity's columns."""
-        [found] = await self.database.rows(f"SELECT * FROM {machine} WHERE id = {literal(entity_id)}")
-        return dict(zip(metadata.tables[machine].c.keys(), found, strict=True))
+        names = metadata.tables[machine].c.keys()
+        listed = ", ".join(f'"{name}"' for name in names)
+        [found] = await self.database.rows(f"SELECT {listed} FROM {machine} WHERE id = {literal(entity_id)}")
+        return dict(zip(names, found, strict=True))
 
     async def named(self, name: str) -> Row:
         """A VM."""
