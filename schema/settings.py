@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -47,9 +47,15 @@ class Setting(Generic[V]):
     choices: tuple[V, ...] = ()
 
     @property
-    def kind(self) -> str:
-        """Its type, in words."""
-        return {bool: "true or false", int: "whole number", float: "number", str: "text"}[type(self.default)]
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text on one line"}
+        if self.least is None and self.most is None:
+            return kind[type(self.default)]
+        ends = f"at least {self.least}" if self.most is None else f"{self.least} to {self.most}"
+        return f"{kind[type(self.default)]}, {ends}"
 
     def parse(self, text: str) -> V:
         """The value that `text` says.
@@ -60,16 +66,21 @@ class Setting(Generic[V]):
         try:
             value = _converted(text, self.default)
         except (ValueError, msgspec.MsgspecError):
-            raise InvalidRequest(f"setting {self.name} is a {self.kind}, not {text!r}") from None
-        if self.choices and value not in self.choices:
-            raise InvalidRequest(f"setting {self.name} is one of {', '.join(map(str, self.choices))}, not {text!r}")
-        if (self.least is not None and value < self.least) or (self.most is not None and value > self.most):
-            raise InvalidRequest(f"setting {self.name} is {self.least} to {self.most}, not {text!r}")
+            raise self.wrong(text) from None
+        outside = (self.least is not None and value < self.least) or (self.most is not None and value > self.most)
+        if outside or (self.choices and value not in self.choices):
+            raise self.wrong(text)
         return value
+
+    def wrong(self, value: object) -> InvalidRequest:
+        """What to say of a value that it may not have."""
+        return InvalidRequest(f"setting {self.name} is {self.allowed}, not {value!r}")
 
 
 def _converted(text: str, default: V) -> V:
     if isinstance(default, str):
+        if not text.isprintable() or not text:
+            raise ValueError
         return text
     return msgspec.convert(msgspec.json.decode(text), type(default), strict=not isinstance(default, float))
 
@@ -128,7 +139,7 @@ CPU_THRESHOLD = Setting(
 MEMORY_THRESHOLD = Setting(
     "cluster.memory.allocated.capacity.disablethreshold",
     1.0,
-    "The same for memory.",
+    "Share of a cluster's memory beyond which no VM is placed there.",
     (GLOBAL, ZONE, CLUSTER),
     least=0.0,
     most=1.0,
@@ -161,7 +172,8 @@ FULL_CLONE = Setting(
     (GLOBAL, ZONE, POOL),
 )
 
-SETTINGS: Mapping[str, Setting[bool] | Setting[int] | Setting[float] | Setting[str]] = {
+AnySetting: TypeAlias = Setting[bool] | Setting[int] | Setting[float] | Setting[str]
+SETTINGS: Mapping[str, AnySetting] = {
     row.name: row
     for row in (
         PLANNER,
@@ -184,7 +196,7 @@ SETTINGS: Mapping[str, Setting[bool] | Setting[int] | Setting[float] | Setting[s
 }
 
 
-def setting(name: str) -> Setting[bool] | Setting[int] | Setting[float] | Setting[str]:
+def setting(name: str) -> AnySetting:
     """The row of that name.
 
     Raises:

@@ -16,7 +16,7 @@ of a second attempt are never mistaken for those of the first.
 
 from __future__ import annotations
 
-from interlock.engine.core.admission.admit import admit
+from interlock.engine.core.admission.admit import admit, unfit
 from interlock.engine.core.backoff import SECOND, wait
 from interlock.engine.core.course import (
     CANCELLED,
@@ -51,6 +51,7 @@ from interlock.schema.commands import (
     AnyCommand,
     AtPool,
     Done,
+    MigrateDomain,
     Outcome,
     Refusal,
     Refused,
@@ -102,11 +103,20 @@ def _claimed(draft: Draft, event: Claimed) -> None:
     if operation.kind not in PROGRAMS:
         stick(draft, f"this release has no operation {operation.kind}; use the release that began it")
     elif operation.state == "Queued":
-        forward(draft, "Claimed", worker_id=event.worker_id)
+        _begin(draft, event)
     elif operation.wake_at is None:
         perform_again(draft, "Claimed", worker_id=event.worker_id)
     else:
         draft.move(operation, "Claimed", worker_id=event.worker_id)
+
+
+def _begin(draft: Draft, event: Claimed) -> None:
+    """Enter the first step; unless the VM has moved on between the reading of the request and its writing."""
+    operation = draft.operation
+    if draft.has_vm and not PROGRAMS[operation.kind].allocates and (why := unfit(draft.vm, operation.kind)):
+        turn_back(draft, FAILED, why)
+    else:
+        forward(draft, "Claimed", worker_id=event.worker_id)
 
 
 def _settled(draft: Draft, event: Settled) -> None:
@@ -146,10 +156,18 @@ def _refused(draft: Draft, answers: Answers) -> None:
         wake_at = draft.at + wait(policy, operation.id, tries)
         draft.move(operation, "OperationRetry", cause=_reason(answers), tries=tries, wake_at=wake_at)
         return
-    elsewhere = all(outcome.scope is not Scope.VM for _, outcome in answers)
     placed = place_in(steps_of(draft)) is not None
-    again = placed and elsewhere and operation.attempt < policy.placements
+    again = placed and _may_go_elsewhere(draft, answers) and operation.attempt < policy.placements
     turn_back(draft, REPLAN if again else FAILED, _reason(answers), avoid=_avoid(draft, answers))
+
+
+def _may_go_elsewhere(draft: Draft, answers: Answers) -> bool:
+    """Another place may do: it is not about the VM, nor is it the host that the VM wants to leave which refuses."""
+    leaving = draft.vm.host_id if draft.has_vm and draft.vm.target_host_id else None
+    return all(
+        outcome.scope is not Scope.VM and leaving not in _refusers(draft, command, outcome)
+        for command, outcome in answers
+    )
 
 
 def _hopeless(answers: Answers) -> bool:
@@ -169,11 +187,14 @@ def _avoid(draft: Draft, answers: Answers) -> tuple[Avoided, ...]:
 
 
 def _refusers(draft: Draft, command: AnyCommand, outcome: Refused) -> tuple[str, ...]:
-    """Where not to plan again: the host; or the pool that was asked, or if a host says so, all the VM has."""
+    """Where not to plan again: the host that refuses, of a migration the one it goes to; or the pool that was asked,
+    or if a host says so, all the VM has."""
     if outcome.scope is Scope.VM:
         return ()
+    if isinstance(command, MigrateDomain) and outcome.scope is Scope.HOST:
+        return (command.to_host,)
     if outcome.scope is Scope.HOST:
-        return (draft.vm.target_host_id or draft.vm.host_id or "",) if draft.has_vm else ()
+        return ((draft.vm.host_id or "") if isinstance(command, AtPool) else command.at,) if draft.has_vm else ()
     if isinstance(command, AtPool):
         return (command.at,)
     return tuple(volume.pool_id for volume in draft.volumes if volume.pool_id)
@@ -207,6 +228,10 @@ def _cancel(draft: Draft, event: CancelRequested) -> None:
     operation = draft.operation
     if operation.state not in ("Queued", "Running", "Retrying") and operation.then != REPLAN:
         raise InvalidRequest(f"operation {operation.id} is {operation.state}: there is nothing left to cancel")
+    if not steps_of(draft):
+        raise InvalidRequest(
+            f"operation {operation.id} ({operation.kind}) was done with its request: ask for the reverse"
+        )
     cause = f"cancelled by {event.actor}"
     noted = {"cause": cause, "then": CANCELLED, "error": cause, "wake_at": None}
     if operation.state == "Undoing" and operation.wake_at is not None:

@@ -62,6 +62,8 @@ class Commits:
         self._store = store
         self._closing = closing
         self._reading = asyncio.Lock()
+        self.on_reload: Callable[[], None] = lambda: None
+        """Called when figures were read again: others may have written."""
 
     async def request(self, snapshot: Case | None, event: Callable[[int], Requested]) -> Decision:
         """Admit a request.
@@ -236,6 +238,7 @@ class Commits:
         """Read again what is held of hosts and pools."""
         async with self._reading:
             await self._store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts())
+        self.on_reload()
 
 
 def _vm_name(decision: Decision) -> str:

@@ -21,7 +21,18 @@ from interlock.engine.orchestrator.hosts import HostIndex, Label
 from interlock.engine.orchestrator.tenancy import Tenancy
 from interlock.engine.orchestrator.values import Values
 from interlock.planners.protocol import Demand, Shortlist
-from interlock.schema.cloud import PLACES, Account, Cluster, Host, Place, Pod, SecurityGroup, StoragePool, Zone
+from interlock.schema.cloud import (
+    PLACES,
+    Account,
+    Cluster,
+    Host,
+    Place,
+    Pod,
+    SecurityGroup,
+    SettingValue,
+    StoragePool,
+    Zone,
+)
 from interlock.schema.holdings import COUNTERS, FREE, METERED, Limited, Movement
 from interlock.schema.settings import CPU_THRESHOLD, MEMORY_THRESHOLD, POOL_THRESHOLD, Setting, SettingScope, V
 
@@ -178,6 +189,11 @@ class Inventory:
         return place.dedicated_domain_id in self.domains_above(account_id)
 
     # --- settings
+
+    def set_values(self, rows: Iterable[SettingValue]) -> None:
+        """Take the settings as they have just been read."""
+        self._places["setting"] = {row.id: row for row in rows}
+        self._values = Values(self._places["setting"].values())
 
     def setting(self, setting: Setting[V], *places: tuple[SettingScope, str]) -> V:
         """See `Cloud`."""

@@ -6,6 +6,8 @@ way goes on when the database is opened again.
 
 Races considered. Two engines that open one database at once both look for abandoned operations: each claim is a
 compare-and-set, so one of them wins each. A request that comes while closing is refused before anything is written.
+Between the reading of what a request names and its writing, another operation may have ended that gave the VM a disk
+or took one: so what an operation is about is read again once it owns it, and its first step looks at its rules again.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from interlock.engine.orchestrator.clock import fresh_ids, now
 from interlock.engine.orchestrator.commits import Commits, Overtaken, after
 from interlock.engine.orchestrator.drive import Drive, Wish
 from interlock.engine.orchestrator.effects import Performer
+from interlock.engine.orchestrator.expiry import Expiry
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import SECOND, Lease, Worker, is_dead
 from interlock.engine.store import queries
@@ -36,10 +39,12 @@ from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import Operation
-from interlock.schema.requests import Request, checked, subject_of
+from interlock.schema.requests import ExpungeVM, Request, checked, subject_of
 
 T = TypeVar("T")
 
+OURS = "interlock"
+"""Who asks, in the journal, for what the engine does by itself."""
 IN_FLIGHT = 512
 """Operations driven at once. Too low: driver latency is not hidden; too high: memory, and hosts asked for too much."""
 LEFT_BEHIND = 60.0
@@ -62,6 +67,8 @@ class Orchestrator:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._joining: set[asyncio.Task[Any]] = set()
         """Those of the tasks that wait for an embedder's commit."""
+        self.expiry = Expiry(store, inventory, self._expunge, self._spawn)
+        self.commits.on_reload = self.expiry.others_wrote
         self._later: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -113,7 +120,9 @@ class Orchestrator:
     def begin(self, decision: Decision) -> None:
         """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""
         if not self._closed:
-            self._enqueue(decision.operation.id, after(decision))
+            # What a request found was read before it owned it: only what it made itself cannot have changed since.
+            made = any(change.before is None and change.machine in ("vm", "volume") for change in decision.changes)
+            self._enqueue(decision.operation.id, after(decision) if made else None)
 
     def begin_joined(self, decision: Decision) -> None:
         """Drive an operation that somebody else's transaction is just committing."""
@@ -129,6 +138,9 @@ class Orchestrator:
             task = self._spawn(begin(), "interlock joined")
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
+
+    async def _expunge(self, vm_id: str) -> None:
+        await self.submit(ExpungeVM(vm_id), OURS, None)
 
     @property
     def under_way(self) -> int:
@@ -313,6 +325,8 @@ class Orchestrator:
             self._look_again(STRANDED)
         finally:
             self._over(operation_id, decision.operation if decision else None)
+            if decision is not None and decision.vm is not None:
+                self.expiry.ended(decision.operation.kind, decision.vm)
 
     def _over(self, operation_id: str, operation: Operation | None) -> None:
         self._started -= 1
@@ -333,6 +347,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
+        self.expiry.close()
         if self._later is not None:
             self._later.cancel()
         for drive in self._drives.values():

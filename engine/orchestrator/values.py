@@ -23,7 +23,7 @@ class Values:
         self._set: dict[str, dict[tuple[str, str | None], Any]] = {}
         for row in rows:
             known = SETTINGS.get(row.name)
-            if known is not None and (value := _read(known, row.value)) is not None:
+            if known is not None and (value := read(known, row.value)) is not None:
                 self._set.setdefault(row.name, {})[row.scope, row.place_id] = value
 
     def value(self, setting: Setting[V], places: Sequence[tuple[SettingScope, str]]) -> V:
@@ -39,8 +39,8 @@ class Values:
         return setting.default
 
 
-def _read(setting: Setting[Any], text: str) -> Any:
-    """None: it is none."""
+def read(setting: Setting[Any], text: str) -> Any:
+    """The value that a row's JSON text says; None: none that this release knows."""
     try:
         decoded = msgspec.json.decode(text)
         return setting.parse(decoded if isinstance(decoded, str) else text)

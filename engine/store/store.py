@@ -33,7 +33,7 @@ from interlock.engine.store.sqlite import Sqlite, Threads, connect
 from interlock.engine.store.statements import statements
 from interlock.engine.store.verdict import Verdict, Why, why
 from interlock.engine.store.writer import Writer
-from interlock.schema.cloud import PLACES, Place
+from interlock.schema.cloud import PLACES, Place, SettingValue
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound, StoreError
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
@@ -256,6 +256,10 @@ class Store:
         """All volumes a VM has or had."""
         return list(map(_readers[Volume], await self.rows(queries.belonging("volume", vm_id))))
 
+    async def disks(self, query: Select[Any]) -> list[Volume]:
+        """The volumes a query of `queries` finds."""
+        return list(map(_readers[Volume], await self.rows(query)))
+
     async def journal(self, query: Select[Any]) -> list[Transition]:
         """The journal rows a query of `queries` finds."""
         return [Transition(**row._mapping) for row in await self.rows(query)]
@@ -263,6 +267,10 @@ class Store:
     async def places(self) -> dict[str, list[Place]]:
         """All places by kind."""
         return {name: list(map(_readers[kind], await self.rows(queries.all_of(name)))) for name, kind in PLACES.items()}
+
+    async def settings(self) -> list[SettingValue]:
+        """The settings that are not at their default."""
+        return list(map(_readers[SettingValue], await self.rows(queries.all_of("setting"))))
 
     async def read_between(self, then: Callable[..., None], *asked: Select[Any]) -> None:
         """Run reads between two commits of ours: they see all that was acknowledged, and nothing in flight.
@@ -322,6 +330,13 @@ class Store:
         for name, records in rows.items():
             if records:
                 await connection.execute(_upsert(build(metadata.tables[name]), records[0]), list(records))
+
+    async def remove(self, name: str, row_id: str) -> bool:
+        """Remove a row of a table that is no machine's; returns whether it was there."""
+        table = metadata.tables[name]
+        async with self._writing() as connection:
+            gone = await connection.execute(delete(table).where(table.c.id == row_id).returning(table.c.id))
+            return gone.first() is not None
 
     async def forget_workers(self, worker_id: str, before: int) -> None:
         """Remove a worker, and those whose lease ran out before a time (µs since 1970)."""

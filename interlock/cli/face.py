@@ -1,7 +1,8 @@
 """What every command is given: which database, where words go, and ways to open the engine.
 
 `command` makes a click command of an async function: it adds `--db` and `--json` (also taken before the command's
-name), runs the function on an event loop of its own, and hands back its exit code.
+name) and, where operations are asked for, `--as`; runs the function on an event loop of its own, and hands back its
+exit code. `group` does the same for a command that has commands beneath it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ DATABASE = "interlock.db"
 
 DB_HELP = f"SQLite file or SQLAlchemy URL.  [env: INTERLOCK_DB; default: {DATABASE}]"
 JSON_HELP = "Write JSON to standard output."
+AS_HELP = "Ask on this account's rights; otherwise on the operator's."
 
 Work = Callable[..., Coroutine[Any, Any, Exit]]
 
@@ -32,9 +34,11 @@ Work = Callable[..., Coroutine[Any, Any, Exit]]
 class Face:
     """One command's settings."""
 
-    def __init__(self, db: str, out: Out) -> None:
+    def __init__(self, db: str, out: Out, caller: str | None = None) -> None:
         self.db = db
         self.out = out
+        self.caller = caller
+        """The account on whose rights it asks; None: the operator's."""
 
     @property
     def shown_db(self) -> str:
@@ -81,27 +85,62 @@ def actor() -> str:
         return "cli"
 
 
-def command(name: str) -> Callable[[Work], click.Command]:
-    """Make a command of an async function whose first argument is a `Face`."""
+def command(name: str, *, asks: bool = False) -> Callable[[Work], click.Command]:
+    """Make a command of an async function whose first argument is a `Face`.
+
+    Args:
+        asks: it asks for operations, and takes `--as`, on whose rights.
+    """
 
     def made(work: Work) -> click.Command:
-        @click.pass_context
-        def invoke(context: click.Context, /, db: str | None, **arguments: Any) -> Exit:
-            from interlock.cli.running import run
-
-            face = Face(db or context.find_root().params["db"] or DATABASE, context.find_object(Out) or Out())
-            return run(work(face, **arguments))
-
-        options = (
-            click.Option(["--db"], metavar="DB", help=DB_HELP),
-            # Heard by `main`, for errors in what stands before it, too.
-            click.Option(["--json"], is_flag=True, expose_value=False, help=JSON_HELP),
-        )
-        decorated: click.Command = click.command(name)(functools.update_wrapper(invoke, work))
-        decorated.params += options
+        decorated: click.Command = click.command(name)(_invoking(work))
+        decorated.params += _options(asks)
         return decorated
 
     return made
+
+
+def group(name: str) -> Callable[[Work], click.Group]:
+    """Make a group of commands of an async function that runs when none of them is named."""
+
+    def made(work: Work) -> click.Group:
+        decorated: click.Group = click.group(name, invoke_without_command=True)(_invoking(work))
+        decorated.params += _options(asks=False)
+        return decorated
+
+    return made
+
+
+def _invoking(work: Work) -> Callable[..., Exit | None]:
+    @click.pass_context
+    def invoke(context: click.Context, /, **arguments: Any) -> Exit | None:
+        from interlock.cli.running import run
+
+        if context.invoked_subcommand is not None:
+            return None
+        named = {key: value for key, value in arguments.items() if key not in ("db", "caller")}
+        out = context.find_object(Out) or Out()
+        return run(work(Face(_database(context), out, arguments.get("caller")), **named))
+
+    return functools.update_wrapper(invoke, work)
+
+
+def _database(context: click.Context | None) -> str:
+    """Where it is named nearest to the command; else here."""
+    while context is not None:
+        if named := context.params.get("db"):
+            return str(named)
+        context = context.parent
+    return DATABASE
+
+
+def _options(asks: bool) -> list[click.Parameter]:
+    options = [
+        click.Option(["--db"], metavar="DB", help=DB_HELP),
+        # Heard by `main`, for errors in what stands before it, too.
+        click.Option(["--json"], is_flag=True, expose_value=False, help=JSON_HELP),
+    ]
+    return [*([click.Option(["--as", "caller"], metavar="ACCOUNT", help=AS_HELP)] if asks else []), *options]
 
 
 @contextmanager

@@ -28,11 +28,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "destroy": ("lifecycle", "Stop VMs and mark them Destroyed."),
     "recover": ("lifecycle", "Bring Destroyed VMs back to Stopped."),
     "expunge": ("lifecycle", "End VMs for good; their disks are deleted."),
+    "migrate": ("changes", "Move Running VMs to another host."),
+    "scale": ("changes", "Give VMs another offering."),
+    "restore": ("changes", "Make root disks anew from a template."),
+    "assign": ("changes", "Give VMs to another account."),
+    "create-disk": ("disks", "Make a data disk that belongs to no VM."),
+    "attach-disk": ("disks", "Give a disk to a VM, also one that runs."),
+    "detach-disk": ("disks", "Take disks from their VMs; they keep their data."),
+    "resize-disk": ("disks", "Give a disk another size."),
+    "delete-disk": ("disks", "End disks that belong to no VM, for good."),
+    "disks": ("disks", "List disks."),
     "ps": ("ps", "List VMs."),
     "show": ("show", "Show a VM with all that belongs to it."),
     "history": ("history", "Show what a VM went through, and its parts beside it."),
     "watch": ("watch", "Follow all transitions as they happen."),
     "hosts": ("hosts", "Show hosts and pools, and what is held of them."),
+    "accounts": ("accounts", "Show accounts and domains, their limits and what is used."),
+    "settings": ("settings", "Show settings; set them, and take them back."),
     "machines": ("machines", "Show the state machines, as tables or pictures."),
     "doctor": ("doctor", "Look for what should not be."),
     "resolve": ("resolve", "Take a way out for a Stuck operation."),
@@ -55,7 +67,7 @@ class Group(click.Group):
         if cmd_name not in COMMANDS:
             return None
         home, _ = COMMANDS[cmd_name]
-        found: click.Command = getattr(import_module(f"interlock.cli.commands.{home}"), cmd_name)
+        found: click.Command = getattr(import_module(f"interlock.cli.commands.{home}"), cmd_name.replace("-", "_"))
         return found
 
     def resolve_command(

@@ -17,10 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from interlock.drivers.protocol import Driver
 from interlock.embed.checkup import Finding, checkup
 from interlock.embed.cloud import CloudDescription
+from interlock.embed.description.words import Value
+from interlock.embed.disks import Disks
 from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
 from interlock.embed.loading import write_described
 from interlock.embed.opening import open_described, open_drivers
+from interlock.embed.settings import SettingState, put_setting, remove_setting, states
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
 from interlock.engine.orchestrator import plugins
@@ -37,14 +40,19 @@ from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
+    AssignVM,
     DeployVM,
     DestroyVM,
     ExpungeVM,
+    MigrateVM,
     RebootVM,
     RecoverVM,
     Request,
+    RestoreVM,
+    ScaleVM,
     StartVM,
     StopVM,
+    subject_of,
 )
 from interlock.schema.transition import Transition
 from interlock.schema.words import clean
@@ -60,7 +68,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class Engine:
+class Engine(Disks):
     """An open engine. Use `async with Engine.open(url) as engine`."""
 
     def __init__(self, store: Store, orchestrator: Orchestrator, actor: str) -> None:
@@ -69,6 +77,8 @@ class Engine:
         self._actor = actor
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
+        self._changing = asyncio.Lock()
+        """Held while the cloud or a setting is changed: what is in memory is what was read after the last write."""
         self._able: dict[str, frozenset[Capability]] = {}
         store.on_written = self._tell
 
@@ -125,10 +135,11 @@ class Engine:
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
             await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
             await orchestrator.commits.reload()
-            if recover:
-                await orchestrator.recover()
             # Closing in the order: no new work, effects answered and committed, drivers, then the store.
             stack.push_async_callback(orchestrator.close)
+            if recover:
+                await orchestrator.recover()
+                await orchestrator.expiry.begin()
             yield engine
 
     async def _attach(self, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack) -> None:
@@ -188,6 +199,32 @@ class Engine:
         """End a VM for good, by name or id."""
         return await self.submit(ExpungeVM(vm))
 
+    async def migrate(self, vm: str, host: str | None = None) -> Handle:
+        """Move a Running VM, by name or id, to a host, or to any other that fits."""
+        return await self.submit(MigrateVM(vm, host))
+
+    async def scale(
+        self,
+        vm: str,
+        offering: str,
+        *,
+        cpu_cores: int | None = None,
+        cpu_mhz: int | None = None,
+        memory_mib: int | None = None,
+    ) -> Handle:
+        """Give a VM, by name or id, another offering; sizes only where that leaves them open."""
+        return await self.submit(ScaleVM(vm, offering, cpu_cores, cpu_mhz, memory_mib))
+
+    async def restore(self, vm: str, template: str | None = None) -> Handle:
+        """Make the root disk of a Stopped VM, by name or id, anew; what was on it is lost."""
+        return await self.submit(RestoreVM(vm, template))
+
+    async def assign(
+        self, vm: str, account: str, *, networks: Sequence[str] = (), security_groups: Sequence[str] = ()
+    ) -> Handle:
+        """Give a Stopped VM, by name or id, to another account; without networks, it is on the default one."""
+        return await self.submit(AssignVM(vm, account, tuple(networks), tuple(security_groups)))
+
     async def submit(
         self,
         request: Request,
@@ -210,8 +247,8 @@ class Engine:
             StoreError: it cannot be written now; nothing was.
         """
         self._orchestrator.check_open()
-        if type(request) in KIND_OF and (named := getattr(request, "vm", None)) is not None:
-            request = msgspec.structs.replace(request, vm=(await self.vm(named)).id)
+        if type(request) in KIND_OF:
+            request = await self._by_id(request)
         actor = clean(actor or self._actor)
         if connection is None:
             decision = await self._orchestrator.submit(request, actor, caller)
@@ -219,6 +256,14 @@ class Engine:
             decision = await submit_joined(self._orchestrator, request, actor, caller, connection)
         operation = decision.operation
         return Handle(operation, operation.actor, self._orchestrator)
+
+    async def _by_id(self, request: Request) -> Request:
+        """The request with the ids of what it names."""
+        vm, disk = subject_of(request)
+        ids = {"vm": (await self.vm(vm)).id} if vm is not None else {}
+        if disk is not None:
+            ids["volume"] = (await self.disk(disk)).id
+        return msgspec.structs.replace(request, **ids) if ids else request
 
     async def resolve(self, operation_id: str, way: Way, reason: str, *, actor: str | None = None) -> Handle:
         """Take a way out of Stuck: retry what it was doing, undo it, or vouch that the world is as if undone."""
@@ -372,11 +417,45 @@ class Engine:
             InvalidRequest: a place would move to another zone, or shrink below what is held of it; nothing was written.
             PluginError: a driver that it names first is missing or does not open; nothing was written.
         """
-        await open_described(cloud, self._store, self._opened, self._own, self._stack)
-        await write_described(cloud, self._store)
-        self._orchestrator.commits.inventory.load(await self._store.places())
-        await self._orchestrator.commits.reload()
-        await self._open_drivers()
+        async with self._changing:
+            await open_described(cloud, self._store, self._opened, self._own, self._stack)
+            await write_described(cloud, self._store)
+            self._orchestrator.commits.inventory.load(await self._store.places())
+            await self._orchestrator.commits.reload()
+            await self._open_drivers()
+        await self._orchestrator.expiry.look()
+
+    async def settings(self) -> list[SettingState]:
+        """All settings: default, bounds, meaning, and the values that were set, each with its scope and place."""
+        return states(await self._store.settings())
+
+    async def set_setting(self, name: str, value: Value, *, scope: str = "global", place: str | None = None) -> None:
+        """Set a setting for everywhere, or for one place of its scopes; it counts when this returns.
+
+        Args:
+            scope: global, zone, cluster, storage_pool or account.
+            place: the name of that zone, cluster, …
+
+        Raises:
+            InvalidRequest: there is no such setting or place, or it may not have that value or scope.
+        """
+        async with self._changing:
+            await put_setting(self._store, name, value, scope, place)
+            await self._settings_changed()
+
+    async def unset_setting(self, name: str, *, scope: str = "global", place: str | None = None) -> None:
+        """Take back a value that was set: a wider one, or the default, is in force again.
+
+        Raises:
+            InvalidRequest: there is no such setting, or it is not set there.
+        """
+        async with self._changing:
+            await remove_setting(self._store, name, scope, place)
+            await self._settings_changed()
+
+    async def _settings_changed(self) -> None:
+        self._orchestrator.commits.inventory.set_values(await self._store.settings())
+        await self._orchestrator.expiry.look()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

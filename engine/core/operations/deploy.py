@@ -107,8 +107,10 @@ def allocate_nic(
     device: int,
     is_default: bool,
     host_name: str | None,
+    *,
+    charged: bool = True,
 ) -> Nic:
-    """Write a NIC with the addresses its guru gives.
+    """Write a NIC with the addresses its guru gives; not `charged`: whose limit it counts against comes later.
 
     Raises:
         NoRoom: the guru has none.
@@ -134,7 +136,7 @@ def allocate_nic(
         gateway=address.gateway,
         netmask=address.netmask,
         host_name=host_name,
-        charged_to=vm.account_id if network.is_public else None,
+        charged_to=vm.account_id if charged and network.is_public else None,
     )
 
 

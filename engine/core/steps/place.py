@@ -44,8 +44,11 @@ def _choose(draft: Draft) -> None:
     )
 
 
-def chosen(draft: Draft, demand: Demand) -> Plan:
+def chosen(draft: Draft, demand: Demand, *, or_elsewhere: bool = True) -> Plan:
     """The planner's answer; what it looked at goes into the journal.
+
+    Args:
+        or_elsewhere: whether the setting counts by which a VM goes anywhere if not where an administrator chose.
 
     Raises:
         Refusal: there is no place, with all reasons; or the planner is at fault.
@@ -55,7 +58,7 @@ def chosen(draft: Draft, demand: Demand) -> Plan:
     if planner is None:
         raise Refusal(f"VM {vm.name} wants planner {vm.planner}, which is not installed here")
     answer = _answer(draft, planner, demand)
-    if isinstance(answer, NoPlan) and _is_chosen(demand) and draft.cloud.setting(ELSEWHERE):
+    if isinstance(answer, NoPlan) and or_elsewhere and _is_chosen(demand) and draft.cloud.setting(ELSEWHERE):
         anywhere = msgspec.structs.replace(demand, only_pod=None, only_cluster=None, only_host=None)
         answer = _answer(draft, planner, anywhere)
     rejected = tuple((each.candidate, each.reason) for each in answer.rejected)

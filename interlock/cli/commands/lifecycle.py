@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -12,14 +12,23 @@ from interlock.cli.exits import Exit
 from interlock.cli.face import Face, Work, command
 from interlock.cli.report import document, reporter
 from interlock.cli.work import working
+from interlock.schema.requests import KINDS, VmRequest
 
 
-def _on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Command:
+def on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Command:
+    """A command that asks the same of several VMs.
+
+    Args:
+        kind: the operation.
+        options: named as its request's fields.
+    """
+    asked_for = cast("type[VmRequest]", KINDS[kind])
+
     async def work(face: Face, names: tuple[str, ...], **arguments: Any) -> Exit:
         async with working(face, reporter(face.out, kind)) as under_way:
-            method = getattr(under_way.engine, kind)
             for name in dict.fromkeys(names):
-                under_way.ask(name, kind, partial(method, name, **arguments), vm=name)
+                request = asked_for(vm=name, **arguments)
+                under_way.ask(name, kind, partial(under_way.engine.submit, request, caller=face.caller), vm=name)
         if face.out.json:
             face.out.document(document(under_way))
         return under_way.exit
@@ -28,24 +37,34 @@ def _on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Comm
     asked: Work = click.argument("names", nargs=-1, required=True, metavar="NAME...")(work)
     for option in options:
         asked = option(asked)
-    return command(kind)(asked)
+    return command(kind, asks=True)(asked)
 
 
 def _forced(meaning: str) -> Callable[[Any], Any]:
     return click.option("--forced", is_flag=True, help=meaning)
 
 
-start = _on_each("start", "Run VMs that are Stopped or Allocated. NAME may be an id.")
-stop = _on_each(
+def _placed(place: str) -> Callable[[Any], Any]:
+    return click.option(f"--{place}", metavar=place[0].upper(), help=f"Only this {place}; administrators may say so.")
+
+
+start = on_each(
+    "start",
+    "Run VMs that are Stopped or Allocated. NAME may be an id.",
+    _placed("host"),
+    _placed("cluster"),
+    _placed("pod"),
+)
+stop = on_each(
     "stop",
     "Stop Running VMs; their disks and addresses stay. NAME may be an id.",
     _forced("Pull the plug instead of asking the guest."),
 )
-reboot = _on_each("reboot", "Restart the guests of Running VMs. NAME may be an id.")
-destroy = _on_each(
+reboot = on_each("reboot", "Restart the guests of Running VMs. NAME may be an id.")
+destroy = on_each(
     "destroy",
     "Stop VMs if they run and mark them Destroyed; `recover` brings them back. NAME may be an id.",
     _forced("Pull the plug instead of asking the guest."),
 )
-recover = _on_each("recover", "Bring Destroyed VMs back to Stopped. NAME may be an id.")
-expunge = _on_each("expunge", "End VMs for good: delete their disks, give back their addresses. NAME may be an id.")
+recover = on_each("recover", "Bring Destroyed VMs back to Stopped. NAME may be an id.")
+expunge = on_each("expunge", "End VMs for good: delete their disks, give back their addresses. NAME may be an id.")

@@ -24,13 +24,23 @@ NICS = (
     Column("STATE"),
     Column("IP"),
     Column("NETWORK"),
+    Column("IPV6", extra=True),
     Column("MAC", extra=True),
     Column("GATEWAY", extra=True),
     Column("ID", extra=True),
 )
-VOLUMES = (Column("VOLUME"), Column("STATE"), Column("SIZE", right=True), Column("POOL"), Column("ID", extra=True))
+VOLUMES = (
+    Column("DISK"),
+    Column("STATE"),
+    Column("SIZE", right=True),
+    Column("POOL"),
+    Column("OFFERING", extra=True),
+    Column("CLONE", extra=True),
+    Column("NAME", extra=True),
+    Column("ID", extra=True),
+)
 JOBS = (Column("OPERATION"), Column("STATE"), Column("TOOK", right=True), Column("ID"), Column("BEGAN", extra=True))
-LABEL = 11
+LABEL = 13
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,8 @@ def _tell(out: Out, whole: Whole) -> None:
     since = f"  for {age(microseconds_now() - vm.since)}"
     out.line([(f"{vm.name:<{LABEL}}", HEAD), layout.state(vm.state), (since, DIM)])
     for label, value in _facts(vm):
-        out.line([(f"{label:<{LABEL}}", DIM), (value, "")])
+        if value:
+            out.line([(f"{label:<{LABEL}}", DIM), (value, "")])
     _section(out, NICS, [_nic(each) for each in whole.nics])
     _section(out, VOLUMES, [_volume(each) for each in whole.volumes])
     shown = whole.operations[-OPERATIONS:]
@@ -73,18 +84,59 @@ def _tell(out: Out, whole: Whole) -> None:
 
 
 def _facts(vm: Vm) -> list[tuple[str, str]]:
+    """What is known of it; what is empty is not shown."""
     last = f"last on {vm.last_host_id}" if vm.last_host_id else "on none yet"
     size = f"{vm.cpu_cores} × {vm.cpu_mhz // vm.cpu_cores} MHz, {vm.memory_mib} MiB"
     return [
         ("id", vm.id),
+        ("display", vm.display_name or ""),
+        ("instance", vm.instance_name),
         ("host", vm.host_id or last),
+        ("migrates to", vm.target_host_id or ""),
+        ("holds", _held(vm)),
         ("zone", vm.zone_id),
         ("account", vm.account_id),
         ("offering", f"{vm.offering_id} ({size})"),
         ("template", vm.template_id),
+        ("hypervisor", vm.hypervisor or ""),
         ("planner", vm.planner),
+        *_belongings(vm),
         ("created", iso(vm.created_at)),
     ]
+
+
+def _belongings(vm: Vm) -> list[tuple[str, str]]:
+    return [
+        ("security", ", ".join(vm.security_groups)),
+        ("affinity", ", ".join(vm.affinity_groups)),
+        ("user data", f"{len(vm.user_data)} characters of Base64" if vm.user_data else ""),
+        ("ssh keys", "; ".join(map(_key, vm.ssh_keys))),
+        ("details", _labels(vm.details)),
+        ("tags", _labels(vm.tags)),
+    ]
+
+
+def _held(vm: Vm) -> str:
+    """What it takes of its host: its size, over the ratio that was in force when it started."""
+    if vm.host_id is None:
+        return ""
+    own = [
+        f"{what} by its own {ratio:g}×"
+        for what, ratio in (("CPU", vm.own_cpu_overcommit), ("memory", vm.own_memory_overcommit))
+        if ratio is not None
+    ]
+    divided = f" ({', '.join(own)})" if own else ""
+    return f"{vm.cpu_held_mhz} of its {vm.cpu_mhz} MHz, {vm.memory_held_mib} of its {vm.memory_mib} MiB{divided}"
+
+
+def _key(public_key: str) -> str:
+    """An SSH key by its kind and comment; the middle is for programs."""
+    kind, *rest = public_key.split(maxsplit=2)
+    return " ".join([kind, *rest[1:]])
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
 
 
 def _section(out: Out, columns: tuple[Column, ...], rows: list[Row]) -> None:
@@ -100,6 +152,7 @@ def _nic(nic: Nic) -> Row:
             layout.state(nic.state),
             plain(nic.ip_address),
             plain(nic.network_id),
+            plain(nic.ip6_address),
             plain(nic.mac_address),
             plain(nic.gateway),
             plain(nic.id),
@@ -108,8 +161,19 @@ def _nic(nic: Nic) -> Row:
 
 
 def _volume(volume: Volume) -> Row:
-    size = plain(f"{volume.size_mib} MiB")
-    return Row((plain(volume.name), layout.state(volume.state), size, plain(volume.pool_id), plain(volume.id)))
+    root = " (root)" if volume.kind == "ROOT" else ""
+    return Row(
+        (
+            plain(f"{'-' if volume.device is None else volume.device}{root}"),
+            layout.state(volume.state),
+            plain(f"{volume.size_mib} MiB"),
+            plain(volume.pool_id),
+            plain(volume.offering_id),
+            plain(volume.clone),
+            plain(volume.name),
+            plain(volume.id),
+        )
+    )
 
 
 def _operation(operation: Operation, *, last: bool) -> Row:

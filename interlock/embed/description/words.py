@@ -24,7 +24,8 @@ Disk = Annotated[int, Meta(ge=1, le=2**26)]
 Ratio = Annotated[float, Meta(ge=1.0, le=100.0)]
 Octet = Annotated[int, Meta(ge=0, le=255)]
 Ids: TypeAlias = tuple[Id, ...]
-Settings: TypeAlias = dict[str, bool | int | float | Text]
+Value: TypeAlias = bool | int | float | Text
+Settings: TypeAlias = dict[str, Value]
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

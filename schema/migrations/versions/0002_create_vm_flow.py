@@ -401,6 +401,7 @@ def _volume() -> None:
         loosened=("vm_id", "device"),
     )
     _index("volume_account", "volume", ["account_id", "id"])
+    _index("volume_name", "volume", ["name", "id"])
     _say(
         "volume",
         vm_id="The VM it is attached to.",
@@ -417,6 +418,7 @@ def _operation() -> None:
         "operation",
         _optional("volume_id", "The volume it is about.", "volume.id"),
         _optional("caller_id", "The account on whose rights; empty: the operator's."),
+        (_text("kept", "JSON object: what a step replaced, which its undo puts back."), OBJECT),
         loosened=("vm_id",),
     )
     _index("operation_volume_once", "operation", ["volume_id"], unique=True, where=ACTIVE)

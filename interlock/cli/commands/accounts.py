@@ -1,0 +1,68 @@
+"""accounts: the tree of domains and the accounts in it, each with what it has of what it may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from interlock.cli.exits import Exit
+from interlock.cli.face import Face, command
+from interlock.cli.layout import Cell, Column, Row, plain
+from interlock.cli.output import Out
+from interlock.schema.cloud import Account, Budget, Domain
+from interlock.schema.holdings import LIMITS
+
+TITLES = {"vms": "VMS", "cores": "CORES", "ram": "MIB", "volumes": "VOLS", "storage": "DISK-MIB", "ips": "IPS"}
+"""By thing that is limited."""
+USED = tuple(Column(TITLES[row.thing], right=True) for row in LIMITS)
+ACCOUNTS = (Column("ACCOUNT"), Column("DOMAIN"), *USED, Column("ROLE", extra=True), Column("STATE", extra=True))
+DOMAINS = (Column("DOMAIN"), *USED, Column("IN", extra=True))
+NEARLY = 0.9
+"""Share of a limit from which on it is shown as nearly reached."""
+
+
+@command("accounts")
+async def accounts(face: Face) -> Exit:
+    """Show domains and accounts: what each uses of its limits, as used/limit; a domain's counts all below it."""
+    async with face.looking() as engine:
+        places = await engine.places()
+    domains = list(_tree(cast("list[Domain]", places["domain"])))
+    found = cast("list[Account]", places["account"])
+    if face.out.json:
+        face.out.document({"domains": [domain for domain, _ in domains], "accounts": found})
+    else:
+        _tell(face.out, domains, found)
+    return Exit.OK
+
+
+def _tree(domains: list[Domain], parent: str | None = None, depth: int = 0) -> Iterator[tuple[Domain, int]]:
+    """Each domain beneath the one it lies in, with its depth."""
+    for domain in domains:
+        if domain.parent_id == parent:
+            yield domain, depth
+            yield from _tree(domains, domain.id, depth + 1)
+
+
+def _tell(out: Out, domains: list[tuple[Domain, int]], accounts: list[Account]) -> None:
+    out.table(DOMAINS, [_domain(*each) for each in domains])
+    out.line()
+    out.table(ACCOUNTS, [_account(each) for each in accounts])
+
+
+def _domain(domain: Domain, depth: int) -> Row:
+    return Row((plain("  " * depth + domain.id), *_used(domain), plain(domain.parent_id)))
+
+
+def _account(account: Account) -> Row:
+    state = ("enabled", "") if account.enabled else ("disabled", "yellow")
+    return Row((plain(account.id), plain(account.domain_id), *_used(account), plain(account.role), state))
+
+
+def _used(budget: Budget) -> Iterator[Cell]:
+    """`3/8`, or `3/-` where there is no limit."""
+    for row in LIMITS:
+        used, limit = getattr(budget, row.used), getattr(budget, row.total)
+        if limit is None:
+            yield f"{used}/-", ""
+        else:
+            yield f"{used}/{limit}", "red" if used >= limit else "yellow" if used > NEARLY * limit else ""
