@@ -128,8 +128,10 @@ class Hand:
 
     async def row(self, machine: str, entity_id: str) -> Row:
         """An entity's columns."""
-        [found] = await self.database.rows(f"SELECT * FROM {machine} WHERE id = {literal(entity_id)}")
-        return dict(zip(metadata.tables[machine].c.keys(), found, strict=True))
+        names = metadata.tables[machine].c.keys()
+        listed = ", ".join(f'"{name}"' for name in names)
+        [found] = await self.database.rows(f"SELECT {listed} FROM {machine} WHERE id = {literal(entity_id)}")
+        return dict(zip(names, found, strict=True))
 
     async def named(self, name: str) -> Row:
         """A VM."""
@@ -211,6 +213,11 @@ class Hand:
         """Run statements; they must be accepted."""
         for statement in statements:
             await self.database.run(statement)
+
+    async def change(self, machine: str, entity_id: str, how: str = "UPDATE", /, **columns: Any) -> tuple[str, str]:
+        """The statements that change columns and no state: right ones but for what the columns say."""
+        row = await self.row(machine, entity_id)
+        return self.journaled(machine, row), self.changed(machine, row, **columns).replace("UPDATE", how, 1)
 
     async def move(self, machine: str, entity_id: str, state: str, **columns: Any) -> None:
         """Take a legal step, holding what its interlock asks for."""

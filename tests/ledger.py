@@ -39,7 +39,7 @@ async def assert_sound(database: Bare) -> Sequence[Transition]:
         for entity in rows:
             _assert_chain(chains[entity["id"]], machine)
             _assert_told(entity, chains[entity["id"]], machine)
-    await _assert_counted(database, entities)
+    await assert_counted(database)
     _assert_owned(journal, entities)
     return journal
 
@@ -93,8 +93,9 @@ def _as_written(record: msgspec.Struct, entity: Row) -> Iterable[Any]:
         yield bool(value) if isinstance(getattr(record, name), bool) else value
 
 
-async def _assert_counted(database: Bare, entities: dict[str, list[Row]]) -> None:
+async def assert_counted(database: Bare) -> None:
     """`used` is the sum of what is held: several rules may fill one counter."""
+    entities = {machine: await _table(database, machine, "id") for machine in MACHINES}
     held: dict[tuple[str, str], Counter[str]] = {}
     for rule in METERED:
         counter = held.setdefault((rule.resource, rule.used), Counter())

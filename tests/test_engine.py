@@ -147,7 +147,7 @@ async def test_a_closed_engine_says_so(tmp_path: Path) -> None:
 
 async def test_no_more_than_so_many_are_driven_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "IN_FLIGHT", 3)
-    async with world(tmp_path, latency=0.005) as lab:
+    async with world(tmp_path, latency=0.05) as lab:
         handles = [await lab.engine.deploy(lab.request(f"vm-{number}")) for number in range(12)]
         most = 0
         while lab.engine.under_way():
@@ -239,7 +239,7 @@ async def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     async with world(tmp_path) as lab:
         with pytest.raises(NotFound, match="'nobody'"):
             await lab.engine.start("nobody")
-        with pytest.raises(InvalidRequest, match="begin with a letter"):
+        with pytest.raises(InvalidRequest, match="begins with a hyphen"):
             await lab.engine.deploy(DeployVM(name="-x", offering="small", template="t"))
         with pytest.raises(InvalidRequest, match="not a request"):
             await lab.engine.submit("deploy")  # type: ignore[arg-type]

@@ -74,7 +74,7 @@ PLANS = [
     (raises(ValueError("\udcff\0")), "ValueError"),
     (lambda: None, "NoneType"),
     (lambda: Plan(host_id="nowhere", pools={}, rejected=()), "nowhere"),
-    (lambda: Plan(host_id="h-1", pools={}, rejected=()), "the pool None"),
+    (lambda: Plan(host_id="h-1", pools={}, rejected=()), "pool None"),
 ]
 
 

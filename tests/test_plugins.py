@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from interlock import Engine
+from interlock.drivers.simulator import Simulator
 from interlock.planners.first_fit import FirstFit
 from interlock.schema.errors import NotFound, PluginError
 from tests.world import world
@@ -20,7 +21,13 @@ class Backwards:
     """Hosts from the last to the first."""
 
     def plan(self, demand, cloud):
-        return first_that_fits(reversed(list(cloud.hosts(demand.zone_id))), demand, cloud)
+        return first_that_fits(self, demand, cloud)
+
+    def rank(self, host):
+        return [-ord(letter) for letter in host.id]
+
+    def walk(self, shortlist):
+        return reversed(list(shortlist))
 
 class Empty:
     """No planner at all."""
@@ -59,6 +66,18 @@ async def test_an_installed_planner_that_is_none_is_refused(
     (installed / "entry_points.txt").write_text(f"[interlock.planners]\nbackwards = {entry}\n")
     with pytest.raises(PluginError, match=words):
         async with Engine.open(str(tmp_path / "x.db")):
+            pass
+
+
+async def test_a_driver_that_was_handed_in_and_is_none_is_refused(tmp_path: Path) -> None:
+    class Mute:
+        """It does not say what it can."""
+
+        def __init__(self, simulator: Simulator) -> None:
+            self.attach, self.perform, self.close = simulator.attach, simulator.perform, simulator.close
+
+    with pytest.raises(PluginError, match=r"driver simulator \(Mute\) lacks capabilities of Driver"):
+        async with world(tmp_path, wrap=Mute):
             pass
 
 

@@ -32,6 +32,8 @@ def on_insert(machine: Machine) -> Iterable[Refused]:
         f"NEW.state <> '{machine.initial}' OR NEW.version <> 1",
         f"interlock: illegal: a new {name} begins in {machine.initial} with version 1",
     )
+    if name == "vm":
+        yield Refused(f"NEW.affinity_groups <> '[]' AND {_ON_A_HOST}", _NO_CHANGE_OF_GROUPS)
     yield _unjournaled(name, f"source = '{NOT_YET}' AND event = '{CREATED}' AND destination = NEW.state")
 
 
@@ -164,6 +166,10 @@ def _booking(rules: Together, condition: str, side: str, change: str) -> Booking
         for rule, value in after.items()
         if not isinstance(rule, Limited)
     )
+    if isinstance(first, Limited):
+        # Whoever is not there has no limit: SQLite's foreign keys hold only for those who ask for them.
+        nobody = f"interlock: ledger: what {first.key} names is no {first.resource}"
+        fits = ((f"SELECT 1 FROM {first.resource} {where}", nobody),)
     return Booking(f"({condition})", f"UPDATE {first.resource} SET {set_to} {where}", fits)
 
 
@@ -191,7 +197,7 @@ def over_limit(table: str) -> Iterable[Refused]:
             f"NEW.{rule.used} > OLD.{rule.used} AND NEW.{rule.used} > NEW.{rule.total}",
             f"interlock: limit: {table}_{rule.thing}_within_limit: the {table} may have no more of these",
         )
-        yield Refused(f"NEW.{rule.used} < 0", f"interlock: ledger: {rule.used} of an {table} would fall below zero")
+        yield Refused(f"NEW.{rule.used} < 0", f"interlock: ledger: {rule.used} of this {table} would fall below zero")
 
 
 def rolled_up() -> Booking:
@@ -202,8 +208,13 @@ def rolled_up() -> Booking:
     return Booking(f"({changed})", f"UPDATE domain SET {set_to} {where}")
 
 
+_ON_A_HOST = "(NEW.host_id IS NOT NULL OR NEW.target_host_id IS NOT NULL)"
+_NO_CHANGE_OF_GROUPS = "interlock: affinity: a VM joins and leaves affinity groups only while it is on no host"
+
+
 def affinity() -> Iterable[Refused]:
     """What a VM that takes a host must not do to the strict affinity groups it is in."""
+    yield Refused(f"NEW.affinity_groups <> OLD.affinity_groups AND {_ON_A_HOST}", _NO_CHANGE_OF_GROUPS)
     for key in ("host_id", "target_host_id"):
         taken = f"NEW.affinity_groups <> '[]' AND NEW.{key} IS NOT NULL AND coalesce(OLD.{key}, '') <> NEW.{key}"
         yield Refused(
@@ -211,7 +222,7 @@ def affinity() -> Iterable[Refused]:
             "interlock: affinity: another VM of one of its host anti-affinity groups is on that host",
         )
         yield Refused(
-            f"{taken} AND {_member(TOGETHER, f'them.host_id <> NEW.{key}')}",
+            f"{taken} AND {_member(TOGETHER, f'(them.host_id <> NEW.{key} OR them.target_host_id <> NEW.{key})')}",
             "interlock: affinity: the other VMs of one of its host affinity groups are on another host",
         )
 

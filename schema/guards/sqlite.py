@@ -108,7 +108,7 @@ def _room(book: rules.Booking) -> str:
 
 
 def _indexing(each: rules.Membership) -> Iterable[str]:
-    joined = f"INSERT OR IGNORE INTO {each.table} SELECT value, NEW.id FROM json_each(NEW.{each.column})"
+    joined = f"INSERT OR IGNORE INTO {each.table} SELECT DISTINCT value, NEW.id FROM json_each(NEW.{each.column})"
     yield f"CREATE TRIGGER ledger_{each.table}_insert AFTER INSERT ON vm WHEN {each.listed} BEGIN {joined}; END"
     yield (
         f"CREATE TRIGGER ledger_{each.table}_update AFTER UPDATE ON vm WHEN {each.changed}"

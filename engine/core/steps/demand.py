@@ -105,11 +105,15 @@ def _members(draft: Draft, kind: str) -> dict[str, str]:
 
 
 def _together(draft: Draft) -> Mapping[str, str] | None:
-    """The only hosts for a VM whose group runs already; the groups of a VM must all agree."""
+    """The only hosts for a VM whose group runs already; the groups of a VM must all agree.
+
+    While one of them migrates there is none: on either of its hosts this one may be left alone.
+    """
     wanted: dict[str, str] | None = None
     for group in _groups(draft):
         if group.kind == TOGETHER and (others := _others(draft, group)):
-            here = dict.fromkeys(others, f"the VMs of {TOGETHER} group {group.id} are there")
+            words = f"the VMs of {TOGETHER} group {group.id} are there"
+            here = dict.fromkeys(others, words) if len(others) == 1 else {}
             wanted = here if wanted is None else {host: why for host, why in here.items() if host in wanted}
     return wanted
 
