@@ -27,6 +27,7 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.deploys
+	$(BIN)/python -m benchmarks.planning
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Interlock needs Python 3.11 or newer with venv; none was found on the path." >&2; exit 1; }

@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from interlock.schema.errors import InterlockError as InterlockError
     from interlock.schema.errors import InvalidRequest as InvalidRequest
     from interlock.schema.errors import OperationFailed as OperationFailed
+    from interlock.schema.requests import AssignVM as AssignVM
     from interlock.schema.requests import DeployVM as DeployVM
     from interlock.schema.requests import DestroyVM as DestroyVM
+    from interlock.schema.requests import DiskRequest as DiskRequest
     from interlock.schema.requests import ExpungeVM as ExpungeVM
+    from interlock.schema.requests import MigrateVM as MigrateVM
     from interlock.schema.requests import NicRequest as NicRequest
     from interlock.schema.requests import RebootVM as RebootVM
     from interlock.schema.requests import RecoverVM as RecoverVM
+    from interlock.schema.requests import RestoreVM as RestoreVM
+    from interlock.schema.requests import ScaleVM as ScaleVM
     from interlock.schema.requests import StartVM as StartVM
     from interlock.schema.requests import StopVM as StopVM
     from interlock.schema.transition import Transition as Transition
@@ -43,12 +48,17 @@ _HOMES = {
     "interlock.engine.core.snapshot": ("Policy",),
     "interlock.schema.errors": ("InterlockError", "InvalidRequest", "OperationFailed"),
     "interlock.schema.requests": (
+        "AssignVM",
         "DeployVM",
         "DestroyVM",
+        "DiskRequest",
         "ExpungeVM",
+        "MigrateVM",
         "NicRequest",
         "RebootVM",
         "RecoverVM",
+        "RestoreVM",
+        "ScaleVM",
         "StartVM",
         "StopVM",
     ),

@@ -1,47 +1,120 @@
-"""Whether a VM fits on a host, and the walk along the hosts that all planners of this room share.
+"""The walk along the hosts that all planners of this room share: the first in order that fits is taken.
 
-A planner here is an order of hosts, nothing more: the first in it that fits is taken.
+A planner here is an order of hosts, and perhaps a rule of its own. The order is given twice: as a rank, by which the
+few hosts that the demand names are sorted, and as a lazy walk along the shortlist, which comes in the order of the
+rank.
 
-Promises: a host is taken only if it is enabled, not avoided, has the CPU and memory, and its pools take all
-volumes; each host passed over has its first reason in words, with the figures. Never looks beyond the host
-that is taken.
+Promises: first comes the host where the VM ran last, then those that are liked, the most liked first, then all to
+which the demand is indifferent, then those that it would rather not have; within each, the planner's order. A host is
+taken only if no rule refuses it and its pools take all volumes. Never looks beyond the host that is taken. Only when
+none fits is every host of the zone asked for its reason; those that an administrator's choice rules out come last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Protocol
 
-from interlock.planners.protocol import CloudView, Demand, NoPlan, Plan, Rejected
-from interlock.planners.storage import Storage
+from interlock.planners.protocol import CloudView, Demand, NoPlan, Plan, Rejected, Shortlist
+from interlock.planners.rules import CHOICES, Rule, first_reason, rules_for
+from interlock.planners.storage import Placement, Storage
 from interlock.schema.cloud import Host
 
-
-def first_that_fits(hosts: Iterable[Host], demand: Demand, cloud: CloudView) -> Plan | NoPlan:
-    """The first of `hosts` with room for the demand, and its pools; or all of them, each with its reason."""
-    storage = Storage(demand, cloud)
-    rejected: list[Rejected] = []
-    for host in hosts:
-        placed = why_not(host, demand, cloud) or storage.place(host)
-        if not isinstance(placed, str):
-            return Plan(host_id=host.id, pools=placed, rejected=tuple(rejected))
-        rejected.append(Rejected(f"host {host.id}", placed))
-    return NoPlan(rejected=tuple(rejected) or (Rejected(f"zone {demand.zone_id}", "has no hosts"),))
+SHOWN = 20
+"""Refusals that a plan tells in words. Too low: `why` cannot say what was wrong with a near miss; too high: each
+deploy on a full fleet makes, and the journal keeps for good, texts that nobody reads."""
 
 
-def why_not(host: Host, demand: Demand, cloud: CloudView) -> str | None:
-    """The first reason, storage aside, why the VM cannot go there; None if there is none."""
-    if closed := cloud.enabled(host):
-        return closed
-    if (cause := demand.avoid_hosts.get(host.id)) is not None:
-        return f"is avoided: {cause}"
-    if demand.cpu_mhz > (free := host.cpu_free_mhz):
-        return f"needs {demand.cpu_mhz} MHz CPU, has {free} free"
-    if demand.memory_mib > (free := host.memory_free_mib):
-        return f"needs {demand.memory_mib} MiB memory, has {free} free"
-    return None
+class Order(Protocol):
+    """The order of one planner, for one demand."""
+
+    def rank(self, host: Host) -> Any:
+        """What hosts are compared by, the least first; never the same for two of them."""
+        ...
+
+    def walk(self, shortlist: Shortlist) -> Iterable[Host]:
+        """The hosts of the shortlist by rank; those that the planner's own rule refuses may be missing."""
+        ...
 
 
-def room(host: Host, demand: Demand) -> int:
-    """How much is free, for comparing hosts: CPU or memory, whichever runs out first on VMs like this one."""
-    # How many more such VMs there is room for, times cpu × memory so that it stays whole.
-    return min(host.cpu_free_mhz * demand.memory_mib, host.memory_free_mib * demand.cpu_mhz)
+def first_that_fits(order: Order, demand: Demand, cloud: CloudView, *more: Rule) -> Plan | NoPlan:
+    """The first host with room for the demand, and its pools; or all of them, each with its reason.
+
+    Args:
+        order: in which hosts are asked.
+        demand: what for.
+        cloud: where.
+        more: rules of the planner's own, asked after all others.
+    """
+    search = _Search(demand, cloud, (*rules_for(demand), *more))
+    shortlist = cloud.shortlist(demand)
+    host = search.along(_preferred(order, shortlist, demand, cloud))
+    if host is None:
+        return search.everywhere()
+    rejected, in_all = search.before(shortlist)
+    return Plan(host_id=host.id, pools=search.pools, rejected=rejected, rejected_in_all=in_all)
+
+
+def _preferred(order: Order, shortlist: Shortlist, demand: Demand, cloud: CloudView) -> Iterator[Host]:
+    likes = {id: -figure for id, figure in demand.liked_hosts.items() if figure and id != demand.last_host}
+    liked = sorted(_in_zone(likes, demand, cloud), key=lambda host: (likes[host.id], order.rank(host)))
+    named = list(likes)
+    if demand.last_host is not None:
+        named.append(demand.last_host)
+        yield from _in_zone([demand.last_host], demand, cloud)
+    yield from (host for host in liked if likes[host.id] < 0)
+    yield from order.walk(shortlist.without(named) if named else shortlist)
+    yield from (host for host in liked if likes[host.id] > 0)
+
+
+def _in_zone(host_ids: Iterable[str], demand: Demand, cloud: CloudView) -> Iterator[Host]:
+    """Those that there are: places that a demand names may have gone."""
+    known = (cloud.host(id) for id in host_ids)
+    return (host for host in known if host is not None and host.zone_id == demand.zone_id)
+
+
+class _Search:
+    """Asks hosts, and keeps what was refused. Lives as long as one call of a planner."""
+
+    def __init__(self, demand: Demand, cloud: CloudView, rules: tuple[Rule, ...]) -> None:
+        self._demand, self._cloud, self._rules = demand, cloud, rules
+        self._storage = Storage(demand, cloud)
+        self._refused: dict[str, str] = {}
+        self.pools: dict[str, str] = {}
+        """Of the host that was found."""
+
+    def along(self, hosts: Iterable[Host]) -> Host | None:
+        """The first of `hosts` that fits."""
+        for host in hosts:
+            placed = self._ask(host)
+            if not isinstance(placed, str):
+                self.pools = placed
+                return host
+            self._refused[host.id] = placed
+        return None
+
+    def everywhere(self) -> NoPlan:
+        """Every host of the zone with its reason; none fits."""
+        zone_id = self._demand.zone_id
+        hosts = sorted(self._cloud.hosts(zone_id), key=self._was_not_chosen)
+        rejected = tuple(_rejected(host.id, self._refused.get(host.id) or str(self._ask(host))) for host in hosts)
+        return NoPlan(rejected=rejected or (Rejected(f"zone {zone_id}", "has no hosts"),))
+
+    def before(self, shortlist: Shortlist) -> tuple[tuple[Rejected, ...], int]:
+        """What a plan says of those before it. One that the demand names may be both looked at and left out."""
+        number, left_out = shortlist.left_out()
+        looked_at = [_rejected(id, self._refused[id]) for id in islice(self._refused, SHOWN)]
+        unseen = (host for host in left_out if host.id not in self._refused)
+        others = (_rejected(host.id, str(self._ask(host))) for host in islice(unseen, SHOWN - len(looked_at)))
+        return (*looked_at, *others), number + sum(id in shortlist for id in self._refused)
+
+    def _ask(self, host: Host) -> Placement:
+        return first_reason(self._rules, host, self._demand, self._cloud) or self._storage.place(host)
+
+    def _was_not_chosen(self, host: Host) -> bool:
+        return any(rule(host, self._demand, self._cloud) for rule, _ in CHOICES)
+
+
+def _rejected(host_id: str, reason: str) -> Rejected:
+    return Rejected(f"host {host_id}", reason)

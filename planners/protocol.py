@@ -7,7 +7,7 @@ they name in a conditional write, and asks again with fresh figures if another w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -80,7 +80,9 @@ class Rejected(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A destination: the host, and a pool for each volume.
 
-    `rejected` are the first of those that came before it, `rejected_in_all` how many there were.
+    `rejected_in_all` counts the hosts that were refused before it was found: those looked at one by one, and those of
+    the zone that were left out of the shortlist without a look. `rejected` are the first of them with their reasons,
+    those looked at before those left out.
     """
 
     host_id: str
@@ -96,6 +98,43 @@ class NoPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @runtime_checkable
+class Shortlist(Protocol):
+    """The hosts of a zone that may do for one demand, without a look at each.
+
+    No host that fits is missing. Those that lack a tag or the room are; others that will not do may be in it. A value:
+    narrowing it makes another.
+    """
+
+    def __iter__(self) -> Iterator[Host]:
+        """In the order of their ids."""
+        ...
+
+    def __contains__(self, host_id: object) -> bool:
+        """Whether the host of that id is in it."""
+        ...
+
+    def roomiest_first(self) -> Iterator[Host]:
+        """Those with room for the most such VMs first (`rules.how_many`), of equals those with the lower id."""
+        ...
+
+    def in_pods(self, pod_ids: Collection[str]) -> Shortlist:
+        """Only those in one of the pods."""
+        ...
+
+    def vacant(self) -> Shortlist:
+        """Only those of which nothing is held."""
+        ...
+
+    def without(self, host_ids: Iterable[str]) -> Shortlist:
+        """All but these."""
+        ...
+
+    def left_out(self) -> tuple[int, Iterator[Host]]:
+        """How many of the zone's hosts are not in it, and these in the order of their ids."""
+        ...
+
+
+@runtime_checkable
 class CloudView(Protocol):
     """The cloud as a planner sees it. Reading it never changes it, and never waits."""
 
@@ -107,11 +146,8 @@ class CloudView(Protocol):
         """One host."""
         ...
 
-    def roomy_hosts(self, zone_id: str, tags: tuple[str, ...], cpu_mhz: int, memory_mib: int) -> Iterable[Host]:
-        """Those of the zone's hosts, in the order of their ids, that have all the tags and at least so much free.
-
-        The same as filtering `hosts`, without looking at each.
-        """
+    def shortlist(self, demand: Demand) -> Shortlist:
+        """The hosts that may do for the demand."""
         ...
 
     def cluster(self, cluster_id: str) -> Cluster:
@@ -132,6 +168,14 @@ class CloudView(Protocol):
 
     def pools(self, zone_id: str) -> Iterable[StoragePool]:
         """The zone's pools, in the order of their ids, enabled or not."""
+        ...
+
+    def pool(self, pool_id: str) -> StoragePool | None:
+        """One pool."""
+        ...
+
+    def pools_near(self, scope: str, owner_id: str) -> Iterable[StoragePool]:
+        """The pools of one host, cluster or zone (`scope` says which), in the order of their ids, enabled or not."""
         ...
 
     def over_threshold(self, cluster_id: str, cpu_mhz: int, memory_mib: int) -> str | None:

@@ -159,7 +159,8 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     domain_id: str | None = None
     """Of this domain's accounts and those below; None: everybody's."""
     services: dict[str, str] = {}
-    """What it offers, each with its provider: SecurityGroup, UserData, …; an empty provider offers nothing."""
+    """What it offers, each with its provider: SecurityGroup, UserData, …; an empty provider offers nothing. A network
+    that says nothing has the basics, UserData, Dhcp and Dns, and no SecurityGroup."""
     is_public: bool = False
     """Whether its addresses count as public ones."""
     is_default: bool = False
@@ -274,7 +275,11 @@ class FirewallRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class SecurityGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """A firewall that VMs are in."""
+    """A firewall that VMs are in. What a rule of any of a VM's groups lets pass, passes.
+
+    Nothing comes in without an ingress rule. As long as none of a VM's groups has an egress rule, everything goes
+    out. So the default group of an account, which has no rules, lets nothing in and everything out.
+    """
 
     id: str
     account_id: str

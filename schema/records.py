@@ -101,7 +101,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     vm_id: str | None
     account_id: str
     charged_to: str | None
-    """The account whose limits of volumes and storage it counts against; None once Expunged."""
+    """The account whose limits of volumes and storage it counts against; None once another root disk is made in its
+    place, or it is Expunged."""
     zone_id: str
     name: str
     kind: str
@@ -156,7 +157,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     wake_at: int | None
     """When a waiting operation goes on."""
     made: tuple[str, ...]
-    """Volumes this operation created: its undo deletes these and no others."""
+    """What this operation makes, by id: volumes, which its undo deletes, these and no others; and NICs that took an
+    address with their pod."""
+    kept: dict[str, Any]
+    """What a step replaced, by name: its undo puts it back."""
     avoid: tuple[Avoided, ...]
     then: str | None
     """What follows the undo: replan, failed or cancelled."""
@@ -183,6 +187,7 @@ USUAL: dict[str, tuple[str, ...]] = {
         "tries",
         "wake_at",
         "made",
+        "kept",
         "avoid",
         "then",
         "error",

@@ -13,12 +13,11 @@ from msgspec import Meta
 
 from interlock.schema.errors import InvalidRequest
 
+LONGEST_NAME = 63
+NAME_RULE = f"1 to {LONGEST_NAME} letters, digits and hyphens, beginning with a letter and not ending with a hyphen"
 Name = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z",
-        description="1 to 63 letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
-    ),
+    Meta(pattern=rf"^[A-Za-z]([A-Za-z0-9-]{{0,{LONGEST_NAME - 2}}}[A-Za-z0-9])?\Z", description=NAME_RULE),
 ]
 Mebibytes = Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
 """1 MiB to 64 TiB."""
@@ -60,7 +59,8 @@ class DeployVM(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     offering: Id
     template: Id
     zone: Id | None = None
-    account: Id = "system"
+    account: Id | None = None
+    """Whose it is; None: the caller's, or where the operator asks, `system`'s."""
     hypervisor: Id | None = None
     nics: Annotated[tuple[NicRequest, ...], Meta(max_length=32)] = ()
     default_nic: Annotated[int, Meta(ge=0, le=31)] = 0
@@ -289,7 +289,7 @@ def checked(request: R) -> R:
     try:
         return msgspec.convert(msgspec.to_builtins(request), type(request))
     except (TypeError, ValueError) as wrong:
-        raise InvalidRequest(f"{kind}: {_in_words(str(wrong))}") from wrong
+        raise InvalidRequest(f"{kind}: {_in_words(str(wrong), request)}") from wrong
 
 
 def subject_of(request: Request) -> tuple[str | None, str | None]:
@@ -303,8 +303,28 @@ def as_fields(request: Request) -> dict[str, Any]:
     return fields
 
 
-def _in_words(message: str) -> str:
+def fault_of_name(name: str) -> str | None:
+    """Which rule of RFC 1123 a name breaks, in words that follow it; None if it may be a host name."""
+    strange = next((letter for letter in name if not _is_of_names(letter)), None)
+    faults = {
+        "is empty": not name,
+        f"has {len(name)} characters, more than {LONGEST_NAME}": len(name) > LONGEST_NAME,
+        f"has {strange!r}, which is no letter (a to z), digit or hyphen": strange is not None,
+        "is made of digits only": name.isdigit(),
+        "begins with a digit": name[:1].isdigit(),
+        "begins with a hyphen": name[:1] == "-",
+        "ends with a hyphen": name[-1:] == "-",
+    }
+    return next((fault for fault, found in faults.items() if found), None)
+
+
+def _is_of_names(letter: str) -> bool:
+    return letter.isascii() and (letter.isalnum() or letter == "-")
+
+
+def _in_words(message: str, request: Request) -> str:
     if "matching regex" in message:
-        where = message.partition(" - ")[2] or "a name"
-        return f"{where} must be 1 to 63 letters, digits and hyphens, begin with a letter, not end with a hyphen"
+        # `Name` is the one type with a pattern.
+        name = str(getattr(request, "name", ""))
+        return f"name {name!r} {fault_of_name(name)}; choose one of {NAME_RULE}"
     return message

@@ -182,6 +182,7 @@ operation = Table(
     Column("tries", Integer, nullable=False, comment="Failed tries of the present step's effects."),
     Column("wake_at", Micros, comment="When a waiting operation goes on."),
     _names("made", "JSON array: volumes this operation created, which its undo deletes."),
+    _names("kept", "JSON object: what a step replaced, which its undo puts back."),
     _names("avoid", "JSON array: the avoid set, each with scope, id, cause and expiry."),
     _names("then", "What follows the undo: replan, failed or cancelled.", optional=True),
     _names("error", "Why it failed, is being undone or is stuck.", optional=True),

@@ -22,6 +22,7 @@ from hypothesis import settings
 from interlock.engine.store.store import Store
 from tests.bare import bare, sqlite_url
 from tests.clerk import clerk, tiny
+from tests.hand import Hand
 from tests.postgres import NotInstalled, Server, absent
 
 # How long an example takes says nothing here: other workers share the machine.
@@ -140,3 +141,10 @@ async def lived_url(copy: Copy) -> AsyncIterator[str]:
     """A current database with the tiny cloud, where the VMs `web` and `two` run."""
     async with copy("lived") as url:
         yield url
+
+
+@pytest.fixture
+async def hand(lived_url: str) -> AsyncIterator[Hand]:
+    """A hand on a database where the VMs `web` and `two` run."""
+    async with bare(lived_url) as database:
+        yield Hand(database)

@@ -12,13 +12,22 @@ from typing import Any
 
 from interlock.schema.interlocks import BY_ENTRY, Holds, HoldsNo
 from interlock.schema.machine import CREATED, NOT_YET
-from interlock.schema.machines import MACHINES
+from interlock.schema.machines import MACHINES, TABLE_VERSION
 from interlock.schema.tables import metadata
 from tests.bare import Bare, Refused, literal, value
 
 Row = dict[str, Any]
 
-HELD = {"host_id": "h-2", "pool_id": "nfs", "ip_address": "10.0.0.200", "mac_address": "02:00:00:00:00:c8"}
+HELD = {
+    "host_id": "h-2",
+    "target_host_id": "h-1",
+    "charged_to": "acme",
+    "pool_id": "nfs",
+    "ip_address": "10.0.0.200",
+    "ip6_address": "fd00::c8",
+    "mac_address": "02:00:00:00:00:c8",
+    "host_name": "loose",
+}
 """What an entity holds that holds something, unless a test says otherwise."""
 
 LOOSE: dict[str, Row] = {
@@ -26,16 +35,32 @@ LOOSE: dict[str, Row] = {
         "id": "loose-vm",
         "name": "loose",
         "name_scope": "acme",
+        "display_name": None,
+        "instance_name": "i-acme-loose",
         "account_id": "acme",
+        "charged_to": "acme",
         "zone_id": "z",
         "offering_id": "small",
         "template_id": "t",
+        "hypervisor": None,
         "cpu_cores": 1,
         "cpu_mhz": 1000,
         "memory_mib": 1024,
+        "own_cpu_overcommit": None,
+        "own_memory_overcommit": None,
+        "cpu_held_mhz": 500,
+        "memory_held_mib": 1024,
         "planner": "first-fit",
         "host_id": None,
+        "target_host_id": None,
         "last_host_id": None,
+        "affinity_groups": "[]",
+        "security_groups": "[]",
+        "rules_told": 0,
+        "user_data": None,
+        "ssh_keys": "[]",
+        "details": "{}",
+        "tags": "{}",
     },
     "nic": {
         "id": "loose-nic",
@@ -43,27 +68,39 @@ LOOSE: dict[str, Row] = {
         "network_id": "net",
         "device": 0,
         "is_default": True,
+        "wished_ip": None,
         "ip_address": None,
+        "ip6_address": None,
         "mac_address": None,
         "gateway": None,
         "netmask": None,
+        "host_name": None,
+        "charged_to": None,
     },
     "volume": {
         "id": "loose-volume",
         "vm_id": "loose-vm",
+        "account_id": "acme",
+        "charged_to": "acme",
+        "zone_id": "z",
         "name": "ROOT-loose",
         "kind": "ROOT",
         "device": 0,
         "size_mib": 10,
+        "offering_id": None,
         "template_id": None,
         "storage": "shared",
+        "storage_tags": "[]",
+        "clone": None,
         "pool_id": None,
     },
     "operation": {
         "id": "loose-operation",
         "kind": "deploy",
         "vm_id": "loose-vm",
+        "volume_id": None,
         "actor": "hand",
+        "caller_id": None,
         "request": "{}",
         "step": 0,
         "attempt": 1,
@@ -127,7 +164,7 @@ class Hand:
             "changes": "{}",
             "ledger": "[]",
             "detail": None,
-            "tables": 1,
+            "tables": TABLE_VERSION,
             "prev": row["hash"],
             "hash": f"hash {row['version'] + 1}",
             **columns,
@@ -180,6 +217,11 @@ class Hand:
         row = await self.row(machine, entity_id)
         values = {"state": state, **what_it_holds(machine, state), **columns}
         await self.run(self.journaled(machine, row, destination=state), self.changed(machine, row, **values))
+
+    async def loose(self, *machines: str) -> None:
+        """New entities, with nobody around them: a VM, and what else is named."""
+        for machine in ("vm", *machines):
+            await self.run(*self.born(machine))
 
     async def walk(self, machine: str, entity_id: str, state: str) -> None:
         """Take legal steps to a state, the fewest."""

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from interlock.engine.core.decision import DERIVED, seal
-from interlock.schema.holdings import FREE, METERED, UNIQUE
+from interlock.schema.holdings import FREE, LIMITS, METERED, UNIQUE, Limited, Metered
 from interlock.schema.machine import CREATED, NOT_YET
-from interlock.schema.machines import MACHINES
+from interlock.schema.machines import MACHINES, TABLE_VERSION
 from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader, row_of, text_of
 from interlock.schema.tables import metadata
@@ -66,7 +66,7 @@ def _assert_chain(chain: list[Transition], machine: str) -> None:
     for row in chain:
         entry = Entry(**{field: getattr(row, field) for field in Entry.__struct_fields__})
         assert seal(entry) == row.hash
-        assert (row.machine, row.tables) == (machine, 1)
+        assert (row.machine, row.tables) == (machine, TABLE_VERSION)
 
 
 def _assert_told(entity: Row, chain: list[Transition], machine: str) -> None:
@@ -94,15 +94,39 @@ def _as_written(record: msgspec.Struct, entity: Row) -> Iterable[Any]:
 
 
 async def _assert_counted(database: Bare, entities: dict[str, list[Row]]) -> None:
-    """`used` is the sum of what is held."""
+    """`used` is the sum of what is held: several rules may fill one counter."""
+    held: dict[tuple[str, str], Counter[str]] = {}
     for rule in METERED:
-        held: Counter[str] = Counter()
+        counter = held.setdefault((rule.resource, rule.used), Counter())
         for entity in entities[rule.holder]:
             if entity[rule.key] is not None:
-                held[entity[rule.key]] += entity[rule.amount]
-        for place in await _table(database, rule.resource, "id"):
-            assert place[rule.used] == held[place["id"]], (rule.thing, place["id"])
-            assert 0 <= place[rule.used] <= place[rule.total] * place[rule.overcommit]
+                counter[entity[rule.key]] += _amount(rule, entity)
+    for (resource, used), counter in held.items():
+        places = await _table(database, resource, "id")
+        assert {place["id"]: place[used] for place in places if place[used]} == +counter, (resource, used)
+    for rule in METERED:
+        if not isinstance(rule, Limited):
+            for place in await _table(database, rule.resource, "id"):
+                most = place[rule.total] * (place[rule.overcommit] if rule.overcommit else 1)
+                assert 0 <= place[rule.used] <= most, (rule.thing, place["id"])
+    await _assert_summed(database)
+
+
+async def _assert_summed(database: Bare) -> None:
+    """What the accounts in and below a domain have used, the domain has; the tree is read from the parents alone."""
+    domains = {row["id"]: row for row in await _table(database, "domain", "id")}
+    for rule in LIMITS:
+        used: Counter[str] = Counter()
+        for account in await _table(database, "account", "id"):
+            place: str | None = account["domain_id"]
+            while place is not None:
+                used[place] += account[rule.used]
+                place = domains[place]["parent_id"]
+        assert {name: row[rule.used] for name, row in domains.items() if row[rule.used]} == +used, rule.thing
+
+
+def _amount(rule: Metered, entity: Row) -> int:
+    return 1 if rule.amount is None else int(entity[rule.amount])
 
 
 def _assert_owned(journal: Sequence[Transition], entities: dict[str, list[Row]]) -> None:
@@ -117,7 +141,7 @@ def _assert_owned(journal: Sequence[Transition], entities: dict[str, list[Row]])
     for metered in METERED:
         for entity in entities[metered.holder]:
             if entity[metered.key] is not None:
-                held[metered.thing, entity[metered.key], entity["id"]] += entity[metered.amount]
+                held[metered.thing, entity[metered.key], entity["id"]] += _amount(metered, entity)
     for unique in UNIQUE:
         for entity in entities[unique.holder]:
             if entity[unique.key] is not None:

@@ -21,18 +21,28 @@ CONTRACT = ("vm", "nic", "volume", "operation", "journal", "host", "storage_pool
 ABOUT = {
     "vm": "The virtual machines, those that are gone among them.",
     "nic": "The network interfaces of VMs.",
-    "volume": "The disks of VMs.",
-    "operation": "What was asked of VMs, one row a request, and how far it has come.",
+    "volume": "The disks, those of VMs and those that are attached to none.",
+    "operation": "What was asked of VMs and disks, one row a request, and how far it has come.",
     "journal": "One row for each transition of a VM, NIC, volume or operation. It only grows.",
     "host": "The hypervisors.",
     "storage_pool": "Where volumes lie.",
     "network": "What NICs are on.",
-    "account": "Whose VMs are.",
+    "domain": "The tree of domains, with what all accounts in and below each may have, and have.",
+    "domain_above": "Each domain with itself and all that it lies in.",
+    "account": "Whose VMs and disks are, with what each may have, and has.",
     "zone": "The places a cloud is at.",
     "pod": "The racks of a zone.",
     "cluster": "The hosts of a pod that share storage.",
+    "pod_range": "Which addresses of a basic zone's network belong to which pod.",
     "offering": "The sizes a VM may have.",
-    "template": "What root disks are made from.",
+    "disk_offering": "The sizes a disk may have.",
+    "template": "What root disks are made from, and the ISOs that VMs boot.",
+    "affinity_group": "VMs that shall run together, or apart.",
+    "affinity_member": "Which VMs are in which affinity group: an index of what the VMs list, kept by triggers.",
+    "security_group": "The firewalls that VMs are in.",
+    "security_member": "Which VMs are in which security group: an index of what the VMs list, kept by triggers.",
+    "ssh_key": "The public keys that VMs may be given.",
+    "setting": "The settings that are not at their defaults.",
     "driver": "How each driver is opened.",
     "worker": "The engines that are open on this database.",
     "guard": "Which triggers are installed.",
@@ -51,7 +61,8 @@ A release that changes a column of theirs says so. The other tables are describe
 
 Nobody but the engine writes them. Triggers in the database hold that: a state moves only along its machine
 (`interlock machines`), only together with its journal row, and only where the interlocks allow it; the journal only
-grows; what is held of hosts and pools is counted, and never goes under zero or over the total times the overcommit.
+grows; what is held of hosts and pools is counted, and never goes under zero or over what there is (of a pool: times
+its overcommit); what accounts and domains have is counted, and does not grow over their limits.
 
 Times are microseconds since 1970 UTC; sizes MiB; CPU MHz; ids text. JSON is text in canonical form (sorted keys, no
 blanks). On SQLite a boolean is 0 or 1. A column is never NULL unless it says that it may be: there, empty means NULL;

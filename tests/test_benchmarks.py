@@ -13,13 +13,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import deploys, floor
+from benchmarks import deploys, floor, planning
 from benchmarks.figures import Figures, Round
+from benchmarks.fleet import KEPT, SCENARIOS, Fleet
 from benchmarks.lab import Lab, Wrong, lab
 from benchmarks.machine import this_machine
 from benchmarks.tape import Call, Costs, costs
 from benchmarks.targets import judged
 from interlock import OperationFailed
+from interlock.planners.first_fit import FirstFit
+from interlock.planners.protocol import CloudView, Plan, Shortlist
 
 
 @pytest.fixture
@@ -185,3 +188,54 @@ def test_the_machine_is_described(tmp_path: Path) -> None:
     machine = this_machine(tmp_path)
     assert machine.cores >= 1 and machine.ram_gib > 0 and machine.fsync_ms > 0
     assert str(machine.cores) in machine.lines()[0]
+
+
+# Planning
+
+
+def small_planning(folder: Path, *more: str) -> int:
+    return planning.main(
+        ["--hosts=4000", "--decisions=5", "--rounds=1", "--apart=3", f"--json={folder / 'planning.json'}", *more]
+    )
+
+
+def test_a_small_run_of_planning_prints_and_writes_its_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert small_planning(tmp_path) == 0
+    printed = capsys.readouterr().out
+    for figure in ("cores", "4,000 hosts", "decisions/s", "index / scan", "first-fit decides", *planning.PLANNERS):
+        assert figure in printed
+    written = msgspec.json.decode((tmp_path / "planning.json").read_bytes())
+    assert len(written["figures"]) == len(SCENARIOS) * len(planning.PLANNERS)
+    for figure in written["figures"]:
+        assert figure["ratio"]["median"] == pytest.approx(figure["rate"]["median"] / figure["scan_rate"]["median"])
+
+
+def test_a_fleet_that_is_too_small_gives_no_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert small_planning(tmp_path, "--hosts=1") == 1
+    assert "void: " in capsys.readouterr().err
+
+
+def test_index_and_scan_that_disagree_give_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(range(1000))
+    monkeypatch.setattr(planning, "_decide", lambda *_: (1.0, [str(next(answers))]))
+    assert small_planning(tmp_path) == 1
+
+
+def test_a_missed_rate_fails_only_when_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_decide", lambda *_: (planning.LEAST - 1.0, ["h1"]))
+    assert small_planning(tmp_path) == 0
+    assert small_planning(tmp_path, "--check") == 1
+
+
+def test_a_fleet_stays_as_full_as_it_was_made() -> None:
+    fleet = Fleet(SCENARIOS[0], 64, 0)
+    assert isinstance(fleet, CloudView) and isinstance(fleet.shortlist(fleet.demands(1, 0, 0)[0]), Shortlist)
+    seen = []
+    for demand in fleet.demands(3 * KEPT, 2, 0):
+        plan = FirstFit().plan(demand, fleet)
+        assert isinstance(plan, Plan) and plan.host_id not in demand.avoid_hosts
+        fleet.choose(demand, plan, "first-fit")
+        seen.append(sum(fleet.hosts_of(demand.account_id).values()))
+    assert seen == [*range(1, KEPT + 1), *[KEPT] * (2 * KEPT)]

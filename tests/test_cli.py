@@ -336,7 +336,7 @@ def test_a_stuck_operation_is_found_and_a_person_gets_it_out(shell: Shell, tmp_p
         (("history", "nix"), Exit.REFUSED, "there is no VM 'nix'"),
         (("stop", "nix"), Exit.REFUSED, "there is no VM 'nix'"),
         (("ps", "--state", "Sleeping"), Exit.REFUSED, "its states are: Allocated, Starting, Running"),
-        (("deploy", "9x", *SMALL), Exit.REFUSED, "begin with a letter"),
+        (("deploy", "9x", *SMALL), Exit.REFUSED, "begins with a digit"),
         (("deploy", "x", *SMALL, "--zone", "mars"), Exit.REFUSED, "there are: north, south"),
         (("deploy", "x", *SMALL, "--network", "lan"), Exit.REFUSED, "acme-private, north-shared, south-shared"),
         (("deploy", "x", *SMALL, "--account", "nix"), Exit.REFUSED, "there are: acme, system"),

@@ -296,6 +296,7 @@ class Witness:
 
     def __init__(self, simulator: Simulator, database: Path) -> None:
         self.simulator, self.database = simulator, database
+        self.capabilities = simulator.capabilities
         self.seen: list[tuple[str, str, int, int]] = []
 
     async def attach(self, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:

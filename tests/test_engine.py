@@ -170,7 +170,7 @@ async def test_a_queued_operation_can_be_cancelled(tmp_path: Path, monkeypatch: 
 
 async def test_a_defect_of_ours_is_stuck_and_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with world(tmp_path) as lab:
-        monkeypatch.setattr("interlock.engine.core.steps.place._demand", lambda _: 1 / 0)
+        monkeypatch.setattr("interlock.engine.core.steps.place.demand_of", lambda _: 1 / 0)
         operation = await lab.deploy()
         assert operation.state == "Stuck"
         assert operation.error and "ZeroDivisionError" in operation.error
@@ -194,6 +194,7 @@ class Raising:
     def __init__(self, simulator: Simulator) -> None:
         self.attach, self.close = simulator.attach, simulator.close
         self._perform = simulator.perform
+        self.capabilities = simulator.capabilities
 
     async def perform(self, command: object, *, token: str, fence: int) -> object:
         if type(command).__name__ == "StartDomain":

@@ -110,6 +110,7 @@ class Gate:
     def __init__(self, simulator: Simulator) -> None:
         self.attach, self.close = simulator.attach, simulator.close
         self._simulator = simulator
+        self.capabilities = simulator.capabilities
         self.holds = ""
         self.reached, self.open = asyncio.Event(), asyncio.Event()
         self.made.append(self)

@@ -123,6 +123,7 @@ class Mad:
 
     def __init__(self, simulator: Simulator) -> None:
         self.attach, self.close, self._perform = simulator.attach, simulator.close, simulator.perform
+        self.capabilities = simulator.capabilities
 
     async def perform(self, command: Any, *, token: str, fence: int) -> Any:
         if type(command).__name__ == "StartDomain":

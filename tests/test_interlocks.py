@@ -36,9 +36,13 @@ class Entity(msgspec.Struct, frozen=True):
     """The columns that interlocks look at, of whatever machine."""
 
     host_id: str | None = None
+    target_host_id: str | None = None
+    charged_to: str | None = None
     pool_id: str | None = None
     ip_address: str | None = None
+    ip6_address: str | None = None
     mac_address: str | None = None
+    host_name: str | None = None
 
 
 # The table
@@ -84,26 +88,40 @@ def test_a_row_asks_for_states_in_which_something_can_stand(row: Interlock) -> N
 
 def test_a_vm_runs_with_its_nics_reserved_and_its_volumes_ready() -> None:
     related = [Standing("nic", "n1", "Reserved"), Standing("volume", "v1", "Ready")]
-    assert not violated(VM, "Running", Entity(host_id="h1"), related)
+    assert not violated(VM, "Running", Entity(host_id="h1", charged_to="acme"), related)
 
 
 def test_each_reason_is_told() -> None:
     related = [Standing("nic", "n1", "Allocated"), Standing("volume", "v1", "Creating")]
     assert list(violated(VM, "Running", Entity(), related)) == [
         "it holds no host_id",
+        "it holds no charged_to",
         "nic n1 is Allocated, not Reserved",
         "volume v1 is Creating, not Ready",
     ]
 
 
 def test_a_vm_that_holds_a_host_is_not_stopped() -> None:
-    reasons = violated(VM, "Stopped", Entity(host_id="h1"), [Standing("nic", "n1", "Allocated")])
+    stopped = [Standing("nic", "n1", "Allocated")]
+    reasons = violated(VM, "Stopped", Entity(host_id="h1", charged_to="acme"), stopped)
     assert list(reasons) == ["it still holds host_id h1"]
+
+
+def test_a_vm_that_migrates_is_neither_running_nor_stopped_until_it_holds_one_host() -> None:
+    both = Entity(host_id="h1", target_host_id="h2", charged_to="acme")
+    assert list(violated(VM, "Running", both, [])) == ["it still holds target_host_id h2"]
+    assert "it still holds target_host_id h2" in violated(VM, "Stopped", both, [])
+
+
+@pytest.mark.parametrize("state", ["Destroyed", "Error", "Expunged"])
+def test_a_vm_that_is_gone_counts_against_no_limit(state: str) -> None:
+    assert list(violated(VM, state, Entity(charged_to="acme"), [])) == ["it still holds charged_to acme"]
+    assert not violated(VM, state, Entity(), [])
 
 
 def test_history_does_not_count() -> None:
     related = [Standing("nic", "n1", "Deallocated"), Standing("volume", "v1", "Expunged")]
-    assert not violated(VM, "Running", Entity(host_id="h1"), related)
+    assert not violated(VM, "Running", Entity(host_id="h1", charged_to="acme"), related)
     assert not violated(VM, "Expunged", Entity(), related)
 
 
@@ -116,10 +134,10 @@ def test_an_expunged_vm_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("machine", [NIC, VOLUME], ids=["nic", "volume"])
-def test_a_running_vm_keeps_its_nics_and_volumes(machine: Any) -> None:
-    state = {"nic": "Deallocating", "volume": "Expunging"}[machine.name]
-    [reason] = violated(machine, state, Entity(), [Standing("vm", "i-1", "Running")])
-    assert reason.startswith("vm i-1 is Running, not ")
+def test_a_busy_vm_keeps_its_nics_and_a_running_one_its_volumes(machine: Any) -> None:
+    state, busy = {"nic": ("Deallocating", "Stopping"), "volume": ("Expunging", "Running")}[machine.name]
+    [reason] = violated(machine, state, Entity(), [Standing("vm", "i-1", busy)])
+    assert reason.startswith(f"vm i-1 is {busy}, not ")
     assert not violated(machine, state, Entity(), [Standing("vm", "i-1", "Stopped")])
 
 
@@ -139,7 +157,7 @@ def standings(draw: st.DrawFn) -> Standing:
 
 
 values = st.sampled_from([None, "held"])
-entities = st.builds(Entity, host_id=values, pool_id=values, ip_address=values, mac_address=values)
+entities = st.builds(Entity, **dict.fromkeys(Entity.__struct_fields__, values))
 entries = st.sampled_from([(each, state) for each in MACHINES.values() for state in each.states])
 
 

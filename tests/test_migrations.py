@@ -90,7 +90,8 @@ def shape(connection: Connection) -> dict[str, Any]:
 
 def _shape_of(inspector: Inspector, name: str) -> dict[str, Any]:
     return {
-        "columns": told(inspector.get_columns(name)),
+        # Columns that came later stand last: nobody may count on their order.
+        "columns": sorted(told(inspector.get_columns(name))),
         "key": inspector.get_pk_constraint(name)["constrained_columns"],
         "references": sorted(told(inspector.get_foreign_keys(name))),
         "unique": sorted(told(inspector.get_unique_constraints(name))),

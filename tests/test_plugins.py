@@ -51,7 +51,7 @@ async def test_an_installed_planner_is_found_by_its_entry_point(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("entry", "words"), [("theirs:Nothing", "cannot be made"), ("theirs:Empty", "lacks a method of HostPlanner")]
+    ("entry", "words"), [("theirs:Nothing", "cannot be made"), ("theirs:Empty", "lacks plan of HostPlanner")]
 )
 async def test_an_installed_planner_that_is_none_is_refused(
     tmp_path: Path, installed: Path, entry: str, words: str

@@ -18,10 +18,14 @@ from interlock.engine.core.events import Claimed
 from interlock.engine.orchestrator.commits import after
 from interlock.engine.store import queries
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
+from interlock.schema.cloud import APART
 from interlock.schema.errors import EngineClosed
+from interlock.schema.holdings import COUNTERS
+from interlock.schema.machines import MACHINES
 from interlock.schema.requests import NicRequest, RebootVM, StopVM
+from interlock.schema.tables import MEMBERSHIPS
 from tests.bare import bare, value
-from tests.clerk import Clerk, a_vm, clerk, of_vm
+from tests.clerk import Clerk, a_vm, clerk, of_vm, tiny
 
 MANY = 20
 
@@ -140,6 +144,24 @@ async def space(desk: Clerk) -> tuple[Decision, Decision]:
     return await desk.next(web), await desk.next(two)
 
 
+async def limit(desk: Clerk) -> tuple[Decision, Decision]:
+    """Two VMs want the last cores that their account may have, one of them several."""
+    await desk.store.put({"account": [{**row, "cores_limit": 6} for row in tiny().rows()["account"]]})
+    one = await desk.ask(a_vm("web", nics=(NicRequest("net", "10.0.0.50"),)))
+    return one, changed(await desk.ask(a_vm("two", nics=(NicRequest("net", "10.0.0.51"),))), "vm", cpu_cores=6)
+
+
+async def apart(desk: Clerk) -> tuple[Decision, Decision]:
+    """Two VMs that must run apart choose one host."""
+    await desk.store.put({"affinity_group": [{"id": "apart", "kind": APART, "account_id": None, "domain_id": None}]})
+    chosen = []
+    for name in ("web", "two"):
+        asked = changed(await desk.ask(a_vm(name)), "vm", affinity_groups=("apart",))
+        assert isinstance(await desk.write(asked), Committed)
+        chosen.append(await desk.next(asked))
+    return chosen[0], chosen[1]
+
+
 async def address(desk: Clerk) -> tuple[Decision, Decision]:
     """Two VMs choose one address."""
     return await desk.ask(a_vm("web")), await desk.ask(a_vm("two"))
@@ -188,6 +210,8 @@ LOSERS: dict[Callable[[Clerk], Awaitable[tuple[Decision, Decision]]], Why] = {
     stale: Why.STALE,
     room: Why.ROOM,
     space: Why.ROOM,
+    limit: Why.ROOM,
+    apart: Why.STALE,
     address: Why.ROOM,
     name: Why.NAME,
     busy: Why.BUSY,
@@ -231,7 +255,7 @@ async def test_of_one_that_lost_nothing_is_left(
 
 async def contents(url: str) -> dict[str, set[Any]]:
     """All rows of all tables that a decision writes or books in."""
-    tables = ("vm", "nic", "volume", "operation", "journal", "host", "storage_pool")
+    tables = (*MACHINES, "journal", *COUNTERS, *MEMBERSHIPS, "security_group")
     async with bare(url) as database:
         return {table: set(await database.rows(f"SELECT * FROM {table}")) for table in tables}
 
@@ -288,7 +312,7 @@ async def test_a_locked_read_sees_what_others_were_writing(desk: Clerk, cloud_ur
     async with bare(cloud_url) as other:
         await other.run("BEGIN")
         await other.rows(TAKE_LOCK) if other.dialect == "postgresql" else await other.run(TAKE_WRITE_LOCK)
-        await other.run("INSERT INTO account (id) VALUES ('late')")
+        await other.run("INSERT INTO account (id, domain_id, role, enabled) VALUES ('late', 'ROOT', 'user', true)")
         read = asyncio.create_task(desk.store.locked_read(queries.all_of("account")))
         await asyncio.sleep(0.2)
         assert not read.done()

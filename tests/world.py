@@ -43,11 +43,18 @@ size_mib = {space}
 [[zones.pods.clusters.pools]]
 name = "san"
 size_mib = {space}
+[[accounts]]
+name = "eve"
 [[offerings]]
 name = "small"
 cpu_cores = 1
 cpu_mhz = 1000
 memory_mib = 1024
+[[offerings]]
+name = "medium"
+cpu_cores = 2
+cpu_mhz = 1000
+memory_mib = 2048
 [[templates]]
 name = "t"
 size_mib = 100
@@ -94,7 +101,7 @@ class World:
         """A request that this cloud can fulfil."""
         return DeployVM(name=name, offering="small", template="t", **wishes)
 
-    async def run(self, kind: str, name: str = "web", **wishes: Any) -> Operation:
+    async def run(self, kind: str, name: str = "web", /, **wishes: Any) -> Operation:
         """Run any other operation and wait for the end."""
         return await (await getattr(self.engine, kind)(name, **wishes)).ended()
 

@@ -51,6 +51,7 @@ from interlock.schema.commands import (
     AnyCommand,
     AtPool,
     Done,
+    MigrateDomain,
     Outcome,
     Refusal,
     Refused,
@@ -159,10 +160,18 @@ def _refused(draft: Draft, answers: Answers) -> None:
         wake_at = draft.at + wait(policy, operation.id, tries)
         draft.move(operation, "OperationRetry", cause=_reason(answers), tries=tries, wake_at=wake_at)
         return
-    elsewhere = all(outcome.scope is not Scope.VM for _, outcome in answers)
     placed = place_in(steps_of(draft)) is not None
-    again = placed and elsewhere and operation.attempt < policy.placements
+    again = placed and _may_go_elsewhere(draft, answers) and operation.attempt < policy.placements
     turn_back(draft, REPLAN if again else FAILED, _reason(answers), avoid=_avoid(draft, answers))
+
+
+def _may_go_elsewhere(draft: Draft, answers: Answers) -> bool:
+    """Another place may do: it is not about the VM, nor is it the host that the VM wants to leave which refuses."""
+    leaving = draft.vm.host_id if draft.has_vm and draft.vm.target_host_id else None
+    return all(
+        outcome.scope is not Scope.VM and leaving not in _refusers(draft, command, outcome)
+        for command, outcome in answers
+    )
 
 
 def _hopeless(answers: Answers) -> bool:
@@ -182,11 +191,14 @@ def _avoid(draft: Draft, answers: Answers) -> tuple[Avoided, ...]:
 
 
 def _refusers(draft: Draft, command: AnyCommand, outcome: Refused) -> tuple[str, ...]:
-    """Where not to plan again: the host; or the pool that was asked, or if a host says so, all the VM has."""
+    """Where not to plan again: the host that refuses, of a migration the one it goes to; or the pool that was asked,
+    or if a host says so, all the VM has."""
     if outcome.scope is Scope.VM:
         return ()
+    if isinstance(command, MigrateDomain) and outcome.scope is Scope.HOST:
+        return (command.to_host,)
     if outcome.scope is Scope.HOST:
-        return (draft.vm.target_host_id or draft.vm.host_id or "",) if draft.has_vm else ()
+        return ((draft.vm.host_id or "") if isinstance(command, AtPool) else command.at,) if draft.has_vm else ()
     if isinstance(command, AtPool):
         return (command.at,)
     return tuple(volume.pool_id for volume in draft.volumes if volume.pool_id)
@@ -220,6 +232,10 @@ def _cancel(draft: Draft, event: CancelRequested) -> None:
     operation = draft.operation
     if operation.state not in ("Queued", "Running", "Retrying") and operation.then != REPLAN:
         raise InvalidRequest(f"operation {operation.id} is {operation.state}: there is nothing left to cancel")
+    if not steps_of(draft):
+        raise InvalidRequest(
+            f"operation {operation.id} ({operation.kind}) was done with its request: ask for the reverse"
+        )
     cause = f"cancelled by {event.actor}"
     noted = {"cause": cause, "then": CANCELLED, "error": cause, "wake_at": None}
     if operation.state == "Undoing" and operation.wake_at is not None:

@@ -7,6 +7,7 @@ database's: a refusal is only final on fresh ones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from interlock.engine.core.snapshot import Cloud
 from interlock.schema.cloud import Account, Budget, Domain
@@ -22,19 +23,25 @@ WORDS = {
     "ips": "public addresses",
 }
 """What is limited, as people say it."""
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
-def exceeded(cloud: Cloud, account_id: str, more: Mapping[str, int]) -> str | None:
+def exceeded(
+    cloud: Cloud, account_id: str, more: Mapping[str, int], giver: str | None = None, less: Mapping[str, int] = _NOTHING
+) -> str | None:
     """Why the account may not have so much more; None if it may.
 
     Args:
         cloud: with what is used.
         account_id: whose.
         more: how much of each thing in `LIMITS`.
+        giver: an account that gives up so much `less` at the same time, as do the domains above it.
     """
+    giving = {(what, budget.id) for what, budget in _budgets(cloud, giver or "")}
     for what, budget in _budgets(cloud, account_id):
         for rule in LIMITS:
-            most, used, wanted = getattr(budget, rule.total), getattr(budget, rule.used), more.get(rule.thing, 0)
+            most, used = getattr(budget, rule.total), getattr(budget, rule.used)
+            wanted = more.get(rule.thing, 0) - (less.get(rule.thing, 0) if (what, budget.id) in giving else 0)
             if wanted > 0 and most is not None and used + wanted > most:
                 return (
                     f"{what} {budget.id} may have {most} {WORDS[rule.thing]} and has {used}, {wanted} more wanted; "

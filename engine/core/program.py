@@ -5,7 +5,8 @@ anything does. `effects` are the driver calls, computed from the committed recor
 over computes the same. `settle` writes what follows once all effects are Done. A step without effects settles in the
 decision that announces it. The undo of a step must cope with effects that happened, did not, or may have.
 
-Who owns which field of the operation's record: `prepare` owns `made`, `course.py` and `decide.py` all others. Rules
+Who owns which field of the operation's record: the steps that make something own `made`, those that replace something
+`kept`, `course.py` and `decide.py` all others. Rules
 that refuse raise `Refusal` before they move anything.
 """
 
@@ -83,7 +84,7 @@ class Program:
     """An operation.
 
     `accepts`: the VM states it may be asked in; `admit`: what else must hold; `allocates`: its first step is done by
-    the request, in `admit`.
+    the request, in `admit`. Without steps, all of it is done there.
     """
 
     kind: str

@@ -17,8 +17,10 @@ import msgspec
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
+from interlock.engine.orchestrator.hosts import HostIndex, Label
 from interlock.engine.orchestrator.tenancy import Tenancy
 from interlock.engine.orchestrator.values import Values
+from interlock.planners.protocol import Demand, Shortlist
 from interlock.schema.cloud import (
     PLACES,
     Account,
@@ -38,6 +40,7 @@ P = TypeVar("P", bound=Place)
 _NAME: dict[type[Any], str] = {kind: name for name, kind in PLACES.items()}
 _COUNTER = {rule.thing: (rule.resource, rule.used) for rule in METERED}
 _LIMITED = frozenset(rule.thing for rule in METERED if isinstance(rule, Limited))
+_DISABLED: Label = ("disabled",)
 Around = tuple[tuple[str, Host | Cluster | Pod | Zone], ...]
 
 
@@ -63,12 +66,18 @@ class Inventory:
         }
         self._hosts: dict[str, list[str]] = {}
         self._pools: dict[str, list[str]] = {}
+        self._near: dict[tuple[str, str | None], list[str]] = {}
         self._in_cluster: dict[str, list[str]] = {}
         for host in self.all(Host):
             self._hosts.setdefault(host.zone_id, []).append(host.id)
             self._in_cluster.setdefault(host.cluster_id, []).append(host.id)
         for pool in self.all(StoragePool):
             self._pools.setdefault(pool.zone_id, []).append(pool.id)
+            owner = {"host": pool.host_id, "cluster": pool.cluster_id}.get(pool.scope, pool.zone_id)
+            self._near.setdefault((pool.scope, owner), []).append(pool.id)
+        places_of_one = (place for host in self.all(Host) for _, place in self._around(host))
+        self._owners: frozenset[Label] = frozenset(owner for place in places_of_one for owner in _owners(place))
+        self._index = HostIndex(self.all(Host), self._labels)
         self._values = Values(self._places["setting"].values())
         self._above = {account.id: self._path(account) for account in self.all(Account)}
         self._tenancy = Tenancy()
@@ -104,19 +113,37 @@ class Inventory:
         """See `CloudView`."""
         return cast("Host | None", self._places["host"].get(host_id))
 
-    def roomy_hosts(self, zone_id: str, tags: tuple[str, ...], cpu_mhz: int, memory_mib: int) -> Iterable[Host]:
-        """See `CloudView`."""
-        wanted = set(tags)
-        return (
-            host
-            for host in self.hosts(zone_id)
-            if host.cpu_free_mhz >= cpu_mhz and host.memory_free_mib >= memory_mib and wanted <= set(host.tags)
+    def shortlist(self, demand: Demand) -> Shortlist:
+        """See `CloudView`. Labels only spare planners a look: they ask every rule of each host they take."""
+        account = demand.account_id
+        mine: set[Label] = {("account", account), *(("domain", each) for each in self.domains_above(account))}
+        return self._index.shortlist(
+            demand,
+            every=[("hypervisor", demand.hypervisor)] if demand.hypervisor is not None else [],
+            never=[*([] if demand.ignore_disabled else [_DISABLED]), *(self._owners - mine)],
+            some=mine if demand.dedicated_only else None,
         )
+
+    def _labels(self, host: Host) -> Iterable[Label]:
+        yield "hypervisor", self.cluster(host.cluster_id).hypervisor
+        if self.enabled(host) is not None:
+            yield _DISABLED
+        for _, place in self._around(host):
+            yield from _owners(place)
 
     def pools(self, zone_id: str) -> Iterable[StoragePool]:
         """See `CloudView`."""
         known = self._places["storage_pool"]
         return (known[pool_id] for pool_id in self._pools.get(zone_id, ()))
+
+    def pool(self, pool_id: str) -> StoragePool | None:
+        """See `CloudView`."""
+        return cast("StoragePool | None", self._places["storage_pool"].get(pool_id))
+
+    def pools_near(self, scope: str, owner_id: str) -> Iterable[StoragePool]:
+        """See `CloudView`."""
+        known = self._places["storage_pool"]
+        return (known[pool_id] for pool_id in self._near.get((scope, owner_id), ()))
 
     def cluster(self, cluster_id: str) -> Cluster:
         """See `CloudView`."""
@@ -315,7 +342,17 @@ class Inventory:
     def _replace(self, name: str, place_id: str, **columns: Any) -> None:
         place = self._places[name].get(place_id)
         if place is not None:
-            self._places[name][place_id] = msgspec.structs.replace(place, **columns)
+            self._places[name][place_id] = changed = msgspec.structs.replace(place, **columns)
+            if name == "host":
+                self._index.replace(changed)
+
+
+def _owners(place: Host | Cluster | Pod | Zone) -> Iterable[Label]:
+    """For whom a place is dedicated, as labels of its hosts."""
+    if place.dedicated_account_id is not None:
+        yield "account", place.dedicated_account_id
+    if place.dedicated_domain_id is not None:
+        yield "domain", place.dedicated_domain_id
 
 
 def _reversed(movement: Movement) -> Movement:

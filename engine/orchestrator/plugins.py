@@ -23,6 +23,11 @@ def gurus(own: Mapping[str, NetworkGuru]) -> dict[str, NetworkGuru]:
     return {**_installed("interlock.gurus", NetworkGuru), **_checked(own, NetworkGuru, "guru")}
 
 
+def drivers(own: Mapping[str, Driver]) -> dict[str, Driver]:
+    """Drivers that were handed in, by name."""
+    return _checked(own, Driver, "driver")
+
+
 async def driver(name: str, options: Mapping[str, Any], home: Home) -> Driver:
     """Open an installed driver.
 
@@ -54,6 +59,7 @@ def _installed(group: str, protocol: type[Any]) -> dict[str, Any]:
 
 def _checked(found: Mapping[str, T], protocol: type[Any], what: str) -> dict[str, T]:
     for name, plugin in found.items():
-        if not isinstance(plugin, protocol):
-            raise PluginError(f"{what} {name} ({type(plugin).__name__}) lacks a method of {protocol.__name__}")
+        missing = [each for each in vars(protocol) if not each.startswith("_") and getattr(plugin, each, None) is None]
+        if missing:
+            raise PluginError(f"{what} {name} ({type(plugin).__name__}) lacks {missing[0]} of {protocol.__name__}")
     return dict(found)

@@ -2,23 +2,29 @@
 
 Promises: opening a current database asks two questions and changes nothing. An older one is brought forward in one
 transaction; a newer one is refused, because this release does not know its rules. Alembic is imported only to work.
+The guards of the older release are dropped first: migrations move rows in ways that no machine allows.
+
+On SQLite most changes of a table are made by copying it, dropping it and giving the copy its name. That must not be
+taken for the loss of what others refer to: references are not checked meanwhile, but all of them in the end. Triggers
+of others on such a table would be lost with it and are made again; their views, and triggers that only mention the
+table, stay as they are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, column, delete, insert, inspect, select, table
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.store.postgresql import TAKE_LOCK
 from interlock.schema import guards
 from interlock.schema.errors import StoreError
-from interlock.schema.tables import guard
+from interlock.schema.tables import guard, metadata
 
 HEAD = "0002"
 """The newest migration in schema/migrations/versions; a test holds it to what is there."""
@@ -26,6 +32,10 @@ VERSION_TABLE = "interlock_version"
 """Where Alembic notes the migration; not its default, which an embedder's own migrations use."""
 _NO_TABLE = "no tables"
 _MIGRATING = threading.Lock()
+UNCHECKED = ("PRAGMA foreign_keys=OFF", "PRAGMA legacy_alter_table=ON")
+"""How SQLite lets a table be replaced; the second has it leave alone what mentions the table by name."""
+CHECKED = ("PRAGMA foreign_keys=ON", "PRAGMA legacy_alter_table=OFF")
+"""How the engine's connections are at all other times."""
 
 
 async def bring_up_to_date(engine: AsyncEngine, *, create: bool) -> None:
@@ -41,11 +51,12 @@ async def bring_up_to_date(engine: AsyncEngine, *, create: bool) -> None:
         return
     if found == _NO_TABLE and not create:
         raise StoreError(f"{engine.url.render_as_string()} holds no Interlock database; make one with `interlock init`")
-    async with _one_at_a_time(), engine.begin() as connection:
+    async with _one_at_a_time(), engine.connect() as connection, _references_unchecked(connection):
         await connection.run_sync(_lock)
         # Somebody else may have been faster.
         if await connection.run_sync(_revision) != HEAD or not await connection.run_sync(_guarded):
             await connection.run_sync(_migrate)
+        await connection.commit()
 
 
 @asynccontextmanager
@@ -57,6 +68,24 @@ async def _one_at_a_time() -> AsyncIterator[None]:
         yield
     finally:
         _MIGRATING.release()
+
+
+@asynccontextmanager
+async def _references_unchecked(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Let SQLite drop tables that others refer to; what is not committed is rolled back in the end."""
+    await connection.run_sync(_between_transactions, UNCHECKED)
+    try:
+        yield
+    finally:
+        await connection.rollback()
+        await connection.run_sync(_between_transactions, CHECKED)
+
+
+def _between_transactions(connection: Connection, pragmas: Sequence[str]) -> None:
+    """Run what SQLite takes outside of transactions only."""
+    if connection.dialect.name == "sqlite":
+        for statement in ("COMMIT", *pragmas, "BEGIN"):
+            connection.exec_driver_sql(statement)
 
 
 def _lock(connection: Connection) -> None:
@@ -82,6 +111,18 @@ def _guarded(connection: Connection) -> bool:
 
 
 def _migrate(connection: Connection) -> None:
+    dialect = connection.dialect.name
+    for statement in connection.exec_driver_sql(guards.earlier(dialect)).scalars().all():
+        connection.exec_driver_sql(statement)
+    if _revision(connection) != HEAD:
+        (_upgrade_by_copies if dialect == "sqlite" else _upgrade)(connection)
+    for statement in guards.statements(dialect):
+        connection.exec_driver_sql(statement)
+    connection.execute(delete(guard))
+    connection.execute(insert(guard).values(id=1, fingerprint=guards.fingerprint(dialect)))
+
+
+def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -91,9 +132,20 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(interlock.schema.__file__).parent / "migrations"))
     config.attributes.update(connection=connection, version_table=VERSION_TABLE)
     command.upgrade(config, "head")
-    dialect = connection.dialect.name
-    earlier = connection.exec_driver_sql(guards.earlier(dialect)).scalars().all()
-    for statement in (*earlier, *guards.statements(dialect)):
-        connection.exec_driver_sql(statement)
-    connection.execute(delete(guard))
-    connection.execute(insert(guard).values(id=1, fingerprint=guards.fingerprint(dialect)))
+
+
+def _upgrade_by_copies(connection: Connection) -> None:
+    before = _triggers(connection)
+    _upgrade(connection)
+    for name in before.keys() - _triggers(connection).keys():
+        connection.exec_driver_sql(before[name])
+    found = connection.exec_driver_sql("PRAGMA foreign_key_check")
+    broken = {row.table for row in found if row.parent in metadata.tables}
+    if broken:
+        raise StoreError(f"rows of {', '.join(sorted(broken))} refer to what is not there; mend them, then open again")
+
+
+def _triggers(connection: Connection) -> dict[str, str]:
+    """The triggers there are, with their text."""
+    found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    return {row.name: row.sql for row in found}

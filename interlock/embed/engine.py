@@ -39,12 +39,16 @@ from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
+    AssignVM,
     DeployVM,
     DestroyVM,
     ExpungeVM,
+    MigrateVM,
     RebootVM,
     RecoverVM,
     Request,
+    RestoreVM,
+    ScaleVM,
     StartVM,
     StopVM,
 )
@@ -118,15 +122,16 @@ class Engine:
                 capabilities=able,
             )
             opened: dict[str, Driver] = {}
+            own = plugins.drivers(drivers or {})
             if cloud is not None:
-                await open_described(cloud, store, opened, drivers or {}, stack)
+                await open_described(cloud, store, opened, own, stack)
                 await write_described(cloud, store)
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
             engine = cls(store, orchestrator, actor)
             engine._able = able
             stack.push_async_callback(engine._close)
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
-            await engine._attach(opened, drivers or {}, await stack.enter_async_context(AsyncExitStack()))
+            await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
             await orchestrator.commits.reload()
             # Closing in the order: no new work, effects answered and committed, drivers, then the store.
             stack.push_async_callback(orchestrator.close)
@@ -191,6 +196,32 @@ class Engine:
     async def expunge(self, vm: str) -> Handle:
         """End a VM for good, by name or id."""
         return await self.submit(ExpungeVM(vm))
+
+    async def migrate(self, vm: str, host: str | None = None) -> Handle:
+        """Move a Running VM, by name or id, to a host, or to any other that fits."""
+        return await self.submit(MigrateVM(vm, host))
+
+    async def scale(
+        self,
+        vm: str,
+        offering: str,
+        *,
+        cpu_cores: int | None = None,
+        cpu_mhz: int | None = None,
+        memory_mib: int | None = None,
+    ) -> Handle:
+        """Give a VM, by name or id, another offering; sizes only where that leaves them open."""
+        return await self.submit(ScaleVM(vm, offering, cpu_cores, cpu_mhz, memory_mib))
+
+    async def restore(self, vm: str, template: str | None = None) -> Handle:
+        """Make the root disk of a Stopped VM, by name or id, anew; what was on it is lost."""
+        return await self.submit(RestoreVM(vm, template))
+
+    async def assign(
+        self, vm: str, account: str, *, networks: Sequence[str] = (), security_groups: Sequence[str] = ()
+    ) -> Handle:
+        """Give a Stopped VM, by name or id, to another account; without networks, it is on the default one."""
+        return await self.submit(AssignVM(vm, account, tuple(networks), tuple(security_groups)))
 
     async def submit(
         self,

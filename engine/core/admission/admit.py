@@ -72,6 +72,10 @@ _HINTS = {
     ("destroy", "Error"): "; it runs nowhere: expunge it",
     ("start", "Destroyed"): "; recover it first",
     ("start", "Error"): "; it never ran: expunge it and deploy anew",
+    ("migrate", "Stopped"): "; it starts on any host that fits",
+    ("restore", "Running"): "; stop it first",
+    ("restore", "Allocated"): "; its root disk is made when it first starts",
+    ("assign", "Running"): "; stop it first",
     ("recover", "Stopped"): "; it was not destroyed: start it",
 }
 """What to do instead, where it is not obvious."""
@@ -92,7 +96,8 @@ def _queue(draft: Draft, event: Requested, operation_id: str) -> None:
         attempt=1,
         tries=0,
         wake_at=None,
-        made=(),
+        made=draft.noted.pop("made", ()),
+        kept={},
         avoid=(),
         then=None,
         error=None,

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from interlock.engine.core.operations.assign import ASSIGN
 from interlock.engine.core.operations.deploy import DEPLOY
 from interlock.engine.core.operations.destroy import DESTROY
 from interlock.engine.core.operations.expunge import EXPUNGE
+from interlock.engine.core.operations.migrate import MIGRATE
 from interlock.engine.core.operations.reboot import REBOOT
 from interlock.engine.core.operations.recover import RECOVER
+from interlock.engine.core.operations.restore import RESTORE
+from interlock.engine.core.operations.scale import SCALE
 from interlock.engine.core.operations.start import START
 from interlock.engine.core.operations.stop import STOP
 from interlock.engine.core.program import Program
 
 PROGRAMS: Mapping[str, Program] = {
-    program.kind: program for program in (DEPLOY, START, STOP, REBOOT, DESTROY, RECOVER, EXPUNGE)
+    program.kind: program
+    for program in (DEPLOY, START, STOP, REBOOT, DESTROY, RECOVER, EXPUNGE, MIGRATE, SCALE, RESTORE, ASSIGN)
 }

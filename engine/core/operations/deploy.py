@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from interlock.engine.core import limits
-from interlock.engine.core.admission.wanted import Disk, Wanted, wanted
+from interlock.engine.core.admission.disks import Disk
+from interlock.engine.core.admission.wanted import Wanted, wanted
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.given import given
 from interlock.engine.core.program import Act, Program, Step
@@ -106,8 +107,10 @@ def allocate_nic(
     device: int,
     is_default: bool,
     host_name: str | None,
+    *,
+    charged: bool = True,
 ) -> Nic:
-    """Write a NIC with the addresses its guru gives.
+    """Write a NIC with the addresses its guru gives; not `charged`: whose limit it counts against comes later.
 
     Raises:
         NoRoom: the guru has none.
@@ -133,7 +136,7 @@ def allocate_nic(
         gateway=address.gateway,
         netmask=address.netmask,
         host_name=host_name,
-        charged_to=vm.account_id if network.is_public else None,
+        charged_to=vm.account_id if charged and network.is_public else None,
     )
 
 

@@ -8,9 +8,10 @@ Races: see the steps. A VM has one active operation, so nobody else moves it mea
 
 from __future__ import annotations
 
+from interlock.engine.core.admission.placement import admit_start
 from interlock.engine.core.program import Program
 from interlock.engine.core.steps.domain import DOMAIN
 from interlock.engine.core.steps.place import PLACE
 from interlock.engine.core.steps.prepare import PREPARE
 
-START = Program("start", accepts=("Allocated", "Stopped"), steps=(PLACE, PREPARE, DOMAIN))
+START = Program("start", accepts=("Allocated", "Stopped"), steps=(PLACE, PREPARE, DOMAIN), admit=admit_start)

@@ -49,7 +49,7 @@ def demand_of(draft: Draft) -> Demand:
         own_memory_overcommit=vm.own_memory_overcommit,
         volumes=_volumes(draft),
         host_tags=(*(offering.host_tags if offering else ()), *(template.host_tags if template else ())),
-        hypervisor=vm.hypervisor,
+        hypervisor=vm.hypervisor or (template.hypervisor if template else None),
         only_pod=operation.request.get("pod"),
         only_cluster=operation.request.get("cluster"),
         only_host=operation.request.get("host"),
@@ -57,7 +57,7 @@ def demand_of(draft: Draft) -> Demand:
         dedicated_only=any(group.kind == DEDICATED for group in _groups(draft)),
         ignore_disabled=is_admin(draft.cloud, operation.caller_id),
         avoid_drivers=_unable(draft),
-        avoid_pods=_without_addresses(draft) if _awaiting(draft) else {},
+        avoid_pods=_without_addresses(draft) if addressed_by_pod(draft) else {},
         avoid_hosts={**apart, **{entry.id: entry.cause for entry in avoided if entry.scope == "host"}},
         avoid_pools={entry.id: entry.cause for entry in avoided if entry.scope == "pool"},
         liked_hosts=_liked(draft),
@@ -139,7 +139,7 @@ def _unable(draft: Draft) -> dict[str, str]:
     }
 
 
-def _awaiting(draft: Draft) -> list[tuple[Nic, Network]]:
+def addressed_by_pod(draft: Draft) -> list[tuple[Nic, Network]]:
     """The NICs whose address comes with the pod."""
     found = []
     for nic in draft.nics:
@@ -155,7 +155,7 @@ def _without_addresses(draft: Draft) -> dict[str, str]:
         pod.id: f"network {network.id} has no address left for it in pod {pod.id}"
         for pod in draft.cloud.all(Pod)
         if pod.zone_id == draft.vm.zone_id
-        for nic, network in _awaiting(draft)
+        for nic, network in addressed_by_pod(draft)
         if not any(_has_room(draft, each, nic) for each in ranges_of(draft, network.id, pod.id))
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from interlock.engine.core.draft import Draft
 
 GONE = dict.fromkeys(("ip_address", "ip6_address", "mac_address", "host_name", "charged_to"))
@@ -25,9 +27,9 @@ def bury_volumes(draft: Draft) -> None:
             draft.move(volume, "OperationSucceeded", pool_id=None, charged_to=None)
 
 
-def free_addresses(draft: Draft) -> None:
-    """Every NIC becomes Deallocated and gives its addresses back."""
+def free_addresses(draft: Draft, but: Collection[str] = ()) -> None:
+    """Every NIC, `but` some, becomes Deallocated and gives its addresses back."""
     for nic in draft.nics:
-        if nic.state == "Allocated":
+        if nic.state == "Allocated" and nic.id not in but:
             leaving = draft.move(nic, "DeallocateRequested")
             draft.move(leaving, "OperationCompleted", **GONE)

@@ -16,9 +16,10 @@ from interlock.engine.core.program import Act, Refusal, Step
 from interlock.engine.core.snapshot import Cloud
 from interlock.engine.core.steps.demand import demand_of
 from interlock.engine.core.steps.specs import groups_of
-from interlock.planners.fitting import why_not
 from interlock.planners.protocol import Demand, HostPlanner, NoPlan, Plan
-from interlock.schema.cloud import Host, StoragePool, guaranteed
+from interlock.planners.rules import why_not
+from interlock.planners.storage import misplaced
+from interlock.schema.cloud import Host, guaranteed
 from interlock.schema.settings import ELSEWHERE
 from interlock.schema.words import clean
 
@@ -43,8 +44,11 @@ def _choose(draft: Draft) -> None:
     )
 
 
-def chosen(draft: Draft, demand: Demand) -> Plan:
+def chosen(draft: Draft, demand: Demand, *, or_elsewhere: bool = True) -> Plan:
     """The planner's answer; what it looked at goes into the journal.
+
+    Args:
+        or_elsewhere: whether the setting counts by which a VM goes anywhere if not where an administrator chose.
 
     Raises:
         Refusal: there is no place, with all reasons; or the planner is at fault.
@@ -54,7 +58,7 @@ def chosen(draft: Draft, demand: Demand) -> Plan:
     if planner is None:
         raise Refusal(f"VM {vm.name} wants planner {vm.planner}, which is not installed here")
     answer = _answer(draft, planner, demand)
-    if isinstance(answer, NoPlan) and _is_chosen(demand) and draft.cloud.setting(ELSEWHERE):
+    if isinstance(answer, NoPlan) and or_elsewhere and _is_chosen(demand) and draft.cloud.setting(ELSEWHERE):
         anywhere = msgspec.structs.replace(demand, only_pod=None, only_cluster=None, only_host=None)
         answer = _answer(draft, planner, anywhere)
     rejected = tuple((each.candidate, each.reason) for each in answer.rejected)
@@ -97,9 +101,9 @@ def _wrong(answer: object, demand: Demand, cloud: Cloud) -> str | None:
         return f"it chose host {answer.host_id}, which zone {demand.zone_id} does not have"
     if reason := why_not(host, demand, cloud):
         return f"it chose host {host.id}, which {reason}"
-    pools = [answer.pools.get(volume.id) for volume in demand.volumes if volume.pool_id is None]
-    lost = [pool for pool in pools if pool is None or cloud.find(StoragePool, pool) is None]
-    return f"it chose for a volume the pool {lost[0]}, which is not there" if lost else None
+    if reason := misplaced(answer.pools, host, demand, cloud):
+        return f"it chose for {reason}"
+    return None
 
 
 def _listed(rejected: tuple[tuple[str, str], ...]) -> str:

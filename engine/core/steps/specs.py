@@ -27,6 +27,16 @@ def host_of(draft: Draft) -> Host:
     return host
 
 
+def target_of(draft: Draft) -> Host:
+    """The host the VM migrates to."""
+    host = draft.cloud.find(Host, draft.vm.target_host_id or "")
+    if host is None:
+        raise InterlockViolated(
+            f"vm {draft.vm.id} migrates to host {draft.vm.target_host_id}, which is not in the cloud any more"
+        )
+    return host
+
+
 def pool_driver(draft: Draft, pool_id: str) -> str:
     """The driver that acts on a pool."""
     pool = draft.cloud.find(StoragePool, pool_id)
@@ -62,8 +72,8 @@ def volume_spec(volume: Volume) -> VolumeSpec:
     )
 
 
-def create_volumes(draft: Draft) -> tuple[CreateVolume, ...]:
-    """Create the volumes that are Creating, where they hold space."""
+def create_volumes(draft: Draft, state: str = "Creating") -> tuple[CreateVolume, ...]:
+    """Create the volumes that are in `state`, where they hold space."""
     return tuple(
         CreateVolume(
             driver=pool_driver(draft, volume.pool_id),
@@ -73,13 +83,13 @@ def create_volumes(draft: Draft) -> tuple[CreateVolume, ...]:
             volume=volume_spec(volume),
         )
         for volume in draft.volumes
-        if volume.state == "Creating" and volume.pool_id
+        if volume.state == state and volume.pool_id
     )
 
 
-def prepare_nics(draft: Draft, state: str) -> tuple[PrepareNic, ...]:
-    """Make the NICs that are in `state` ready on the VM's host."""
-    host = host_of(draft)
+def prepare_nics(draft: Draft, state: str, host: Host | None = None) -> tuple[PrepareNic, ...]:
+    """Make the NICs that are in `state` ready on a host; without one, on the VM's."""
+    host = host or host_of(draft)
     return tuple(
         PrepareNic(driver=host.driver, at=host.id, vm_id=draft.vm.id, subject=f"nic {nic.id}", nic=nic_spec(nic))
         for nic in draft.nics
@@ -87,13 +97,13 @@ def prepare_nics(draft: Draft, state: str) -> tuple[PrepareNic, ...]:
     )
 
 
-def release_nics(draft: Draft) -> tuple[ReleaseNic, ...]:
-    """Undo the preparation of the NICs that are Releasing."""
-    host = host_of(draft)
+def release_nics(draft: Draft, state: str = "Releasing", host: Host | None = None) -> tuple[ReleaseNic, ...]:
+    """Undo the preparation of the NICs that are in `state` on a host; without one, on the VM's."""
+    host = host or host_of(draft)
     return tuple(
         ReleaseNic(driver=host.driver, at=host.id, vm_id=draft.vm.id, subject=f"nic {nic.id}", nic_id=nic.id)
         for nic in draft.nics
-        if nic.state == "Releasing"
+        if nic.state == state
     )
 
 

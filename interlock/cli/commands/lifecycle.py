@@ -15,7 +15,13 @@ from interlock.cli.work import working
 from interlock.schema.requests import KINDS, VmRequest
 
 
-def _on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Command:
+def on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Command:
+    """A command that asks the same of several VMs.
+
+    Args:
+        kind: the operation.
+        options: named as the fields of its request.
+    """
     asked_for = cast("type[VmRequest]", KINDS[kind])
 
     async def work(face: Face, names: tuple[str, ...], **arguments: Any) -> Exit:
@@ -42,23 +48,23 @@ def _placed(place: str) -> Callable[[Any], Any]:
     return click.option(f"--{place}", metavar=place[0].upper(), help=f"Only this {place}; administrators may say so.")
 
 
-start = _on_each(
+start = on_each(
     "start",
     "Run VMs that are Stopped or Allocated. NAME may be an id.",
     _placed("host"),
     _placed("cluster"),
     _placed("pod"),
 )
-stop = _on_each(
+stop = on_each(
     "stop",
     "Stop Running VMs; their disks and addresses stay. NAME may be an id.",
     _forced("Pull the plug instead of asking the guest."),
 )
-reboot = _on_each("reboot", "Restart the guests of Running VMs. NAME may be an id.")
-destroy = _on_each(
+reboot = on_each("reboot", "Restart the guests of Running VMs. NAME may be an id.")
+destroy = on_each(
     "destroy",
     "Stop VMs if they run and mark them Destroyed; `recover` brings them back. NAME may be an id.",
     _forced("Pull the plug instead of asking the guest."),
 )
-recover = _on_each("recover", "Bring Destroyed VMs back to Stopped. NAME may be an id.")
-expunge = _on_each("expunge", "End VMs for good: delete their disks, give back their addresses. NAME may be an id.")
+recover = on_each("recover", "Bring Destroyed VMs back to Stopped. NAME may be an id.")
+expunge = on_each("expunge", "End VMs for good: delete their disks, give back their addresses. NAME may be an id.")

@@ -1,0 +1,219 @@
+"""assign: give a VM that is Allocated or Stopped to another account. For administrators, and domain administrators
+over both accounts.
+
+Legal flow: no steps; all of it is one commit, that of the request, because only there can a name that is taken be told
+to whoever asks. VM and volumes change owner and are charged to the new one (AssignRequested); the old NICs end, with
+their addresses; new ones are made in the networks asked for, or in the zone's default one, with addresses of their
+gurus. There is nothing to undo or to cancel: it is reversed by assigning the VM back, to new addresses.
+
+Who owns what: `account_id`, `charged_to` and `name_scope` of the VM, `account_id` and `charged_to` of its volumes. It
+is in the security groups asked for, which are the new owner's, and in no affinity group: groups do not change owner
+with it. Its host and pools are not looked at: it holds no host, and its next start asks for what the new owner may
+use. What the hypervisor calls it stays, with the first owner in it.
+
+Limits: of the new account and of the domains above it; a domain above both accounts gains nothing by it.
+Races: rows are inserted before others are changed, so new NICs get what the old ones give up (a name in the network,
+a place in a limit) in a second change; the unique indexes and the guards have the last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from interlock.engine.core import limits
+from interlock.engine.core.access import in_domains, is_for, is_template_for, must_act_for
+from interlock.engine.core.draft import Draft
+from interlock.engine.core.operations.deploy import allocate_nic
+from interlock.engine.core.program import Program
+from interlock.engine.core.steps.expire import free_addresses
+from interlock.schema.cloud import (
+    Account,
+    DiskOffering,
+    Network,
+    Offering,
+    SecurityGroup,
+    Template,
+    Zone,
+)
+from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound, OverLimit
+from interlock.schema.records import Vm
+from interlock.schema.requests import AssignVM, NicRequest
+
+
+def _admit(draft: Draft, request: AssignVM, caller_id: str | None, ids: Iterator[str]) -> None:
+    """Everything.
+
+    Raises:
+        InvalidRequest: a rule refuses.
+        NoRoom: a network has no address left, or the new owner is at a limit.
+    """
+    _by_an_admin_of_both(draft, request.account, caller_id)
+    account = _new_owner(draft, request.account)
+    _may_use_what_it_is_made_of(draft, account)
+    _may_have_its_disks(draft, account)
+    networks = _networks(draft, request.networks, account)
+    groups = _groups(draft, request.security_groups, account)
+    _within_limits(draft, account, networks)
+    _hand_over(draft, account, groups)
+    _on_networks(draft, networks, ids)
+
+
+# The rules
+
+
+def _by_an_admin_of_both(draft: Draft, account_id: str, caller_id: str | None) -> None:
+    """Whoever asks administers the old owner (admission has seen to that) and the new one."""
+    caller = draft.cloud.find(Account, caller_id or "")
+    if caller is not None and caller.role == "user":
+        raise NotAllowed(f"account {caller.id} may not give VM {draft.vm.name} away: ask an administrator")
+    must_act_for(draft.cloud, caller_id, account_id)
+
+
+def _new_owner(draft: Draft, account_id: str) -> Account:
+    """The new owner is there, enabled, and another one."""
+    account = draft.cloud.find(Account, account_id)
+    if account is None:
+        raise NotFound(f"there is no account {account_id!r}; name another")
+    if not account.enabled:
+        raise InvalidRequest(f"account {account.id} is disabled; an administrator can enable it")
+    if account.id == draft.vm.account_id:
+        raise InvalidRequest(f"VM {draft.vm.name} belongs to account {account.id} already: name another")
+    return account
+
+
+def _may_use_what_it_is_made_of(draft: Draft, account: Account) -> None:
+    """The VM's offering, template and zone are the new owner's to use."""
+    vm, cloud = draft.vm, draft.cloud
+    offering = cloud.find(Offering, vm.offering_id)
+    if offering is not None and not in_domains(cloud, offering.domain_ids, account.id):
+        raise InvalidRequest(f"offering {offering.id} is not for account {account.id}: scale VM {vm.name} to another")
+    template = cloud.find(Template, vm.template_id)
+    if template is not None and not is_template_for(cloud, template, account.id):
+        raise InvalidRequest(f"template {template.id} is not for account {account.id}: share it, or make it public")
+    zone = cloud.find(Zone, vm.zone_id)
+    if zone is not None and not _is_open_to(draft, zone, account):
+        raise InvalidRequest(f"zone {zone.id} is dedicated to others than account {account.id}")
+
+
+def _is_open_to(draft: Draft, zone: Zone, account: Account) -> bool:
+    if zone.dedicated_account_id is not None:
+        return zone.dedicated_account_id == account.id
+    return zone.dedicated_domain_id is None or zone.dedicated_domain_id in draft.cloud.domains_above(account.id)
+
+
+def _may_have_its_disks(draft: Draft, account: Account) -> None:
+    """The VM's disks rest, and their offerings are the new owner's to use."""
+    for volume in draft.volumes:
+        if volume.state not in ("Allocated", "Ready"):
+            raise InvalidRequest(f"disk {volume.id} of VM {draft.vm.name} is {volume.state}: it must rest first")
+        offering = draft.cloud.find(DiskOffering, volume.offering_id or "")
+        if offering is not None and not in_domains(draft.cloud, offering.domain_ids, account.id):
+            raise InvalidRequest(
+                f"disk offering {offering.id} is not for account {account.id}: detach disk {volume.id}"
+            )
+
+
+def _networks(draft: Draft, named: Sequence[str], account: Account) -> Sequence[Network]:
+    """The networks that are named, each once, or the zone's default one for the account: its own first."""
+    if len(set(named)) != len(named):
+        raise InvalidRequest(f"each network may be named once, not {', '.join(named)}")
+    if named:
+        return [_network(draft, network_id, account) for network_id in named]
+    zone_id = draft.vm.zone_id
+    fitting = [
+        network
+        for network in draft.cloud.all(Network)
+        if network.zone_id == zone_id
+        and network.is_default
+        and network.enabled
+        and is_for(draft.cloud, network, account.id)
+    ]
+    if not fitting:
+        raise InvalidRequest(f"zone {zone_id} has no default network for account {account.id}: name one")
+    return [min(fitting, key=lambda network: (network.account_id is None, network.id))]
+
+
+def _network(draft: Draft, network_id: str, account: Account) -> Network:
+    """The network is there, in the VM's zone, enabled, and the new owner's to use."""
+    network = draft.cloud.find(Network, network_id)
+    if network is None:
+        raise NotFound(f"there is no network {network_id!r}; name another")
+    if network.zone_id != draft.vm.zone_id:
+        raise InvalidRequest(f"network {network.id} is in zone {network.zone_id}, not {draft.vm.zone_id}; name another")
+    if not network.enabled:
+        raise InvalidRequest(f"network {network.id} is disabled; name another")
+    if not is_for(draft.cloud, network, account.id):
+        raise InvalidRequest(f"network {network.id} is not for account {account.id}; name another")
+    return network
+
+
+def _groups(draft: Draft, named: Sequence[str], account: Account) -> tuple[str, ...]:
+    """The security groups that are named are there, and the new owner's."""
+    for group_id in named:
+        group = draft.cloud.find(SecurityGroup, group_id)
+        if group is None:
+            raise NotFound(f"there is no security group {group_id!r}; name another")
+        if group.account_id != account.id:
+            raise InvalidRequest(f"security group {group.id} is account {group.account_id}'s, not {account.id}'s")
+    return tuple(dict.fromkeys(named))
+
+
+def _within_limits(draft: Draft, account: Account, networks: Sequence[Network]) -> None:
+    """The new owner, and every domain above it that is not above the old one, may have all of it."""
+    vm, volumes = draft.vm, draft.volumes
+    moved = {
+        **limits.of_vm(vm),
+        "volumes": len(volumes),
+        "storage": sum(volume.size_mib for volume in volumes),
+    }
+    more = {**moved, "ips": sum(network.is_public for network in networks)}
+    less = {**moved, "ips": sum(nic.charged_to is not None for nic in draft.nics)}
+    if reason := limits.exceeded(draft.cloud, account.id, more, giver=vm.account_id, less=less):
+        raise OverLimit(f"VM {vm.name} cannot be given to account {account.id}: {reason}")
+
+
+# What is written
+
+
+def _hand_over(draft: Draft, account: Account, groups: tuple[str, ...]) -> None:
+    vm = draft.vm
+    for volume in draft.volumes:
+        draft.move(volume, "AssignRequested", account_id=account.id, charged_to=account.id)
+    draft.move(
+        vm,
+        "AssignRequested",
+        account_id=account.id,
+        charged_to=account.id,
+        name_scope=_name_scope(draft, vm, account),
+        affinity_groups=(),
+        security_groups=groups,
+    )
+
+
+def _name_scope(draft: Draft, vm: Vm, account: Account) -> str:
+    """Where its name was its owner's alone, or its owner's domain's, it is the new one's."""
+    old = draft.cloud.find(Account, vm.account_id)
+    return {vm.account_id: account.id, old.domain_id if old else "": account.domain_id}.get(
+        vm.name_scope, vm.name_scope
+    )
+
+
+def _on_networks(draft: Draft, networks: Sequence[Network], ids: Iterator[str]) -> None:
+    """New NICs in place of all it has."""
+    vm = draft.vm
+    host_name = vm.name if any(nic.host_name for nic in draft.nics) else None
+    made = [
+        (
+            network,
+            allocate_nic(draft, vm, network, NicRequest(network.id), next(ids), device, False, None, charged=False),
+        )
+        for device, network in enumerate(networks)
+    ]
+    new = {nic.id for _, nic in made}
+    free_addresses(draft, but=new)
+    for network, nic in made:
+        charged_to = vm.account_id if network.is_public else None
+        draft.move(nic, "DefaultChanged", is_default=nic.device == 0, host_name=host_name, charged_to=charged_to)
+
+
+ASSIGN = Program("assign", accepts=("Allocated", "Stopped"), steps=(), admit=_admit)
