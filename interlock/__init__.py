@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interlock.embed.cloud import CloudDescription as CloudDescription
+    from interlock.embed.disks import DiskPage as DiskPage
     from interlock.embed.engine import Engine as Engine
     from interlock.embed.engine import Page as Page
     from interlock.embed.handle import Handle as Handle
@@ -26,14 +27,19 @@ if TYPE_CHECKING:
     from interlock.schema.errors import InvalidRequest as InvalidRequest
     from interlock.schema.errors import OperationFailed as OperationFailed
     from interlock.schema.requests import AssignVM as AssignVM
+    from interlock.schema.requests import AttachDisk as AttachDisk
+    from interlock.schema.requests import CreateDisk as CreateDisk
+    from interlock.schema.requests import DeleteDisk as DeleteDisk
     from interlock.schema.requests import DeployVM as DeployVM
     from interlock.schema.requests import DestroyVM as DestroyVM
+    from interlock.schema.requests import DetachDisk as DetachDisk
     from interlock.schema.requests import DiskRequest as DiskRequest
     from interlock.schema.requests import ExpungeVM as ExpungeVM
     from interlock.schema.requests import MigrateVM as MigrateVM
     from interlock.schema.requests import NicRequest as NicRequest
     from interlock.schema.requests import RebootVM as RebootVM
     from interlock.schema.requests import RecoverVM as RecoverVM
+    from interlock.schema.requests import ResizeDisk as ResizeDisk
     from interlock.schema.requests import RestoreVM as RestoreVM
     from interlock.schema.requests import ScaleVM as ScaleVM
     from interlock.schema.requests import StartVM as StartVM
@@ -42,21 +48,27 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "interlock.embed.cloud": ("CloudDescription",),
+    "interlock.embed.disks": ("DiskPage",),
     "interlock.embed.engine": ("Engine", "Page"),
     "interlock.embed.handle": ("Handle",),
     "interlock.engine.core.events": ("Way",),
     "interlock.engine.core.snapshot": ("Policy",),
     "interlock.schema.errors": ("InterlockError", "InvalidRequest", "OperationFailed"),
     "interlock.schema.requests": (
+        "AttachDisk",
+        "CreateDisk",
+        "DeleteDisk",
         "AssignVM",
         "DeployVM",
         "DestroyVM",
+        "DetachDisk",
         "DiskRequest",
         "ExpungeVM",
         "MigrateVM",
         "NicRequest",
         "RebootVM",
         "RecoverVM",
+        "ResizeDisk",
         "RestoreVM",
         "ScaleVM",
         "StartVM",

@@ -105,6 +105,12 @@ def movements(machine: str, holder: str, before: msgspec.Struct | None, after: m
         before: the record as it was; None when it is new.
         after: the record as it will be.
     """
+    moved = _moved(machine, holder, before, after)
+    # Giving back comes first, as in the database: a VM that has migrated holds of its new host only once.
+    yield from sorted(moved, key=lambda movement: movement.giver == FREE)
+
+
+def _moved(machine: str, holder: str, before: msgspec.Struct | None, after: msgspec.Struct) -> Iterator[Movement]:
     for metered in _METERED_BY[machine]:
         yield from _between(metered.thing, holder, _metered(metered, before), _metered(metered, after))
     for unique in _UNIQUE_BY[machine]:

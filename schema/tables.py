@@ -165,6 +165,7 @@ volume = Table(
     Index("volume_vm", "vm_id"),
     Index("volume_pool", "pool_id"),
     Index("volume_account", "account_id", "id"),
+    Index("volume_name", "name", "id"),
 )
 
 operation = Table(

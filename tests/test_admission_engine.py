@@ -74,4 +74,4 @@ async def test_a_start_by_a_user_chooses_no_host_and_by_the_operator_does(tmp_pa
             await lab.engine.submit(StartVM("web"), caller="rival")
         started = await (await lab.engine.submit(StartVM("web", host="h-2"))).ended()
         assert started.state == "Succeeded"
-        assert started.request["host"] == "h-2"
+        assert (await lab.vm()).host_id == "h-2"

@@ -72,8 +72,8 @@ def test_refusals_say_what_to_do() -> None:
     cloud = a_cloud(*KEYS, a_setting(USER_DATA_MOST, 4))
     words = "user_data has 8 bytes in Base64, and 4 are allowed; shorten it, have it fetch the rest, or have vm.userda"
     refuses(InvalidRequest, words, cloud, user_data="YWJjZGVm")
-    refuses(InvalidRequest, "user_data is not Base64: ", cloud, user_data="YWJ")
-    refuses(InvalidRequest, "encode it, without line breaks", cloud, user_data="YWJ")
+    refuses(InvalidRequest, "user_data is not Base64; encode it, without line breaks", cloud, user_data="YWJ")
+    refuses(InvalidRequest, "user_data is not Base64", a_cloud(), user_data="YWJjYWJj=")
     refuses(
         NotFound, "there is no ssh key 'gone'; account acme has: acme/desk, copy, laptop", cloud, ssh_keys=("gone",)
     )

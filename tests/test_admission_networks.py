@@ -127,3 +127,11 @@ def test_refusals_of_the_default_nic_and_of_basic_zones_say_what_to_do() -> None
     basic = a_cloud(but(Zone, "z", kind="basic"), a_network("n"))
     words = "zone z is basic: its VMs are on network net alone, not n; leave `nics` out, or name net"
     refuses(InvalidRequest, words, basic, nics=(NicRequest("net"), NicRequest("n")))
+
+
+def test_where_groups_are_a_network_that_filters_comes_before_a_nearer_one() -> None:
+    own = a_network("mine", account_id="acme", is_default=True)
+    cloud = a_cloud(own, but(Network, "net", services=FILTERS))
+    assert [nic.network_id for nic in ask(cloud).nics] == ["mine"]
+    cloud = a_cloud(own, but(Network, "net", services=FILTERS), but(Zone, "z", security_groups=True))
+    assert [nic.network_id for nic in ask(cloud).nics] == ["net"]

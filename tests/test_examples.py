@@ -174,7 +174,7 @@ async def overcommitted(fleet: Fleet) -> None:
     request = {"account": "acme", "offering": "medium"}
     operations = await asyncio.gather(*(fleet.ask(f"vm-{n}", **request) for n in range(60)))
     ended = Counter(operation.state for operation in operations)
-    # Memory ends first: 95 % of two hosts' 8,192 MiB, of which VMs hold 1,365 each in one cluster and 1,024 in the other.
+    # Memory ends first: of 95 % of two hosts' 8,192 MiB, VMs hold 1,365 each in one cluster and 1,024 in the other.
     # There would be CPU for 13 and 16, and disks for 57.
     assert ended == {"Succeeded": 11 + 15, "Failed": 60 - 26}
     vms = [await fleet.vm(str(operation.vm_id)) for operation in operations if operation.state == "Succeeded"]

@@ -226,15 +226,24 @@ def test_a_vm_that_migrates_holds_both_hosts() -> None:
     ]
 
 
+def test_a_vm_that_has_migrated_gives_both_back_before_it_takes_the_new_one() -> None:
+    before = a_vm(host_id="h1", target_host_id="h2", cpu_held_mhz=500, memory_held_mib=512)
+    after = msgspec.structs.replace(before, host_id="h2", target_host_id=None)
+    moved = [(each.thing, each.where, each.taker) for each in movements("vm", "vm-1", before, after)]
+    given_back = [(thing, host, FREE) for host in ("h1", "h2") for thing in ("cpu", "memory")]
+    assert sorted(moved[:4]) == sorted(given_back)
+    assert moved[4:] == [("cpu", "h2", "vm-1"), ("memory", "h2", "vm-1")]
+
+
 def test_a_vm_that_changes_hands_is_counted_for_the_new_owner() -> None:
     before = a_vm(charged_to="acme", cpu_cores=2, memory_mib=512)
     after = msgspec.structs.replace(before, charged_to="umbrella")
     assert list(movements("vm", "vm-1", before, after)) == [
         Movement("vms", "acme", "vm-1", FREE, 1),
-        Movement("vms", "umbrella", FREE, "vm-1", 1),
         Movement("cores", "acme", "vm-1", FREE, 2),
-        Movement("cores", "umbrella", FREE, "vm-1", 2),
         Movement("ram", "acme", "vm-1", FREE, 512),
+        Movement("vms", "umbrella", FREE, "vm-1", 1),
+        Movement("cores", "umbrella", FREE, "vm-1", 2),
         Movement("ram", "umbrella", FREE, "vm-1", 512),
     ]
 

@@ -1,12 +1,12 @@
 """What each operation promises: where it ends, what is owned then, and that any failure leaves the books as before.
 
 Every effect of every operation is made to fail, in every way a driver can refuse; each test asserts that its fault
-fired. Every effect is also performed twice in a row, and the world must not notice.
+fired. Every effect is also performed twice in a row, and the world must not notice. The operations on disks are held
+to the same in test_disk_faults.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ import pytest
 from msgspec.structs import replace
 
 from interlock import InvalidRequest, OperationFailed, Way
-from interlock.drivers.simulator import FaultKind, Simulator
-from interlock.schema.cloud import Host, StoragePool
-from interlock.schema.commands import AnyCommand, Outcome
+from interlock.drivers.simulator import FaultKind
+from tests.witness import Recorder, Twice, noted
 from tests.world import World, cloud, world
 
 LIFE = (
@@ -84,48 +83,10 @@ async def test_deploy_without_start_takes_addresses_and_nothing_else(tmp_path: P
         await lab.assert_sound()
 
 
-class Recorder:
-    """A driver that notes what it is asked."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self.inner = simulator
-        self.capabilities = simulator.capabilities
-        self.seen: list[str] = []
-
-    async def attach(self, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
-        await self.inner.attach(hosts, pools)
-
-    async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
-        self.seen.append(type(command).__name__)
-        return await self.inner.perform(command, token=token, fence=fence)
-
-    async def close(self) -> None:
-        """The test closes the simulator."""
-
-
-class Twice(Recorder):
-    """Performs everything twice, and holds that the second time changes nothing and answers the same."""
-
-    async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
-        first = await self.inner.perform(command, token=token, fence=fence)
-        before = await self.inner.world()
-        second = await self.inner.perform(command, token=token, fence=fence)
-        assert second == first
-        assert await self.inner.world() == before
-        self.seen.append(type(command).__name__)
-        return second
-
-
 @pytest.mark.parametrize("kind", EFFECTS)
 async def test_these_are_all_effects(tmp_path: Path, database_url: str, kind: str) -> None:
-    made: list[Recorder] = []
-
-    class Noted(Recorder):
-        def __init__(self, simulator: Simulator) -> None:
-            super().__init__(simulator)
-            made.append(self)
-
-    async with world(tmp_path, url=database_url, wrap=Noted) as lab:
+    made, wrap = noted(Recorder)
+    async with world(tmp_path, url=database_url, wrap=wrap) as lab:
         await ready_for(lab, kind)
         made[0].seen.clear()
         await ask(lab, kind)
@@ -133,14 +94,8 @@ async def test_these_are_all_effects(tmp_path: Path, database_url: str, kind: st
 
 
 async def test_every_effect_run_twice_leaves_the_same_world(tmp_path: Path, database_url: str) -> None:
-    made: list[Twice] = []
-
-    class Noted(Twice):
-        def __init__(self, simulator: Simulator) -> None:
-            super().__init__(simulator)
-            made.append(self)
-
-    async with world(tmp_path, url=database_url, wrap=Noted) as lab:
+    made, wrap = noted(Twice)
+    async with world(tmp_path, url=database_url, wrap=wrap) as lab:
         await lab.deploy()
         for kind in LIFE:
             assert (await ask(lab, kind)).state == "Succeeded"

@@ -512,7 +512,7 @@ async def test_an_assigned_vm_is_the_new_owners_with_all_it_has(tmp_path: Path, 
         operation = await asked(lab, request, "chief")
         assert operation.state == "Succeeded"
         vm = await lab.vm()
-        assert (vm.account_id, vm.charged_to, vm.name_scope) == ("ben", "ben", "ben")
+        assert (vm.account_id, vm.charged_to, vm.name_scope) == ("ben", "ben", "account/ben")
         assert (vm.affinity_groups, vm.security_groups) == ((), request.security_groups)
         assert {(each.account_id, each.charged_to) for each in await lab.engine.volumes(vm.id)} == {("ben", "ben")}
         old, *new = await lab.engine.nics(vm.id)
@@ -651,7 +651,7 @@ COMMAND = {"migrate": "MigrateDomain", "scale": "ScaleDomain", "restore": "Delet
 LIMITS = "cpu_cores = 5, memory_mib = 4096, volumes = 3, storage_mib = 700"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     asks=st.lists(
         st.tuples(st.sampled_from(["web", "two"]), st.sampled_from(KINDS), st.sampled_from(FAULTS)),
@@ -667,16 +667,30 @@ async def _books_are_right(asks: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "books.db"
         quick = Policy(backoff=0.0, backoff_most=0.0)
-        async with world(Path(folder), url=str(file), description=described(corp=LIMITS), policy=quick) as lab:
-            await lab.deploy(account="ann", data_disks_mib=(10,))
-            await lab.deploy("two", account="ben", nics=(nic("wide"),))
+        await _begun(Path(folder))
+        async with world(Path(folder), url=str(file), policy=quick) as lab:
             for name, (kind, wishes), fault in asks:
                 if fault is not None and kind in COMMAND:
                     await lab.order(COMMAND[kind], fault[0], times=fault[1])
                 await _ask(lab, kind, (await _vm(lab, name)).id, wishes)
                 await assert_true(lab)
                 with closing(sqlite3.connect(file)) as connection:
-                    assert [each for each in broken(connection) if "over" not in each] == []
+                    assert broken(connection) == []
+
+
+MODEL: list[dict[str, bytes]] = []
+"""The files of two running VMs, made once: beginning anew costs more than all that is asked of them."""
+
+
+async def _begun(folder: Path) -> None:
+    """A world where two VMs run."""
+    if not MODEL:
+        async with world(folder, url=str(folder / "books.db"), description=described(corp=LIMITS)) as lab:
+            await lab.deploy(account="ann", data_disks_mib=(10,))
+            await lab.deploy("two", account="ben", nics=(nic("wide"),))
+        MODEL.append({each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()})
+    for name, content in MODEL[0].items():
+        (folder / name).write_bytes(content)
 
 
 async def _vm(lab: World, name: str) -> Vm:

@@ -17,8 +17,8 @@ from interlock import CloudDescription, DeployVM, Engine, Policy
 from interlock.drivers.protocol import Driver
 from interlock.drivers.simulator import Fault, FaultKind, Simulator
 from interlock.drivers.simulator import World as Truth
-from interlock.schema.cloud import Host, StoragePool
-from interlock.schema.records import Operation, Vm
+from interlock.schema.cloud import Account, Host, StoragePool
+from interlock.schema.records import Operation, Vm, Volume
 
 CLOUD = """
 [[zones]]
@@ -50,6 +50,11 @@ name = "small"
 cpu_cores = 1
 cpu_mhz = 1000
 memory_mib = 1024
+[[disk_offerings]]
+name = "any"
+[[disk_offerings]]
+name = "fixed"
+size_mib = 2048
 [[offerings]]
 name = "medium"
 cpu_cores = 2
@@ -76,12 +81,14 @@ class Books(msgspec.Struct, frozen=True):
     pools: tuple[tuple[str, int], ...]
     addresses: tuple[str, ...]
     macs: tuple[str, ...]
+    charged: tuple[tuple[str, int, int], ...]
+    """By account: disks and storage."""
     truth: Truth
 
     @property
     def empty(self) -> bool:
         """Whether nobody owns anything."""
-        taken = [used for _, *amounts in (*self.hosts, *self.pools) for used in amounts if used]
+        taken = [used for _, *amounts in (*self.hosts, *self.pools, *self.charged) for used in amounts if used]
         world = (self.truth.domains, self.truth.volumes, self.truth.nics)
         return not taken and not self.addresses and not self.macs and not any(world)
 
@@ -127,6 +134,11 @@ class World:
                 (place.id, place.used_mib) for place in places["storage_pool"] if isinstance(place, StoragePool)
             ),
             addresses=tuple(sorted(nic.ip_address for nic in nics if nic.ip_address)),
+            charged=tuple(
+                (place.id, place.volumes_used, place.storage_used_mib)
+                for place in places["account"]
+                if isinstance(place, Account)
+            ),
             macs=tuple(sorted(nic.mac_address for nic in nics if nic.mac_address)),
             truth=await self.simulator.world(),
         )
@@ -141,6 +153,16 @@ class World:
                 return found
             after = page.next
 
+    async def disks(self) -> list[Volume]:
+        """All disks there ever were, whether or not they belong to a VM."""
+        found, after = [], None
+        while True:
+            page = await self.engine.disks(after=after, limit=100)
+            found += page.disks
+            if page.next is None:
+                return found
+            after = page.next
+
     async def assert_sound(self) -> None:
         """Counters equal holdings, nothing is half-way, and the hypervisor has just what the records say."""
         assert await self.engine.check() == []
@@ -148,11 +170,39 @@ class World:
         truth = await self.simulator.world()
         running = sorted((vm.id, vm.host_id) for vm in vms if vm.state == "Running")
         assert sorted((domain.vm_id, domain.host_id) for domain in truth.domains) == running
-        volumes = [volume for vm in vms for volume in await self.engine.volumes(vm.id)]
-        ready = sorted((volume.id, volume.pool_id) for volume in volumes if volume.state == "Ready")
-        assert sorted((volume.id, volume.pool_id) for volume in truth.volumes) == ready
+        disks = await self.disks()
+        assert_disks(disks, truth)
+        assert tuple(each for each in (await self.books()).charged if each[1]) == charges(disks)
         nics = [nic for vm in vms for nic in await self.engine.nics(vm.id)]
         assert sorted(nic.id for nic in truth.nics) == sorted(nic.id for nic in nics if nic.state == "Reserved")
+
+
+def assert_disks(disks: list[Volume], truth: Truth) -> None:
+    """The pools have just the disks that are Ready, and the guests just those that are theirs.
+
+    One that could not be deleted (Destroy) may be there or not, until it is asked again.
+    """
+    there = {(each.id, each.pool_id, each.size_mib) for each in truth.volumes}
+    ready = {(each.id, each.pool_id, each.size_mib) for each in disks if each.state == "Ready"}
+    kept = {each.id for each in disks if each.state == "Destroy"}
+    assert ready <= there
+    assert {each for each in there if each[0] not in kept} == ready
+    for domain in truth.domains:
+        own = [each for each in disks if each.vm_id == domain.vm_id and each.state == "Ready"]
+        plugged = sorted((each.device, each.id, each.pool_id, each.size_mib) for each in own)
+        assert [(each.device, each.id, each.pool_id, each.size_mib) for each in domain.volumes] == plugged
+    devices = [(each.vm_id, each.device) for each in disks if each.vm_id and each.state != "Expunged"]
+    assert len(devices) == len(set(devices))
+    assert all(each.vm_id or each.device is None for each in disks)
+    assert {each.state for each in disks} <= {"Allocated", "Ready", "Destroy", "Expunged"}
+
+
+def charges(disks: list[Volume]) -> tuple[tuple[str, int, int], ...]:
+    """What accounts have used of their limits, counted from the disks."""
+    held = [each for each in disks if each.state != "Expunged"]
+    accounts = sorted({each.account_id for each in held})
+    sizes = {account: [each.size_mib for each in held if each.account_id == account] for account in accounts}
+    return tuple((account, len(found), sum(found)) for account, found in sizes.items())
 
 
 @asynccontextmanager

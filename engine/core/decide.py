@@ -16,7 +16,7 @@ of a second attempt are never mistaken for those of the first.
 
 from __future__ import annotations
 
-from interlock.engine.core.admission.admit import admit, vm_accepts
+from interlock.engine.core.admission.admit import admit, unfit
 from interlock.engine.core.backoff import SECOND, wait
 from interlock.engine.core.course import (
     CANCELLED,
@@ -102,25 +102,21 @@ def _claimed(draft: Draft, event: Claimed) -> None:
     operation = draft.operation
     if operation.kind not in PROGRAMS:
         stick(draft, f"this release has no operation {operation.kind}; use the release that began it")
-    elif operation.state == "Queued" and (wrong := _moved_on(draft)):
-        turn_back(draft, FAILED, wrong)
     elif operation.state == "Queued":
-        forward(draft, "Claimed", worker_id=event.worker_id)
+        _begin(draft, event)
     elif operation.wake_at is None:
         perform_again(draft, "Claimed", worker_id=event.worker_id)
     else:
         draft.move(operation, "Claimed", worker_id=event.worker_id)
 
 
-def _moved_on(draft: Draft) -> str | None:
-    """Why an operation cannot begin: between its admission and its row, another one may have begun and ended."""
-    if not draft.has_vm or not PROGRAMS[draft.operation.kind].accepts:
-        return None
-    try:
-        vm_accepts(draft.vm, draft.operation.kind)
-    except InvalidRequest as wrong:
-        return str(wrong)
-    return None
+def _begin(draft: Draft, event: Claimed) -> None:
+    """Enter the first step; unless the VM has moved on between the reading of the request and its writing."""
+    operation = draft.operation
+    if draft.has_vm and not PROGRAMS[operation.kind].allocates and (why := unfit(draft.vm, operation.kind)):
+        turn_back(draft, FAILED, why)
+    else:
+        forward(draft, "Claimed", worker_id=event.worker_id)
 
 
 def _settled(draft: Draft, event: Settled) -> None:

@@ -6,8 +6,7 @@ over computes the same. `settle` writes what follows once all effects are Done. 
 decision that announces it. The undo of a step must cope with effects that happened, did not, or may have.
 
 Who owns which field of the operation's record: the steps that make something own `made`, those that replace something
-`kept`, `course.py` and `decide.py` all others. Rules
-that refuse raise `Refusal` before they move anything.
+`kept`, `course.py` and `decide.py` all others. Rules that refuse raise `Refusal` before they move anything.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ way goes on when the database is opened again.
 
 Races considered. Two engines that open one database at once both look for abandoned operations: each claim is a
 compare-and-set, so one of them wins each. A request that comes while closing is refused before anything is written.
+Between the reading of what a request names and its writing, another operation may have ended that gave the VM a disk
+or took one: so what an operation is about is read again once it owns it, and its first step looks at its rules again.
 """
 
 from __future__ import annotations
@@ -118,7 +120,9 @@ class Orchestrator:
     def begin(self, decision: Decision) -> None:
         """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""
         if not self._closed:
-            self._enqueue(decision.operation.id, after(decision))
+            # What a request found was read before it owned it: only what it made itself cannot have changed since.
+            made = any(change.before is None and change.machine in ("vm", "volume") for change in decision.changes)
+            self._enqueue(decision.operation.id, after(decision) if made else None)
 
     def begin_joined(self, decision: Decision) -> None:
         """Drive an operation that somebody else's transaction is just committing."""

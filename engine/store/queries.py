@@ -21,6 +21,7 @@ from interlock.schema.tables import (
     nic,
     operation,
     vm,
+    volume,
     worker,
 )
 
@@ -50,6 +51,42 @@ def page_of_vms(wanted: Filter, after: str | None, limit: int) -> Select[Any]:
     met = [column == value for column, value in columns.items() if value is not None]
     later = [] if after is None else [vm.c.id > after]
     return select(vm).where(*met, *later).order_by(vm.c.id).limit(limit)
+
+
+class DiskFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which disks to list; None: any."""
+
+    state: str | None = None
+    account: str | None = None
+    zone: str | None = None
+    pool: str | None = None
+    vm: str | None = None
+
+
+def page_of_disks(wanted: DiskFilter, after: str | None, limit: int) -> Select[Any]:
+    """Disks by id, which is by age, beginning after an id: cost does not depend on how many came before."""
+    columns = {
+        volume.c.state: wanted.state,
+        volume.c.account_id: wanted.account,
+        volume.c.zone_id: wanted.zone,
+        volume.c.pool_id: wanted.pool,
+        volume.c.vm_id: wanted.vm,
+    }
+    met = [column == value for column, value in columns.items() if value is not None]
+    later = [] if after is None else [volume.c.id > after]
+    return select(volume).where(*met, *later).order_by(volume.c.id).limit(limit)
+
+
+def disks_named(name_or_id: str) -> Select[Any]:
+    """The disks with that id or name, the living ones first, the youngest first."""
+    gone = volume.c.state == "Expunged"
+    named = or_(volume.c.id == name_or_id, volume.c.name == name_or_id)
+    return select(volume).where(named).order_by(gone, volume.c.id.desc()).limit(20)
+
+
+def disks_of(disk_ids: Sequence[str]) -> Select[Any]:
+    """Several disks (a page of them) by id."""
+    return select(volume).where(volume.c.id.in_(disk_ids))
 
 
 def count_by_state() -> Select[Any]:

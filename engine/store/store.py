@@ -256,6 +256,10 @@ class Store:
         """All volumes a VM has or had."""
         return list(map(_readers[Volume], await self.rows(queries.belonging("volume", vm_id))))
 
+    async def disks(self, query: Select[Any]) -> list[Volume]:
+        """The volumes a query of `queries` finds."""
+        return list(map(_readers[Volume], await self.rows(query)))
+
     async def journal(self, query: Select[Any]) -> list[Transition]:
         """The journal rows a query of `queries` finds."""
         return [Transition(**row._mapping) for row in await self.rows(query)]

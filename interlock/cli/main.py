@@ -32,6 +32,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scale": ("changes", "Give VMs another offering."),
     "restore": ("changes", "Make root disks anew from a template."),
     "assign": ("changes", "Give VMs to another account."),
+    "create-disk": ("disks", "Make a data disk that belongs to no VM."),
+    "attach-disk": ("disks", "Give a disk to a VM, also one that runs."),
+    "detach-disk": ("disks", "Take disks from their VMs; they keep their data."),
+    "resize-disk": ("disks", "Give a disk another size."),
+    "delete-disk": ("disks", "End disks that belong to no VM, for good."),
+    "disks": ("disks", "List disks."),
     "ps": ("ps", "List VMs."),
     "show": ("show", "Show a VM with all that belongs to it."),
     "history": ("history", "Show what a VM went through, and its parts beside it."),
@@ -61,7 +67,7 @@ class Group(click.Group):
         if cmd_name not in COMMANDS:
             return None
         home, _ = COMMANDS[cmd_name]
-        found: click.Command = getattr(import_module(f"interlock.cli.commands.{home}"), cmd_name)
+        found: click.Command = getattr(import_module(f"interlock.cli.commands.{home}"), cmd_name.replace("-", "_"))
         return found
 
     def resolve_command(

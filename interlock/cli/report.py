@@ -114,7 +114,7 @@ class Display(Lines):
         if self.work is not None and 1 < self.work.known == len(self.work.results) + len(self.work.taken_over):
             took = duration(int((time.monotonic() - self._began) * SECOND))
             results = (*self.work.results, *self.work.taken_over)
-            ends = Counter(result.vm.state if result.vm else "refused" for result in results)
+            ends = Counter(result.state or "refused" for result in results)
             self.say([(f"{self._title}: {_counted(ends)} in {took}", DIM)])
 
     def ended(self, result: Result) -> None:
@@ -161,12 +161,19 @@ class Display(Lines):
 
 
 def _line(result: Result, message: str | None) -> Line:
-    vm = result.vm
-    assert vm is not None
-    line: Line = [(f"{result.name:<16}  ", PLAIN), _padded(layout.state(vm.state), 9)]
+    line: Line = [(f"{result.name:<16}  ", PLAIN), _padded(layout.state(result.state or "-"), 9)]
     if result.exit:
         return [*line, (message or f"{result.kind} failed", layout.BAD)]
-    return [*line, (f"{vm.host_id or '-':<16}  {result.ip or '-'}", PLAIN)]
+    return [*line, (_where(result), PLAIN)]
+
+
+def _where(result: Result) -> str:
+    """Of a VM its host and address; of a disk its VM, pool and size."""
+    if (disk := result.disk) is not None:
+        vm = result.vm.name if result.vm and disk.vm_id else "-"
+        return f"{vm:<16}  {disk.pool_id or '-':<16}  {disk.size_mib} MiB"
+    host = result.vm.host_id if result.vm else None
+    return f"{host or '-':<16}  {result.ip or '-'}"
 
 
 def _padded(cell: layout.Cell, width: int) -> layout.Cell:
@@ -196,7 +203,8 @@ def _fields(result: Result) -> dict[str, Any]:
         "name": result.name,
         "kind": result.kind,
         "vm_id": vm.id if vm else None,
-        "state": vm.state if vm else None,
+        "disk_id": result.disk.id if result.disk else None,
+        "state": result.state,
         "host": vm.host_id if vm else None,
         "ip": result.ip,
         "operation_id": operation.id if operation else None,

@@ -21,7 +21,7 @@ from interlock.cli.exits import Exit, Interrupted, gravest, of_error, of_operati
 from interlock.cli.face import Face
 from interlock.cli.output import note
 from interlock.schema.errors import EngineClosed, InterlockError
-from interlock.schema.records import Nic, Operation, Vm
+from interlock.schema.records import Nic, Operation, Vm, Volume
 
 if TYPE_CHECKING:
     from interlock.embed.cloud import CloudDescription
@@ -44,9 +44,17 @@ class Result:
     kind: str
     vm: Vm | None = None
     ip: str | None = None
+    disk: Volume | None = None
+    """What it was about, if that is a disk."""
     operation: Operation | None = None
     error: InterlockError | None = None
     hoped: tuple[str, ...] = HOPED
+
+    @property
+    def state(self) -> str | None:
+        """Of what it was about."""
+        about = self.disk or self.vm
+        return about.state if about else None
 
     @property
     def exit(self) -> Exit:
@@ -127,17 +135,19 @@ class Work:
         request: Callable[[], Awaitable[Handle]],
         *,
         vm: str | None = None,
+        disk: str | None = None,
         hoped: tuple[str, ...] = HOPED,
     ) -> None:
         """Send a request when its turn comes, and report how it ends.
 
         Args:
-            name: of the VM, for people.
+            name: of the VM or disk, for people.
             request: sends it.
             vm: name or id of a VM whose taken-over operation must end first.
+            disk: the same of a disk, and of the VM that has it.
             hoped: the ends that mean success.
         """
-        self._spawn(self._asked(Result(name, kind, hoped=hoped), request, vm))
+        self._spawn(self._asked(Result(name, kind, hoped=hoped), request, vm, disk))
 
     async def adopt(self) -> None:
         """Wait, from now on, also for what the engine took over."""
@@ -145,7 +155,7 @@ class Work:
         if count:
             note(f"took over {count} operation{'s' * (count > 1)} that an earlier command left under way")
         for handle in await self.engine.handles():
-            self._adopted[handle.subject] = handle
+            self._adopted.update({each: handle for each in (handle.vm_id, handle.volume_id) if each})
             self._spawn(self._awaited(handle))
 
     async def finish(self) -> None:
@@ -182,11 +192,13 @@ class Work:
     def _spawn(self, job: Coroutine[Any, Any, bool]) -> None:
         self._tasks.append(asyncio.create_task(job))
 
-    async def _asked(self, result: Result, request: Callable[[], Awaitable[Handle]], vm: str | None) -> bool:
+    async def _asked(
+        self, result: Result, request: Callable[[], Awaitable[Handle]], vm: str | None, disk: str | None
+    ) -> bool:
         """Whether it has ended; a request that is not sent any more, or refused, has."""
         try:
-            if vm is not None and self._adopted:
-                await self._after_the_adopted(vm)
+            if self._adopted:
+                await self._after_the_adopted(vm, disk)
             async with self._turn:
                 if self._stopping:
                     self._unsent += 1
@@ -202,11 +214,19 @@ class Work:
         self._own.add(handle.id)
         return await self._ended(handle, self.results, result.hoped)
 
-    async def _after_the_adopted(self, vm: str) -> None:
+    async def _after_the_adopted(self, vm: str | None, disk: str | None) -> None:
         async with self._turn:
-            found = None if self._stopping else await self.engine.vm(vm)
-        if found is not None and found.id in self._adopted:
-            await self._adopted[found.id].ended()
+            found = set() if self._stopping else await self._ids(vm, disk)
+        for each in found & self._adopted.keys():
+            await self._adopted[each].ended()
+
+    async def _ids(self, vm: str | None, disk: str | None) -> set[str]:
+        """Of a VM, and of a disk with the VM that has it."""
+        found = {(await self.engine.vm(vm)).id} if vm is not None else set()
+        if disk is not None:
+            volume = await self.engine.disk(disk)
+            found |= {volume.id, volume.vm_id or volume.id}
+        return found
 
     async def _awaited(self, handle: Handle) -> bool:
         self.vms.add(handle.subject)
@@ -228,16 +248,19 @@ class Work:
                 ends, self._untold = self._untold[:READ], self._untold[READ:]
                 ids = [end.operation.vm_id for end in ends if end.operation.vm_id]
                 vms, nics = await self.engine.vms_of(ids), await self.engine.nics_of(ids)
+                about_disks = [end.operation.volume_id for end in ends if end.operation.volume_id]
+                disks = await self.engine.disks_of(about_disks) if about_disks else {}
                 for end in ends:
                     about = end.operation.vm_id or ""
-                    self._report_end(end, vms.get(about), nics.get(about, []))
+                    disk = disks.get(end.operation.volume_id or "")
+                    self._report_end(end, vms.get(about), nics.get(about, []), disk)
 
-    def _report_end(self, end: End, vm: Vm | None, nics: list[Nic]) -> None:
+    def _report_end(self, end: End, vm: Vm | None, nics: list[Nic], disk: Volume | None) -> None:
         operation, adopted = end.operation, end.results is self.taken_over
         if not (adopted and operation.id in self._own):  # else it was taken over to be cancelled: told once
             ip = next((nic.ip_address for nic in nics), None)
-            name = vm.name if vm else f"disk {operation.volume_id}"
-            self._report(end.results, Result(name, operation.kind, vm, ip, operation, hoped=end.hoped))
+            name = disk.name if disk else vm.name if vm else operation.id
+            self._report(end.results, Result(name, operation.kind, vm, ip, disk, operation, hoped=end.hoped))
 
     def _report(self, results: list[Result], result: Result) -> None:
         results.append(result)

@@ -18,6 +18,7 @@ from interlock.drivers.protocol import Driver
 from interlock.embed.checkup import Finding, checkup
 from interlock.embed.cloud import CloudDescription
 from interlock.embed.description.words import Value
+from interlock.embed.disks import Disks
 from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
 from interlock.embed.loading import write_described
@@ -51,6 +52,7 @@ from interlock.schema.requests import (
     ScaleVM,
     StartVM,
     StopVM,
+    subject_of,
 )
 from interlock.schema.transition import Transition
 from interlock.schema.words import clean
@@ -66,7 +68,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class Engine:
+class Engine(Disks):
     """An open engine. Use `async with Engine.open(url) as engine`."""
 
     def __init__(self, store: Store, orchestrator: Orchestrator, actor: str) -> None:
@@ -245,8 +247,8 @@ class Engine:
             StoreError: it cannot be written now; nothing was.
         """
         self._orchestrator.check_open()
-        if type(request) in KIND_OF and (named := getattr(request, "vm", None)) is not None:
-            request = msgspec.structs.replace(request, vm=(await self.vm(named)).id)
+        if type(request) in KIND_OF:
+            request = await self._by_id(request)
         actor = clean(actor or self._actor)
         if connection is None:
             decision = await self._orchestrator.submit(request, actor, caller)
@@ -254,6 +256,14 @@ class Engine:
             decision = await submit_joined(self._orchestrator, request, actor, caller, connection)
         operation = decision.operation
         return Handle(operation, operation.actor, self._orchestrator)
+
+    async def _by_id(self, request: Request) -> Request:
+        """The request with the ids of what it names."""
+        vm, disk = subject_of(request)
+        ids = {"vm": (await self.vm(vm)).id} if vm is not None else {}
+        if disk is not None:
+            ids["volume"] = (await self.disk(disk)).id
+        return msgspec.structs.replace(request, **ids) if ids else request
 
     async def resolve(self, operation_id: str, way: Way, reason: str, *, actor: str | None = None) -> Handle:
         """Take a way out of Stuck: retry what it was doing, undo it, or vouch that the world is as if undone."""

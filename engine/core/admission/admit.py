@@ -30,8 +30,8 @@ def admit(snapshot: Snapshot, event: Requested, rules: Rules) -> Decision:
     kind = KIND_OF[type(event.request)]
     _caller_exists(draft, event.caller_id)
     _is_the_callers(draft, event.caller_id)
-    if draft.has_vm:
-        vm_accepts(draft.vm, kind)
+    if draft.has_vm and (why := unfit(draft.vm, kind)):
+        raise InvalidRequest(why)
     PROGRAMS[kind].admit(draft, event.request, event.caller_id, iter(ids))
     _queue(draft, event, operation_id)
     return draft.decision()
@@ -55,16 +55,13 @@ def _is_the_callers(draft: Draft, caller_id: str | None) -> None:
         must_act_for(draft.cloud, caller_id, owner)
 
 
-def vm_accepts(vm: Vm, kind: str) -> None:
-    """The VM is in a state from which the operation begins.
-
-    Raises:
-        InvalidRequest: it is not.
-    """
+def unfit(vm: Vm, kind: str) -> str | None:
+    """Why the operation does not begin in the VM's state; None if it does."""
     accepts = PROGRAMS[kind].accepts
-    if vm.state not in accepts:
-        hint = _HINTS.get((kind, vm.state), "")
-        raise InvalidRequest(f"cannot {kind} VM {vm.name}: it is {vm.state}, not {' or '.join(accepts)}{hint}")
+    if vm.state in accepts:
+        return None
+    hint = _HINTS.get((kind, vm.state), "")
+    return f"cannot {kind} VM {vm.name}: it is {vm.state}, not {' or '.join(accepts)}{hint}"
 
 
 _HINTS = {

@@ -46,5 +46,15 @@ def instance_name_of(cloud: Cloud, account: Account, vm_id: str, zone: Zone) -> 
 def name_scope_of(cloud: Cloud, account: Account, vm_id: str) -> NameScope:
     """What the setting says. With none and network the VM's own id is the scope, so that any name is distinct there."""
     setting = cloud.setting(NAME_SCOPE)
-    keys = {"global": "global", "domain": f"domain/{account.domain_id}", "account": f"account/{account.id}"}
+    keys = {"global": "global", "domain": in_domain(account.domain_id), "account": in_account(account.id)}
     return NameScope(keys.get(setting, f"vm/{vm_id}"), setting == "network")
+
+
+def in_account(account_id: str) -> str:
+    """The key of names that are distinct within an account."""
+    return f"account/{account_id}"
+
+
+def in_domain(domain_id: str) -> str:
+    """The key of names that are distinct within a domain."""
+    return f"domain/{domain_id}"

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 
 from interlock.engine.core import limits
 from interlock.engine.core.access import in_domains, is_for, is_template_for, must_act_for
+from interlock.engine.core.admission.names import in_account, in_domain
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.operations.deploy import allocate_nic
 from interlock.engine.core.program import Program
@@ -193,9 +194,11 @@ def _hand_over(draft: Draft, account: Account, groups: tuple[str, ...]) -> None:
 def _name_scope(draft: Draft, vm: Vm, account: Account) -> str:
     """Where its name was its owner's alone, or its owner's domain's, it is the new one's."""
     old = draft.cloud.find(Account, vm.account_id)
-    return {vm.account_id: account.id, old.domain_id if old else "": account.domain_id}.get(
-        vm.name_scope, vm.name_scope
-    )
+    moved = {
+        in_account(vm.account_id): in_account(account.id),
+        in_domain(old.domain_id if old else ""): in_domain(account.domain_id),
+    }
+    return moved.get(vm.name_scope, vm.name_scope)
 
 
 def _on_networks(draft: Draft, networks: Sequence[Network], ids: Iterator[str]) -> None:

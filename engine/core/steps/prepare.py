@@ -88,6 +88,11 @@ def _settle(draft: Draft) -> None:
     for nic in draft.nics:
         if nic.state == "Reserving":
             draft.move(nic, "OperationCompleted")
+    created(draft)
+
+
+def created(draft: Draft) -> None:
+    """The volumes that were Creating are there."""
     for volume in draft.volumes:
         if volume.state == "Creating":
             draft.move(volume, "OperationSucceeded")
@@ -97,6 +102,11 @@ def _announce_undo(draft: Draft) -> None:
     for nic in draft.nics:
         if nic.state in ("Reserving", "Reserved"):
             draft.move(nic, "ReleaseRequested")
+    reclaim(draft)
+
+
+def reclaim(draft: Draft) -> None:
+    """Announce that the volumes this operation made, or may have made, are deleted again."""
     for volume in draft.volumes:
         if volume.state == "Creating" or (volume.state == "Ready" and volume.id in draft.operation.made):
             draft.move(volume, "ReclaimRequested")
@@ -112,6 +122,11 @@ def _undone(draft: Draft) -> None:
             taken = nic.id in draft.operation.made
             given_back = {"ip_address": None, "gateway": None, "netmask": None} if taken else {}
             draft.move(nic, "OperationCompleted", **given_back)
+    reclaimed(draft)
+
+
+def reclaimed(draft: Draft) -> None:
+    """They are gone, and give their space back."""
     for volume in draft.volumes:
         if volume.state == "Reclaiming":
             draft.move(volume, "OperationSucceeded", pool_id=None, clone=None)

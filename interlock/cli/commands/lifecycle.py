@@ -20,7 +20,7 @@ def on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Comma
 
     Args:
         kind: the operation.
-        options: named as the fields of its request.
+        options: named as its request's fields.
     """
     asked_for = cast("type[VmRequest]", KINDS[kind])
 

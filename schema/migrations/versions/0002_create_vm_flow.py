@@ -401,6 +401,7 @@ def _volume() -> None:
         loosened=("vm_id", "device"),
     )
     _index("volume_account", "volume", ["account_id", "id"])
+    _index("volume_name", "volume", ["name", "id"])
     _say(
         "volume",
         vm_id="The VM it is attached to.",

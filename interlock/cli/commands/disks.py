@@ -1,0 +1,202 @@
+"""disks: list them; create-disk, attach-disk, detach-disk, resize-disk, delete-disk: the operations on them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from interlock.cli import layout
+from interlock.cli.exits import Exit
+from interlock.cli.face import Face, command
+from interlock.cli.layout import Column, Row, plain
+from interlock.cli.output import Out
+from interlock.cli.report import document, reporter
+from interlock.cli.times import age, iso, microseconds_now
+from interlock.cli.work import Work, working
+from interlock.schema.errors import InvalidRequest
+from interlock.schema.machines import MACHINES
+from interlock.schema.records import Vm, Volume
+from interlock.schema.requests import CreateDisk
+
+if TYPE_CHECKING:
+    from interlock.embed.engine import Engine
+    from interlock.embed.handle import Handle
+
+PAGE = 500
+"""Disks read at once. Too low: many reads; too high: memory."""
+
+COLUMNS = (
+    Column("NAME"),
+    Column("STATE"),
+    Column("SINCE", right=True),
+    Column("SIZE", right=True),
+    Column("VM"),
+    Column("POOL"),
+    Column("ZONE", extra=True),
+    Column("OFFERING", extra=True),
+    Column("ACCOUNT", extra=True),
+    Column("ID", extra=True),
+    Column("CREATED", extra=True),
+)
+
+Found = list[tuple[Volume, Vm | None]]
+Ask = Callable[[], Awaitable["Handle"]]
+
+
+@command("disks")
+@click.option("--state", metavar="S", help="Only disks in this state.")
+@click.option("--account", metavar="A", help="Only disks of this account.")
+@click.option("--zone", metavar="Z", help="Only disks in this zone.")
+@click.option("--pool", metavar="P", help="Only disks that take space in this pool.")
+@click.option("--vm", metavar="NAME", help="Only disks of this VM.")
+@click.option("--free", is_flag=True, help="Only disks that belong to no VM.")
+@click.option("--all", "everything", is_flag=True, help="Also Expunged disks.")
+async def disks(
+    face: Face,
+    state: str | None,
+    account: str | None,
+    zone: str | None,
+    pool: str | None,
+    vm: str | None,
+    free: bool,
+    everything: bool,
+) -> Exit:
+    """List disks, the oldest first."""
+    wanted = _state(state)
+    async with face.looking() as engine:
+        owner = (await engine.vm(vm)).id if vm else None
+        found: Found = []
+        async for page in _pages(engine, state=wanted, account=account, zone=zone, pool=pool, vm=owner):
+            shown = [each for each in page if everything or wanted or each.state != "Expunged"]
+            shown = [each for each in shown if each.vm_id is None or not free]
+            vms = await engine.vms_of(list({each.vm_id for each in shown if each.vm_id}))
+            found += [(each, vms.get(each.vm_id or "")) for each in shown]
+    if face.out.json:
+        face.out.document([disk for disk, _ in found])
+    else:
+        _tell(face.out, found)
+    return Exit.OK
+
+
+def _state(given: str | None) -> str | None:
+    """The state as it is spelt, whatever the case."""
+    if given is None:
+        return None
+    states = {name.lower(): name for name in MACHINES["volume"].states}
+    if given.lower() not in states:
+        raise InvalidRequest(f"a disk has no state {given!r}; its states are: {', '.join(states.values())}")
+    return states[given.lower()]
+
+
+async def _pages(engine: Engine, **filters: str | None) -> AsyncIterator[list[Volume]]:
+    after = None
+    while True:
+        page = await engine.disks(after=after, limit=PAGE, **filters)
+        yield page.disks
+        after = page.next
+        if after is None:
+            return
+
+
+def _tell(out: Out, found: Found) -> None:
+    if found or not out.terminal:
+        out.table(COLUMNS, [_row(disk, vm) for disk, vm in found])
+    if out.terminal:
+        free = sum(disk.vm_id is None for disk, _ in found)
+        words = f"{len(found)} disk{'s' * (len(found) != 1)}, {free} of no VM"
+        out.line([(words, layout.DIM)])
+
+
+def _row(disk: Volume, vm: Vm | None) -> Row:
+    return Row(
+        (
+            plain(disk.name),
+            layout.state(disk.state),
+            plain(age(microseconds_now() - disk.since)),
+            plain(f"{disk.size_mib} MiB"),
+            plain(vm.name if vm else None),
+            plain(disk.pool_id),
+            plain(disk.zone_id),
+            plain(disk.offering_id),
+            plain(disk.account_id),
+            plain(disk.id),
+            plain(iso(disk.created_at)),
+        )
+    )
+
+
+@command("create-disk")
+@click.argument("name")
+@click.option("--offering", metavar="O", required=True, help="Disk offering.")
+@click.option("--size", "size_mib", metavar="MIB", type=int, help="Where the offering leaves it open.")
+@click.option("--zone", metavar="Z", required=True, help="Where.")
+@click.option("--account", metavar="A", default="system", show_default=True, help="Whose it is.")
+async def create_disk(face: Face, name: str, offering: str, size_mib: int | None, zone: str, account: str) -> Exit:
+    """Make a data disk that belongs to no VM. It takes space when it is first attached to a VM that runs."""
+    request = CreateDisk(name=name, offering=offering, size_mib=size_mib, zone=zone, account=account)
+    return await _one(face, name, "create-disk", lambda work: partial(work.engine.create_disk, request))
+
+
+@command("attach-disk")
+@click.argument("vm")
+@click.argument("disk")
+async def attach_disk(face: Face, vm: str, disk: str) -> Exit:
+    """Give DISK, which belongs to no VM, to VM, which may run. Both may be ids."""
+    return await _one(
+        face, disk, "attach-disk", lambda work: partial(work.engine.attach_disk, vm, disk), vm=vm, disk=disk
+    )
+
+
+@command("resize-disk")
+@click.argument("disk")
+@click.argument("size_mib", metavar="MIB", type=int)
+@click.option("--shrink", is_flag=True, help="It may become less, and lose data.")
+async def resize_disk(face: Face, disk: str, size_mib: int, shrink: bool) -> Exit:
+    """Give DISK, of a VM or of none, another size. DISK may be an id."""
+    return await _one(
+        face,
+        disk,
+        "resize-disk",
+        lambda work: partial(work.engine.resize_disk, disk, size_mib, shrink=shrink),
+        disk=disk,
+    )
+
+
+async def _one(
+    face: Face,
+    name: str,
+    kind: str,
+    request: Callable[[Work], Ask],
+    *,
+    vm: str | None = None,
+    disk: str | None = None,
+) -> Exit:
+    """Ask for one operation, and wait for its end."""
+    async with working(face, reporter(face.out, kind)) as work:
+        work.ask(name, kind, request(work), vm=vm, disk=disk)
+    if face.out.json:
+        face.out.document(document(work))
+    return work.exit
+
+
+def _on_each(kind: str, help: str) -> click.Command:
+    async def work(face: Face, names: tuple[str, ...]) -> Exit:
+        async with working(face, reporter(face.out, kind)) as under_way:
+            method = getattr(under_way.engine, kind.replace("-", "_"))
+            for name in dict.fromkeys(names):
+                under_way.ask(name, kind, partial(method, name), disk=name)
+        if face.out.json:
+            face.out.document(document(under_way))
+        return under_way.exit
+
+    work.__doc__ = help
+    return command(kind)(click.argument("names", nargs=-1, required=True, metavar="DISK...")(work))
+
+
+detach_disk = _on_each(
+    "detach-disk", "Take data disks from their VMs, also those that run; they keep their data. DISK may be an id."
+)
+delete_disk = _on_each("delete-disk", "End disks that belong to no VM, for good. DISK may be an id.")
