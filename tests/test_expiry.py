@@ -126,7 +126,7 @@ async def test_never_is_never_until_it_is_said_otherwise(tmp_path: Path, turn: T
         assert (await lab.vm()).state == "Expunged"
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     everywhere=st.sampled_from([-1, 0, 50, 200]),
     own=st.dictionaries(st.sampled_from(ACCOUNTS), st.sampled_from([-1, 0, 50, 200]), max_size=2),

@@ -28,7 +28,7 @@ OPTIONS = (
     click.option("--offering", metavar="O", help="Size of the VMs."),
     click.option("--template", metavar="T", help="What their root disks are copies of, or the ISO they boot."),
     click.option("--zone", metavar="Z", help="Where; otherwise over the enabled zones in turn."),
-    click.option("--account", metavar="A", default="system", show_default=True, help="Whose they are."),
+    click.option("--account", metavar="A", help="Whose they are; otherwise that of --as, or system's."),
     click.option("--display-name", metavar="TEXT", help="What people call it."),
     click.option("--hypervisor", metavar="H", help="Only on hosts that run this."),
     click.option(
