@@ -107,6 +107,7 @@ LOOSE: dict[str, Row] = {
         "tries": 0,
         "wake_at": None,
         "made": "[]",
+        "kept": "{}",
         "avoid": "[]",
         "then": None,
         "error": None,

@@ -27,8 +27,7 @@ name = "rival"
 def filtering() -> CloudDescription:
     """The world's cloud with customers, and security groups on its network."""
     text = CLOUD.format(hosts=2, memory=8192, space=100_000)
-    text = text.replace('name = "z"', 'name = "z"\nsecurity_groups = true')
-    text = text.replace("default = true", 'default = true\nservices = { SecurityGroup = "P", UserData = "P" }')
+    text = text.replace('SecurityGroup = "SecurityGroupProvider"', 'SecurityGroup = "P", UserData = "P"')
     return CloudDescription.parse(PEOPLE + text)
 
 

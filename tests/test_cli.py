@@ -303,7 +303,7 @@ def test_doctor_finds_nothing_in_a_healthy_database(shell: Shell) -> None:
     assert "nothing found" in said.out and "1 Running" in said.out
     facts = shell("doctor", "--json").json
     assert facts["findings"] == [] and facts["vms"] == {"Running": 1} and facts["drivers"] == ["simulator"]
-    assert facts["plugins"]["planners"] == ["concentrating", "dispersing", "first-fit"]
+    assert facts["plugins"]["planners"] == ["concentrating", "dispersing", "first-fit", "implicit-dedication"]
 
 
 def test_a_stuck_operation_is_found_and_a_person_gets_it_out(shell: Shell, tmp_path: Path) -> None:

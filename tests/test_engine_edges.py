@@ -41,8 +41,8 @@ async def test_drivers_that_loading_opened_answer_until_the_last_effect(tmp_path
 
 async def test_a_network_that_is_named_says_which_zone(tmp_path: Path) -> None:
     text = CLOUD.format(hosts=1, memory=65536, space=10_000)
-    other = text.partition("[[offerings]]")[0]
-    for name in ("z", "net", "p", "c", "h", "nfs", "san"):
+    other = text.partition("[[accounts]]")[0]
+    for name in ("z", "net", "back", "p", "c", "h", "nfs", "san"):
         other = other.replace(f'name = "{name}"', f'name = "{name}2"')
     async with world(tmp_path, description=CloudDescription.parse(text + other)) as lab:
         for number in range(8):

@@ -27,7 +27,7 @@ from tests.fleets import Fleet, Order, fleets
 from tests.oracle import broken
 from tests.world import World, world
 
-EXAMPLES = 40
+EXAMPLES = 100
 """Of each test below. There are four; the issue wants 2,000 in all."""
 thorough = settings(
     max_examples=EXAMPLES,

@@ -15,14 +15,17 @@ from interlock.cli.work import working
 from interlock.schema.requests import KINDS, VmRequest
 
 
-def on_each(kind: str, help: str, *options: Callable[[Any], Any]) -> click.Command:
+def on_each(
+    kind: str, help: str, *options: Callable[[Any], Any], request_of: Callable[..., VmRequest] | None = None
+) -> click.Command:
     """A command that asks the same of several VMs.
 
     Args:
         kind: the operation.
-        options: named as its request's fields.
+        options: named as its request's fields, or as the arguments of `request_of`.
+        request_of: makes the request of a VM's name and the options; None: they are its fields.
     """
-    asked_for = cast("type[VmRequest]", KINDS[kind])
+    asked_for = request_of or cast("type[VmRequest]", KINDS[kind])
 
     async def work(face: Face, names: tuple[str, ...], **arguments: Any) -> Exit:
         async with working(face, reporter(face.out, kind)) as under_way:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import click
 
 from interlock.cli.commands.lifecycle import on_each
+from interlock.schema.requests import AddNic, NicRequest
+
+
+def _added(vm: str, network: str, **addresses: str | None) -> AddNic:
+    return AddNic(vm, NicRequest(network, **addresses))
+
 
 NETWORK = click.option("--network", metavar="N", required=True, help="Which network.")
 
@@ -15,6 +21,7 @@ add_nic = on_each(
     click.option("--ip", "ip_address", metavar="IP", help="Its IPv4 address; else the network's guru picks one."),
     click.option("--ip6", "ip6_address", metavar="IP", help="Its IPv6 address."),
     click.option("--mac", "mac_address", metavar="MAC", help="Its MAC address."),
+    request_of=_added,
 )
 remove_nic = on_each(
     "remove-nic",
