@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import interlock.schema
-from interlock.engine.store.migrate import HEAD, VERSION_TABLE
+from interlock.engine.store.migrate import HEAD, VERSION_TABLE, _upgrade
 from interlock.engine.store.store import Store, normal
 from interlock.schema import guards
 from interlock.schema.errors import StoreError
@@ -53,7 +53,10 @@ def test_each_migration_follows_the_one_before() -> None:
 # What is made
 
 
-async def test_alembic_sees_no_difference_between_a_fresh_database_and_the_tables(empty_url: str) -> None:
+@pytest.mark.parametrize("how", ["made", "migrated"])
+async def test_alembic_sees_no_difference_between_a_database_and_the_tables(empty_url: str, how: str) -> None:
+    if how == "migrated":
+        await _asked(empty_url, _upgrade)
     await opened(empty_url)
 
     def differences(connection: Connection) -> list[Any]:
@@ -77,8 +80,8 @@ def _is_comment(difference: Any) -> bool:
 
 async def test_the_migrations_make_what_the_tables_say_to_the_last_check(copy: Copy) -> None:
     async with copy(None) as migrated, copy(None) as made:
-        await opened(migrated)
-        await _asked(made, metadata.create_all)
+        await _asked(migrated, _upgrade)
+        await opened(made)
         assert await _asked(migrated, shape) == await _asked(made, shape)
 
 

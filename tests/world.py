@@ -227,9 +227,7 @@ async def world(
     **options: Any,
 ) -> AsyncIterator[World]:
     """An open world; `wrap` puts a driver of the test's around the simulator, `options` are the engine's."""
-    if url is None:
-        url = str(folder / "interlock.db")
-        await _furnish(Path(url))
+    url = url or str(folder / "interlock.db")
     simulator = await Simulator.at(folder / "world.simulator", latency=latency)
     try:
         driver: Driver = wrap(simulator) if wrap else simulator
@@ -239,18 +237,3 @@ async def world(
             yield World(engine, simulator)
     finally:
         await simulator.close()
-
-
-_EMPTY: list[bytes] = []
-"""A current database without a cloud, once this process has made one: migrating one takes longer than most tests."""
-
-
-async def _furnish(path: Path) -> None:
-    """Make the database, if it is not there, as opening it would."""
-    if path.exists():
-        return
-    if not _EMPTY:
-        async with Engine.open(str(path)):
-            pass
-        _EMPTY.append(path.read_bytes())
-    path.write_bytes(_EMPTY[0])

@@ -1,8 +1,10 @@
-"""How a database is made and kept current: Alembic for the tables, then the guards, which are derived.
+"""How a database is made and kept current: its tables as they are now, or Alembic from what they were; then the guards,
+which are derived.
 
-Promises: opening a current database asks two questions and changes nothing. An older one is brought forward in one
-transaction; a newer one is refused, because this release does not know its rules. Alembic is imported only to work.
-The guards of the older release are dropped first: migrations move rows in ways that no machine allows.
+Promises: a database that is made equals one that was migrated all the way, but for the order of columns. Opening a
+current database asks two questions and changes nothing. An older one is brought forward in one transaction; a newer one
+is refused, because this release does not know its rules. Alembic is imported only to migrate. The guards of the older
+release are dropped first: migrations move rows in ways that no machine allows.
 
 On SQLite most changes of a table are made by copying it, dropping it and giving the copy its name. That must not be
 taken for the loss of what others refer to: references are not checked meanwhile, but all of them in the end. Triggers
@@ -18,7 +20,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, column, delete, insert, inspect, select, table
+from sqlalchemy import Column, Connection, MetaData, String, Table, column, delete, insert, inspect, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.store.postgresql import TAKE_LOCK
@@ -114,7 +116,10 @@ def _migrate(connection: Connection) -> None:
     dialect = connection.dialect.name
     for statement in connection.exec_driver_sql(guards.earlier(dialect)).scalars().all():
         connection.exec_driver_sql(statement)
-    if _revision(connection) != HEAD:
+    found = _revision(connection)
+    if found == _NO_TABLE:
+        _make(connection)
+    elif found != HEAD:
         (_upgrade_by_copies if dialect == "sqlite" else _upgrade)(connection)
     for statement in guards.statements(dialect):
         connection.exec_driver_sql(statement)
@@ -122,7 +127,16 @@ def _migrate(connection: Connection) -> None:
     connection.execute(insert(guard).values(id=1, fingerprint=guards.fingerprint(dialect)))
 
 
+def _make(connection: Connection) -> None:
+    """All tables, at the newest migration: to walk there from the first release takes longer than to make them."""
+    metadata.create_all(connection)
+    version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
+    version.create(connection)
+    connection.execute(insert(version).values(version_num=HEAD))
+
+
 def _upgrade(connection: Connection) -> None:
+    """Walk from the migration found to the newest."""
     from alembic import command
     from alembic.config import Config
 
