@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from interlock.engine.core.snapshot import Cloud
-from interlock.schema.cloud import Account, Template
+from interlock.schema.cloud import Account
 from interlock.schema.errors import NotAllowed
 
 
@@ -54,16 +54,6 @@ def is_for(cloud: Cloud, shared: Shared, account_id: str) -> bool:
     if shared.account_id is not None:
         return shared.account_id == account_id
     return shared.domain_id is None or shared.domain_id in cloud.domains_above(account_id)
-
-
-def is_template_for(cloud: Cloud, template: Template, account_id: str) -> bool:
-    """Whether the account may use a template: everybody's, its own, or one it shares."""
-    return (
-        template.is_public
-        or account_id == template.account_id
-        or account_id in template.shared_with
-        or (is_admin(cloud, account_id))
-    )
 
 
 def in_domains(cloud: Cloud, domain_ids: tuple[str, ...], account_id: str) -> bool:

@@ -111,10 +111,10 @@ def entity(machine: str, entity_id: str) -> Select[Any]:
 
 
 def belonging(machine: str, vm_id: str) -> Select[Any]:
-    """The NICs, volumes or operations of a VM; those that are gone last, each group in order."""
+    """The NICs, volumes or operations of a VM, also those that are gone, by device and age."""
     table = metadata.tables[machine]
-    order = table.c.id if machine == "operation" else table.c.device
-    return select(table).where(table.c.vm_id == vm_id).order_by(order)
+    order = [table.c.id] if machine == "operation" else [table.c.device, table.c.id]
+    return select(table).where(table.c.vm_id == vm_id).order_by(*order)
 
 
 def vms_of(vm_ids: Sequence[str]) -> Select[Any]:
@@ -124,7 +124,7 @@ def vms_of(vm_ids: Sequence[str]) -> Select[Any]:
 
 def nics_of(vm_ids: Sequence[str]) -> Select[Any]:
     """The NICs of several VMs (a page of them), in order."""
-    return select(nic).where(nic.c.vm_id.in_(vm_ids)).order_by(nic.c.vm_id, nic.c.device)
+    return select(nic).where(nic.c.vm_id.in_(vm_ids)).order_by(nic.c.vm_id, nic.c.device, nic.c.id)
 
 
 def living(machine: str, vm_id: str) -> Select[Any]:

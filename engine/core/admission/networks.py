@@ -33,12 +33,19 @@ def offers(network: Network, service: str) -> bool:
 def nics_of(cloud: Cloud, request: DeployVM, account: Account, zone: Zone) -> tuple[tuple[Network, NicRequest], ...]:
     """The networks that are named, or the zone's default one; each may be used, and one of them is the default."""
     nics = request.nics or (NicRequest(default_network(cloud, zone, account).id),)
+    found = usable(cloud, nics, account, zone)
+    one_must_be_default(request.default_nic, nics)
+    return found
+
+
+def usable(
+    cloud: Cloud, nics: tuple[NicRequest, ...], account: Account, zone: Zone
+) -> tuple[tuple[Network, NicRequest], ...]:
+    """The networks of these NICs; each is named once, and may be used."""
     networks_must_differ(nics)
     if zone.kind == BASIC:
         must_be_the_guest_network(cloud, nics, zone, account)
-    found = tuple((network_of(cloud, nic.network, account, zone), nic) for nic in nics)
-    one_must_be_default(request.default_nic, nics)
-    return found
+    return tuple((network_of(cloud, nic.network, account, zone), nic) for nic in nics)
 
 
 def network_of(cloud: Cloud, network_id: str, account: Account, zone: Zone) -> Network:

@@ -7,9 +7,9 @@ their addresses; new ones are made in the networks asked for, or in the zone's d
 gurus. There is nothing to undo or to cancel: it is reversed by assigning the VM back, to new addresses.
 
 Who owns what: `account_id`, `charged_to` and `name_scope` of the VM, `account_id` and `charged_to` of its volumes. It
-is in the security groups asked for, which are the new owner's, and in no affinity group: groups do not change owner
-with it. Its host and pools are not looked at: it holds no host, and its next start asks for what the new owner may
-use. What the hypervisor calls it stays, with the first owner in it.
+is in the security groups asked for, which are the new owner's, or in its default one, and in no affinity group: groups
+do not change owner with it. Its host and pools are not looked at: it holds no host, and its next start asks for what
+the new owner may use. What the hypervisor calls it stays, with the first owner in it.
 
 Limits: of the new account and of the domains above it; a domain above both accounts gains nothing by it.
 Races: rows are inserted before others are changed, so new NICs get what the old ones give up (a name in the network,
@@ -21,8 +21,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from interlock.engine.core import limits
-from interlock.engine.core.access import in_domains, is_for, is_template_for, must_act_for
+from interlock.engine.core.access import must_act_for
+from interlock.engine.core.admission.lookup import existing
 from interlock.engine.core.admission.names import in_account, in_domain
+from interlock.engine.core.admission.networks import default_network, usable
+from interlock.engine.core.admission.owner import must_be_for_domain, owner_must_be_enabled
+from interlock.engine.core.admission.security import Groups, Where, security_groups_of
+from interlock.engine.core.admission.sources import template_must_be_for
+from interlock.engine.core.admission.zones import zone_must_be_for
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.operations.deploy import allocate_nic
 from interlock.engine.core.program import Program
@@ -32,11 +38,10 @@ from interlock.schema.cloud import (
     DiskOffering,
     Network,
     Offering,
-    SecurityGroup,
     Template,
     Zone,
 )
-from interlock.schema.errors import InvalidRequest, NotAllowed, NotFound, OverLimit
+from interlock.schema.errors import InvalidRequest, NotAllowed, OverLimit
 from interlock.schema.records import Vm
 from interlock.schema.requests import AssignVM, NicRequest
 
@@ -53,9 +58,10 @@ def _admit(draft: Draft, request: AssignVM, caller_id: str | None, ids: Iterator
     _may_use_what_it_is_made_of(draft, account)
     _may_have_its_disks(draft, account)
     networks = _networks(draft, request.networks, account)
-    groups = _groups(draft, request.security_groups, account)
+    groups = _groups(draft, request.security_groups, account, networks[0])
     _within_limits(draft, account, networks)
-    _hand_over(draft, account, groups)
+    draft.groups = groups.new
+    _hand_over(draft, account, groups.ids)
     _on_networks(draft, networks, ids)
 
 
@@ -72,11 +78,8 @@ def _by_an_admin_of_both(draft: Draft, account_id: str, caller_id: str | None) -
 
 def _new_owner(draft: Draft, account_id: str) -> Account:
     """The new owner is there, enabled, and another one."""
-    account = draft.cloud.find(Account, account_id)
-    if account is None:
-        raise NotFound(f"there is no account {account_id!r}; name another")
-    if not account.enabled:
-        raise InvalidRequest(f"account {account.id} is disabled; an administrator can enable it")
+    account = existing(draft.cloud, Account, account_id)
+    owner_must_be_enabled(account)
     if account.id == draft.vm.account_id:
         raise InvalidRequest(f"VM {draft.vm.name} belongs to account {account.id} already: name another")
     return account
@@ -85,21 +88,9 @@ def _new_owner(draft: Draft, account_id: str) -> Account:
 def _may_use_what_it_is_made_of(draft: Draft, account: Account) -> None:
     """The VM's offering, template and zone are the new owner's to use."""
     vm, cloud = draft.vm, draft.cloud
-    offering = cloud.find(Offering, vm.offering_id)
-    if offering is not None and not in_domains(cloud, offering.domain_ids, account.id):
-        raise InvalidRequest(f"offering {offering.id} is not for account {account.id}: scale VM {vm.name} to another")
-    template = cloud.find(Template, vm.template_id)
-    if template is not None and not is_template_for(cloud, template, account.id):
-        raise InvalidRequest(f"template {template.id} is not for account {account.id}: share it, or make it public")
-    zone = cloud.find(Zone, vm.zone_id)
-    if zone is not None and not _is_open_to(draft, zone, account):
-        raise InvalidRequest(f"zone {zone.id} is dedicated to others than account {account.id}")
-
-
-def _is_open_to(draft: Draft, zone: Zone, account: Account) -> bool:
-    if zone.dedicated_account_id is not None:
-        return zone.dedicated_account_id == account.id
-    return zone.dedicated_domain_id is None or zone.dedicated_domain_id in draft.cloud.domains_above(account.id)
+    must_be_for_domain(cloud, existing(cloud, Offering, vm.offering_id), account)
+    template_must_be_for(cloud, existing(cloud, Template, vm.template_id), account)
+    zone_must_be_for(cloud, existing(cloud, Zone, vm.zone_id), account)
 
 
 def _may_have_its_disks(draft: Draft, account: Account) -> None:
@@ -107,56 +98,21 @@ def _may_have_its_disks(draft: Draft, account: Account) -> None:
     for volume in draft.volumes:
         if volume.state not in ("Allocated", "Ready"):
             raise InvalidRequest(f"disk {volume.id} of VM {draft.vm.name} is {volume.state}: it must rest first")
-        offering = draft.cloud.find(DiskOffering, volume.offering_id or "")
-        if offering is not None and not in_domains(draft.cloud, offering.domain_ids, account.id):
-            raise InvalidRequest(
-                f"disk offering {offering.id} is not for account {account.id}: detach disk {volume.id}"
-            )
+        if volume.offering_id is not None:
+            must_be_for_domain(draft.cloud, existing(draft.cloud, DiskOffering, volume.offering_id), account)
 
 
 def _networks(draft: Draft, named: Sequence[str], account: Account) -> Sequence[Network]:
-    """The networks that are named, each once, or the zone's default one for the account: its own first."""
-    if len(set(named)) != len(named):
-        raise InvalidRequest(f"each network may be named once, not {', '.join(named)}")
-    if named:
-        return [_network(draft, network_id, account) for network_id in named]
-    zone_id = draft.vm.zone_id
-    fitting = [
-        network
-        for network in draft.cloud.all(Network)
-        if network.zone_id == zone_id
-        and network.is_default
-        and network.enabled
-        and is_for(draft.cloud, network, account.id)
-    ]
-    if not fitting:
-        raise InvalidRequest(f"zone {zone_id} has no default network for account {account.id}: name one")
-    return [min(fitting, key=lambda network: (network.account_id is None, network.id))]
+    """The networks that are named, each once, or the zone's default one for the account; the first is the default."""
+    cloud, zone = draft.cloud, existing(draft.cloud, Zone, draft.vm.zone_id)
+    nics = tuple(map(NicRequest, named)) or (NicRequest(default_network(cloud, zone, account).id),)
+    return [network for network, _ in usable(cloud, nics, account, zone)]
 
 
-def _network(draft: Draft, network_id: str, account: Account) -> Network:
-    """The network is there, in the VM's zone, enabled, and the new owner's to use."""
-    network = draft.cloud.find(Network, network_id)
-    if network is None:
-        raise NotFound(f"there is no network {network_id!r}; name another")
-    if network.zone_id != draft.vm.zone_id:
-        raise InvalidRequest(f"network {network.id} is in zone {network.zone_id}, not {draft.vm.zone_id}; name another")
-    if not network.enabled:
-        raise InvalidRequest(f"network {network.id} is disabled; name another")
-    if not is_for(draft.cloud, network, account.id):
-        raise InvalidRequest(f"network {network.id} is not for account {account.id}; name another")
-    return network
-
-
-def _groups(draft: Draft, named: Sequence[str], account: Account) -> tuple[str, ...]:
-    """The security groups that are named are there, and the new owner's."""
-    for group_id in named:
-        group = draft.cloud.find(SecurityGroup, group_id)
-        if group is None:
-            raise NotFound(f"there is no security group {group_id!r}; name another")
-        if group.account_id != account.id:
-            raise InvalidRequest(f"security group {group.id} is account {group.account_id}'s, not {account.id}'s")
-    return tuple(dict.fromkeys(named))
+def _groups(draft: Draft, named: Sequence[str], account: Account, network: Network) -> Groups:
+    """The security groups that are named, or the new owner's default one, where they can be."""
+    zone = existing(draft.cloud, Zone, draft.vm.zone_id)
+    return security_groups_of(draft, tuple(named), account, Where(zone, network, draft.vm.hypervisor))
 
 
 def _within_limits(draft: Draft, account: Account, networks: Sequence[Network]) -> None:

@@ -22,14 +22,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interlock.engine.core import limits
-from interlock.engine.core.access import is_admin, is_template_for
+from interlock.engine.core.admission.lookup import existing
+from interlock.engine.core.admission.sources import ISO, hypervisors_must_agree, template_must_be_in, template_of
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Refusal, Step
 from interlock.engine.core.steps.expire import bury_volumes
 from interlock.engine.core.steps.specs import create_volumes, delete_volumes
-from interlock.schema.cloud import Template
+from interlock.schema.cloud import Account, Template, Zone
 from interlock.schema.commands import AnyCommand
-from interlock.schema.errors import InvalidRequest, NotFound, OverLimit
+from interlock.schema.errors import InvalidRequest, OverLimit
 from interlock.schema.records import Volume
 from interlock.schema.requests import RestoreVM
 
@@ -53,28 +54,18 @@ def _admit(draft: Draft, request: RestoreVM, caller_id: str | None, ids: Iterato
 
 
 def _template(draft: Draft, template_id: str, caller_id: str | None) -> Template:
-    """The template is there, enabled, the owner's to use, in the zone, and for the VM's hypervisor."""
-    vm, template = draft.vm, draft.cloud.find(Template, template_id)
-    if template is None:
-        raise NotFound(f"there is no template {template_id!r}; name another")
-    if not template.enabled:
-        raise InvalidRequest(f"template {template.id} is disabled; name another")
-    if not is_template_for(draft.cloud, template, vm.account_id):
-        raise InvalidRequest(f"template {template.id} is not for account {vm.account_id}; name another")
-    if template.is_system and not is_admin(draft.cloud, caller_id):
-        raise InvalidRequest(f"template {template.id} is for system VMs; name another")
-    if template.zone_ids and vm.zone_id not in template.zone_ids:
-        raise InvalidRequest(f"template {template.id} is not in zone {vm.zone_id}; name another, or copy it there")
-    if vm.hypervisor is not None and template.hypervisor not in (None, vm.hypervisor):
-        raise InvalidRequest(f"template {template.id} is for {template.hypervisor}, VM {vm.name} for {vm.hypervisor}")
+    """The template is the owner's to use, in the zone, and for the VM's hypervisor."""
+    cloud, vm = draft.cloud, draft.vm
+    template = template_of(cloud, template_id, existing(cloud, Account, vm.account_id), caller_id)
+    template_must_be_in(template, existing(cloud, Zone, vm.zone_id))
+    hypervisors_must_agree(template, vm.hypervisor)
     return template
 
 
 def _is_a_disk(template: Template) -> None:
     """Another template must be one that a root disk can be made from."""
-    if template.kind != "disk" or not template.bootable:
-        what = "an ISO" if template.kind == "iso" else "not bootable"
-        raise InvalidRequest(f"template {template.id} is {what}: a root disk is made from a bootable disk template")
+    if template.kind == ISO:
+        raise InvalidRequest(f"template {template.id} is an ISO: a root disk is made from a disk template; name one")
 
 
 def _root(draft: Draft) -> Volume | None:

@@ -24,13 +24,14 @@ from typing import Any
 import msgspec
 
 from interlock.engine.core import limits
-from interlock.engine.core.access import in_domains, is_admin
+from interlock.engine.core.admission.lookup import existing
+from interlock.engine.core.admission.sizes import offering_of, size_of
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Refusal, Step
 from interlock.engine.core.steps.specs import host_of
-from interlock.schema.cloud import Host, Offering, StoragePool, guaranteed
+from interlock.schema.cloud import Account, Host, Offering, StoragePool, guaranteed
 from interlock.schema.commands import AnyCommand, Capability, ScaleDomain
-from interlock.schema.errors import InvalidRequest, NoRoom, NotFound, OverLimit
+from interlock.schema.errors import InvalidRequest, NoRoom, OverLimit
 from interlock.schema.records import Vm, Volume
 from interlock.schema.requests import ScaleVM
 
@@ -58,7 +59,8 @@ def _admit(draft: Draft, request: ScaleVM, caller_id: str | None, ids: Iterator[
         InvalidRequest: a rule refuses.
         NoRoom: the host, or a limit.
     """
-    vm, offering = draft.vm, _offering(draft, request.offering, caller_id)
+    vm, account = draft.vm, existing(draft.cloud, Account, draft.vm.account_id)
+    offering = offering_of(draft.cloud, request.offering, account, caller_id)
     _same_storage(draft, offering)
     old, new = _of(vm), _wanted(draft, offering, request)
     if new == old:
@@ -73,20 +75,6 @@ def _admit(draft: Draft, request: ScaleVM, caller_id: str | None, ids: Iterator[
 
 
 # The offering
-
-
-def _offering(draft: Draft, offering_id: str, caller_id: str | None) -> Offering:
-    """The offering is there, enabled, and the owner's to use."""
-    offering = draft.cloud.find(Offering, offering_id)
-    if offering is None:
-        raise NotFound(f"there is no offering {offering_id!r}; name another")
-    if not offering.enabled:
-        raise InvalidRequest(f"offering {offering.id} is disabled; name another")
-    if not in_domains(draft.cloud, offering.domain_ids, draft.vm.account_id):
-        raise InvalidRequest(f"offering {offering.id} is not for account {draft.vm.account_id}; name another")
-    if offering.is_system and not is_admin(draft.cloud, caller_id):
-        raise InvalidRequest(f"offering {offering.id} is for system VMs; name another")
-    return offering
 
 
 def _same_storage(draft: Draft, offering: Offering) -> None:
@@ -109,31 +97,6 @@ def _storage_tags(draft: Draft, root: Volume) -> set[str]:
     return {*root.storage_tags, *(pool.tags if pool else ())}
 
 
-def sizes(offering: Offering, request: ScaleVM) -> tuple[int, int, int]:
-    """Cores, MHz of one core and MiB of memory: the offering's, or the request's where it leaves them open.
-
-    Raises:
-        InvalidRequest: one is missing, out of the offering's bounds, or not the request's to say.
-    """
-    return (
-        _figure(offering, "cpu_cores", request.cpu_cores, (offering.cores_least, offering.cores_most)),
-        _figure(offering, "cpu_mhz", request.cpu_mhz, (offering.mhz_least, offering.mhz_most)),
-        _figure(offering, "memory_mib", request.memory_mib, (offering.memory_least_mib, offering.memory_most_mib)),
-    )
-
-
-def _figure(offering: Offering, name: str, wanted: int | None, bounds: tuple[int, int]) -> int:
-    fixed: int | None = getattr(offering, name)
-    if fixed is not None:
-        if wanted not in (None, fixed):
-            raise InvalidRequest(f"offering {offering.id} has {name} {fixed}, not {wanted}: leave it out")
-        return fixed
-    least, most = bounds
-    if wanted is None or not least <= wanted <= most:
-        raise InvalidRequest(f"offering {offering.id} leaves {name} open: say {least} to {most}, not {wanted}")
-    return wanted
-
-
 # Old and new
 
 
@@ -144,7 +107,7 @@ def _of(vm: Vm) -> Size:
 def _wanted(draft: Draft, offering: Offering, request: ScaleVM) -> Size:
     """The size that is asked for, with what it holds of its host."""
     vm = draft.vm
-    cores, core_mhz, memory = sizes(offering, request)
+    cores, core_mhz, memory = size_of(offering, request)
     cpu = cores * core_mhz
     host = host_of(draft) if vm.state == "Running" else None
     if host is None:
