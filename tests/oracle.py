@@ -90,9 +90,16 @@ def _overcommit(state: State) -> Iterator[str]:
             ("cpu_mhz", "cpu_held_mhz", "own_cpu_overcommit", "cpu_overcommit"),
             ("memory_mib", "memory_held_mib", "own_memory_overcommit", "memory_overcommit"),
         ):
-            wanted = Fraction(vm[size]) / Fraction(vm[own] or host[ratio])
-            if vm["target_host_id"] is None and not 0 <= wanted - vm[held] < 1 and not vm[held] == 1 > wanted:
-                yield f"VM {vm['name']} on {host['id']} holds {vm[held]} of {size} {vm[size]} over {float(wanted)}"
+            # A ratio is kept with the VM that migrates: then it may be that of a host where it was before.
+            moved = vm["target_host_id"] or vm["last_host_id"] not in (None, vm["host_id"])
+            ratios = {other[ratio] for other in state.hosts.values()} if moved else {host[ratio]}
+            if not any(_is_held(vm[size], Fraction(each), vm[held]) for each in ([vm[own]] if vm[own] else ratios)):
+                yield f"VM {vm['name']} on {host['id']} holds {vm[held]} of {size} {vm[size]}"
+
+
+def _is_held(size: int, ratio: Fraction, held: int) -> bool:
+    """Whether it is the size divided by the ratio, rounded down, and at least 1."""
+    return 0 <= size / ratio - held < 1 or held == 1 > size / ratio
 
 
 def _space(state: State) -> Iterator[str]:
@@ -150,16 +157,17 @@ def _dedication(state: State) -> Iterator[str]:
 
 
 def _affinity(state: State) -> Iterator[str]:
-    where: dict[str, list[str]] = {}
-    for vm, host in state.placed():
-        for group in json.loads(vm["affinity_groups"]):
-            where.setdefault(group, []).append(host["id"])
-    for group, hosts in where.items():
-        kind = state.groups[group]["kind"]
-        if kind == "host anti-affinity" and len(hosts) != len(set(hosts)):
-            yield f"VMs of {group} share a host: {hosts}"
-        if kind == "host affinity" and len(set(hosts)) > 1:
-            yield f"VMs of {group} are apart: {hosts}"
+    where: dict[str, list[set[str]]] = {}
+    for vm in state.vms:
+        if hosts := {vm[key] for key in ("host_id", "target_host_id") if vm[key]}:
+            for group in json.loads(vm["affinity_groups"]):
+                where.setdefault(group, []).append(hosts)
+    for group, placed in where.items():
+        kind, everywhere = state.groups[group]["kind"], set[str]().union(*placed)
+        if kind == "host anti-affinity" and len(everywhere) != sum(map(len, placed)):
+            yield f"VMs of {group} share a host: {placed}"
+        if kind == "host affinity" and not set.intersection(*placed):
+            yield f"VMs of {group} are apart: {placed}"
 
 
 def _implicit(state: State) -> Iterator[str]:

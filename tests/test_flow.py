@@ -27,8 +27,8 @@ from tests.fleets import Fleet, Order, fleets
 from tests.oracle import broken
 from tests.world import World, world
 
-EXAMPLES = 100
-"""Of each test below. There are four; the issue wants 2,000 in all."""
+EXAMPLES = 150
+"""Of each share below. Too low: rare meetings of rules are not seen; too high: everybody waits for them."""
 thorough = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -61,7 +61,7 @@ async def _play(folder: Path, fleet: Fleet, together: bool) -> None:
                 vms = [await _deploy(lab, order) for order in deploys]
             for order in fleet.orders[len(deploys) :]:
                 await _run(lab, order, vms[order.vm])
-            await lab.assert_sound()
+            assert await lab.engine.check() == []
             await _clear(lab)
         _assert_given_back(path)
 
@@ -139,12 +139,11 @@ def _ran_or_says_why(operation: Operation) -> None:
 
 async def _clear(lab: World) -> None:
     """End everything that is there."""
-    for vm in await lab.vms():
-        if vm.state in ("Running", "Stopped", "Allocated"):
-            await lab.run("destroy", vm.id)
-    for vm in await lab.vms():
-        if vm.state in ("Destroyed", "Error"):
-            assert (await lab.run("expunge", vm.id)).state == "Succeeded"
+    running = [vm.id for vm in await lab.vms() if vm.state == "Running"]
+    await asyncio.gather(*(lab.run("destroy", vm_id) for vm_id in running))
+    rest = [vm.id for vm in await lab.vms() if vm.state != "Expunged"]
+    ended = await asyncio.gather(*(lab.run("expunge", vm_id) for vm_id in rest))
+    assert all(operation.state == "Succeeded" for operation in ended)
 
 
 def _assert_given_back(path: Path) -> None:
