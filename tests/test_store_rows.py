@@ -24,9 +24,9 @@ values = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.
 
 
 def records(name: str) -> st.SearchStrategy[Any]:
-    """Any record of a kind. What an operation's request says is JSON; all else has the field's own type."""
-    requests = {"request": st.dictionaries(st.text(), values)} if name == "operation" else {}
-    return st.builds(KINDS[name], **{**_typed(KINDS[name]), **requests})
+    """Any record of a kind. What an operation was asked and what it keeps are JSON; all else has its field's type."""
+    free = dict.fromkeys(("request", "kept"), st.dictionaries(st.text(), values)) if name == "operation" else {}
+    return st.builds(KINDS[name], **{**_typed(KINDS[name]), **free})
 
 
 def _typed(kind: type[msgspec.Struct]) -> dict[str, st.SearchStrategy[Any]]:
