@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from interlock import CloudDescription, Engine, FirewallRule, InvalidRequest, Way
+from interlock import CloudDescription, Engine, FirewallRule, InvalidRequest, NicRequest, Way
 from interlock.drivers.simulator import FaultKind, Simulator
 from interlock.embed.rules import write_rules
 from interlock.engine.orchestrator import convergence
@@ -349,7 +349,7 @@ async def test_rules_are_changed_by_those_whose_group_it_is(tmp_path: Path) -> N
 
 async def test_a_vm_in_no_group_has_nothing_to_be_told(tmp_path: Path) -> None:
     async with world(tmp_path) as lab:
-        await lab.deploy()
+        await lab.deploy(nics=(NicRequest("back"),))
         with pytest.raises(InvalidRequest, match="VM web is in no security group"):
             await lab.run("secure")
         await lab.run("stop")
