@@ -52,7 +52,7 @@ EFFECTS = {
 CASES = [(kind, command) for kind, commands in EFFECTS.items() for command in commands]
 BEFORE = {
     **{"start": ("stop",), "expunge": ("destroy",), "restore": ("stop",), "assign": ("stop",)},
-    **{"remove-nic": ("add-nic", "set-default-nic"), "set-default-nic": ("add-nic",)},
+    **{"remove-nic": ("add-nic", "set-default-nic", "stop", "start"), "set-default-nic": ("add-nic",)},
 }
 """What must have happened before an operation can be asked for, after a deploy."""
 RETURNS_TO = {"start": "Stopped", "expunge": "Error", "restore": "Stopped"}

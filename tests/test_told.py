@@ -16,7 +16,7 @@ import msgspec
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from interlock import DeployVM
+from interlock import CloudDescription, DeployVM
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Claimed, Settled, Woken
 from interlock.engine.orchestrator.commits import after
@@ -28,10 +28,16 @@ from interlock.schema.cloud import FirewallRule, SecurityGroup
 from interlock.schema.commands import ApplyRules, Done, Outcome, Refusal, Refused, Scope, StartDomain
 from interlock.schema.requests import SecureVM
 from interlock.schema.rows import columns_of
-from tests.clerk import Clerk, clerk, tiny
+from tests.clerk import CLOUD, Clerk, clerk
 
 GROUP = "acme/web"
 LOST = Refused(kind=Refusal.UNKNOWN, scope=Scope.HOST, reason="the reply was lost")
+
+
+def filtering() -> CloudDescription:
+    """The clerk's cloud, with security groups."""
+    text = CLOUD.replace('name = "z"', 'name = "z"\nsecurity_groups = true')
+    return CloudDescription.parse(text.replace("default = true", 'default = true\nservices = { SecurityGroup = "P" }'))
 
 
 def at(version: int) -> SecurityGroup:
@@ -124,7 +130,7 @@ def test_no_record_says_more_than_the_host_was_told(start: list[Any], secured: l
 
 async def _live(folder: Path, start: list[Any], secured: list[list[Any]]) -> None:
     async with clerk(str(folder / "interlock.db")) as first:
-        await first.store.put(tiny().rows())
+        await first.store.put(filtering().rows())
         group = at(1)
         columns = group.__struct_fields__
         await first.store.put({"security_group": [dict(zip(columns, columns_of(group, columns), strict=True))]})
