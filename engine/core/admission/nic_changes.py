@@ -9,7 +9,8 @@ from __future__ import annotations
 from interlock.engine.core import limits
 from interlock.engine.core.access import is_for
 from interlock.engine.core.draft import Draft
-from interlock.schema.cloud import Host, Network, Zone
+from interlock.engine.core.steps.specs import unable_host
+from interlock.schema.cloud import Network, Zone
 from interlock.schema.commands import Capability
 from interlock.schema.errors import InvalidRequest, NotFound, OverLimit
 from interlock.schema.machine import Stability
@@ -79,9 +80,7 @@ def within_limits(draft: Draft, network: Network) -> None:
 
 def can_be_plugged(draft: Draft) -> None:
     """A guest that runs can be given NICs, and have them taken."""
-    host = draft.cloud.find(Host, draft.vm.host_id or "")
-    able = draft.rules.capabilities.get(host.driver) if host else None
-    if host is not None and able is not None and Capability.HOT_PLUG not in able:
+    if host := unable_host(draft, Capability.HOT_PLUG):
         raise InvalidRequest(
             f"VM {draft.vm.name} runs on host {host.id}, whose hypervisor cannot change the NICs of a running guest; "
             "stop it first"

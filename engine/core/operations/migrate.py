@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from interlock.engine.core.access import is_admin
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Step
-from interlock.engine.core.steps.specs import host_of, prepare_nics, release_nics, target_of
+from interlock.engine.core.steps.specs import host_of, is_able, prepare_nics, release_nics, target_of, to_guest
 from interlock.engine.core.steps.target import TARGET
 from interlock.schema.cloud import Host
 from interlock.schema.commands import AnyCommand, Capability, MigrateDomain
@@ -54,7 +54,7 @@ def _by_an_admin(draft: Draft, caller_id: str | None) -> None:
 def _can_move(draft: Draft) -> None:
     """The hypervisor it runs on can move a running guest."""
     host = host_of(draft)
-    if Capability.LIVE_MIGRATION not in draft.rules.capabilities.get(host.driver, frozenset()):
+    if not is_able(draft, host.driver, Capability.LIVE_MIGRATION):
         raise InvalidRequest(
             f"VM {draft.vm.name} cannot be migrated: driver {host.driver} of host {host.id} cannot move running "
             "guests; stop it, and start it elsewhere"
@@ -92,10 +92,7 @@ def _moved(draft: Draft, source: Host, target: Host) -> tuple[AnyCommand, ...]:
     vm = draft.vm
     return (
         MigrateDomain(
-            driver=source.driver,
-            at=source.id,
-            vm_id=vm.id,
-            subject=f"vm {vm.id}",
+            **to_guest(draft, source),
             to_host=target.id,
             cpu_held_mhz=vm.cpu_held_mhz,
             memory_held_mib=vm.memory_held_mib,

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Step
-from interlock.engine.core.steps.specs import host_of
+from interlock.engine.core.steps.specs import host_of, to_guest
 from interlock.schema.commands import AnyCommand, RebootDomain
 
 
 def _reboot(draft: Draft) -> tuple[AnyCommand, ...]:
-    host, vm = host_of(draft), draft.vm
-    return (RebootDomain(driver=host.driver, at=host.id, vm_id=vm.id, subject=f"vm {vm.id}"),)
+    return (RebootDomain(**to_guest(draft, host_of(draft))),)
 
 
 REBOOT = Program("reboot", accepts=("Running",), steps=(Step("reboot", Act(effects=_reboot)),))

@@ -26,7 +26,7 @@ from interlock.engine.core.steps.disk import (
     must_be_at_rest,
     must_be_still,
 )
-from interlock.engine.core.steps.specs import pool_driver
+from interlock.engine.core.steps.specs import to_pool
 from interlock.schema.cloud import StoragePool
 from interlock.schema.commands import AnyCommand, ResizeVolume
 from interlock.schema.errors import NoRoom, OverLimit
@@ -84,10 +84,7 @@ def _resize(draft: Draft, size_mib: int) -> tuple[AnyCommand, ...]:
         return ()
     return (
         ResizeVolume(
-            driver=pool_driver(draft, volume.pool_id),
-            at=volume.pool_id,
-            vm_id=volume.vm_id or "",
-            subject=f"volume {volume.id}",
+            **to_pool(draft, volume, volume.pool_id),
             volume_id=volume.id,
             size_mib=size_mib,
             host_id=draft.vm.host_id if is_plugged_in(draft) else None,

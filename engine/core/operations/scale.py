@@ -28,7 +28,7 @@ from interlock.engine.core.admission.lookup import existing
 from interlock.engine.core.admission.sizes import offering_of, size_of
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Refusal, Step
-from interlock.engine.core.steps.specs import host_of
+from interlock.engine.core.steps.specs import host_of, is_able, to_guest
 from interlock.schema.cloud import Account, Host, Offering, StoragePool, guaranteed
 from interlock.schema.commands import AnyCommand, Capability, ScaleDomain
 from interlock.schema.errors import InvalidRequest, NoRoom, OverLimit
@@ -145,7 +145,7 @@ def _more(old: Size, new: Size) -> dict[str, int]:
 def _can_scale(draft: Draft) -> None:
     """The hypervisor it runs on can change a running guest."""
     host = host_of(draft)
-    if Capability.LIVE_SCALE not in draft.rules.capabilities.get(host.driver, frozenset()):
+    if not is_able(draft, host.driver, Capability.LIVE_SCALE):
         raise InvalidRequest(
             f"VM {draft.vm.name} runs, and driver {host.driver} of host {host.id} cannot change running guests: "
             "stop it first"
@@ -228,13 +228,10 @@ def _tell_back(draft: Draft) -> tuple[AnyCommand, ...]:
 
 
 def _command(draft: Draft, size: Size) -> tuple[AnyCommand, ...]:
-    host, vm = host_of(draft), draft.vm
+    host = host_of(draft)
     return (
         ScaleDomain(
-            driver=host.driver,
-            at=host.id,
-            vm_id=vm.id,
-            subject=f"vm {vm.id}",
+            **to_guest(draft, host),
             cpu_cores=size.cpu_cores,
             cpu_mhz=size.cpu_mhz,
             memory_mib=size.memory_mib,

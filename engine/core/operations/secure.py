@@ -21,8 +21,7 @@ from collections.abc import Iterator
 
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Act, Program, Step
-from interlock.engine.core.steps.specs import host_of, rules_of, version_of_rules
-from interlock.schema.cloud import Host
+from interlock.engine.core.steps.specs import host_of, rules_of, to_guest, unable_host, version_of_rules
 from interlock.schema.commands import AnyCommand, ApplyRules, Capability
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.requests import SecureVM
@@ -42,9 +41,7 @@ def _is_in_a_group(draft: Draft) -> None:
 
 def _host_can_filter(draft: Draft) -> None:
     """The hypervisor of its host knows security groups."""
-    host = draft.cloud.find(Host, draft.vm.host_id or "")
-    able = draft.rules.capabilities.get(host.driver) if host else None
-    if host is not None and able is not None and Capability.SECURITY_GROUPS not in able:
+    if host := unable_host(draft, Capability.SECURITY_GROUPS):
         raise InvalidRequest(
             f"VM {draft.vm.name} runs on host {host.id}, whose hypervisor has no security groups; "
             "start it on one that has"
@@ -62,9 +59,9 @@ def _announced(draft: Draft) -> int:
 
 
 def _tell(draft: Draft) -> tuple[AnyCommand, ...]:
-    host, vm = host_of(draft), draft.vm
+    host = host_of(draft)
     rules = rules_of(draft, _announced(draft)) or ()
-    return (ApplyRules(driver=host.driver, at=host.id, vm_id=vm.id, subject=f"vm {vm.id}", rules=rules),)
+    return (ApplyRules(**to_guest(draft, host), rules=rules),)
 
 
 def _told(draft: Draft) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.program import Refusal
-from interlock.engine.core.steps.specs import host_of, volume_spec
+from interlock.engine.core.steps.specs import host_of, is_able, to_host, volume_spec
 from interlock.schema.commands import Capability, PlugVolume, UnplugVolume
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.records import Volume
@@ -88,7 +88,7 @@ def must_plug(draft: Draft, volume: Volume) -> None:
     if not is_plugged_in(draft):
         return
     host = host_of(draft)
-    if Capability.HOT_PLUG not in draft.rules.capabilities.get(host.driver, frozenset()):
+    if not is_able(draft, host.driver, Capability.HOT_PLUG):
         raise InvalidRequest(
             f"VM {draft.vm.name} runs on host {host.id}, whose hypervisor cannot change the disks of a guest that "
             "runs; stop it first"
@@ -100,10 +100,7 @@ def plug(draft: Draft) -> tuple[PlugVolume, ...]:
     host, volume = host_of(draft), disk_of(draft)
     return (
         PlugVolume(
-            driver=host.driver,
-            at=host.id,
-            vm_id=draft.vm.id,
-            subject=f"volume {volume.id}",
+            **to_host(draft, host, volume),
             volume=volume_spec(volume),
         ),
     )
@@ -114,10 +111,7 @@ def unplug(draft: Draft) -> tuple[UnplugVolume, ...]:
     host, volume = host_of(draft), disk_of(draft)
     return (
         UnplugVolume(
-            driver=host.driver,
-            at=host.id,
-            vm_id=draft.vm.id,
-            subject=f"volume {volume.id}",
+            **to_host(draft, host, volume),
             volume_id=volume.id,
         ),
     )

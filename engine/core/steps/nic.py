@@ -10,7 +10,7 @@ from interlock.engine.core.admission.nic_changes import nic_on
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.steps.expire import GONE
 from interlock.engine.core.steps.prepare import address_in_pod
-from interlock.engine.core.steps.specs import host_of, nic_spec, prepare_nics, release_nics
+from interlock.engine.core.steps.specs import host_of, nic_spec, prepare_nics, release_nics, to_host
 from interlock.schema.commands import AnyCommand, PlugNic, UnplugNic
 from interlock.schema.records import Nic
 
@@ -84,8 +84,7 @@ def plug(draft: Draft) -> tuple[AnyCommand, ...]:
     nic = the_nic(draft)
     if nic is None or not runs(draft):
         return ()
-    host, vm = host_of(draft), draft.vm
-    return (PlugNic(driver=host.driver, at=host.id, vm_id=vm.id, subject=f"nic {nic.id}", nic=nic_spec(nic)),)
+    return (PlugNic(**to_host(draft, host_of(draft), nic), nic=nic_spec(nic)),)
 
 
 def unplug(draft: Draft) -> tuple[AnyCommand, ...]:
@@ -93,5 +92,4 @@ def unplug(draft: Draft) -> tuple[AnyCommand, ...]:
     nic = the_nic(draft)
     if nic is None or not runs(draft):
         return ()
-    host, vm = host_of(draft), draft.vm
-    return (UnplugNic(driver=host.driver, at=host.id, vm_id=vm.id, subject=f"nic {nic.id}", nic_id=nic.id),)
+    return (UnplugNic(**to_host(draft, host_of(draft), nic), nic_id=nic.id),)

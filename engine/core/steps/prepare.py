@@ -16,6 +16,7 @@ from interlock.engine.core.steps.specs import (
     create_volumes,
     delete_volumes,
     host_of,
+    is_able,
     pool_driver,
     prepare_nics,
     release_nics,
@@ -75,8 +76,8 @@ def _clone(draft: Draft, volume: Volume, pool_id: str) -> str | None:
     if volume.template_id is None:
         return None
     where = ((SettingScope.POOL, pool_id), (SettingScope.ZONE, volume.zone_id))
-    able = draft.rules.capabilities.get(pool_driver(draft, pool_id), frozenset())
-    linked = not draft.cloud.setting(FULL_CLONE, *where) and Capability.LINKED_CLONE in able
+    able = is_able(draft, pool_driver(draft, pool_id), Capability.LINKED_CLONE)
+    linked = able and not draft.cloud.setting(FULL_CLONE, *where)
     return "linked" if linked else "full"
 
 

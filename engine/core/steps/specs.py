@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from interlock.engine.core.draft import Draft
 from interlock.schema.cloud import Host, StoragePool, Template
 from interlock.schema.commands import (
+    Capability,
     CreateVolume,
     DeleteVolume,
     NicSpec,
@@ -16,7 +19,7 @@ from interlock.schema.commands import (
     VolumeSpec,
 )
 from interlock.schema.errors import InterlockViolated
-from interlock.schema.records import Nic, Volume
+from interlock.schema.records import MACHINE_OF, Nic, Volume
 
 
 def host_of(draft: Draft) -> Host:
@@ -43,6 +46,45 @@ def pool_driver(draft: Draft, pool_id: str) -> str:
     if pool is None:
         raise InterlockViolated(f"pool {pool_id} holds volumes and is not in the cloud any more")
     return pool.driver
+
+
+class Addressed(TypedDict):
+    """Where a command goes, and what it is about: the fields that every command has."""
+
+    driver: str
+    at: str
+    vm_id: str
+    subject: str
+
+
+def to_guest(draft: Draft, host: Host) -> Addressed:
+    """To a host, about the VM's guest."""
+    return Addressed(driver=host.driver, at=host.id, vm_id=draft.vm.id, subject=f"vm {draft.vm.id}")
+
+
+def to_host(draft: Draft, host: Host, part: Nic | Volume) -> Addressed:
+    """To a host, about a NIC or a disk of the VM."""
+    return Addressed(driver=host.driver, at=host.id, vm_id=draft.vm.id, subject=f"{MACHINE_OF[type(part)]} {part.id}")
+
+
+def to_pool(draft: Draft, volume: Volume, pool_id: str) -> Addressed:
+    """To a volume's pool; a disk that belongs to no VM is about itself only."""
+    return Addressed(
+        driver=pool_driver(draft, pool_id), at=pool_id, vm_id=volume.vm_id or "", subject=f"volume {volume.id}"
+    )
+
+
+def is_able(draft: Draft, driver: str, capability: Capability) -> bool:
+    """Whether a driver that is open can do something."""
+    return capability in draft.rules.capabilities.get(driver, frozenset())
+
+
+def unable_host(draft: Draft, capability: Capability) -> Host | None:
+    """The VM's host, if its driver is known not to be able to do something; one that is not open may be."""
+    host = draft.cloud.find(Host, draft.vm.host_id or "")
+    if host is None or host.driver not in draft.rules.capabilities or is_able(draft, host.driver, capability):
+        return None
+    return host
 
 
 def nic_spec(nic: Nic) -> NicSpec:
@@ -76,10 +118,7 @@ def create_volumes(draft: Draft, state: str = "Creating") -> tuple[CreateVolume,
     """Create the volumes that are in `state`, where they hold space."""
     return tuple(
         CreateVolume(
-            driver=pool_driver(draft, volume.pool_id),
-            at=volume.pool_id,
-            vm_id=volume.vm_id or "",
-            subject=f"volume {volume.id}",
+            **to_pool(draft, volume, volume.pool_id),
             volume=volume_spec(volume),
         )
         for volume in draft.volumes
@@ -90,31 +129,20 @@ def create_volumes(draft: Draft, state: str = "Creating") -> tuple[CreateVolume,
 def prepare_nics(draft: Draft, state: str, host: Host | None = None) -> tuple[PrepareNic, ...]:
     """Make the NICs that are in `state` ready on a host; without one, on the VM's."""
     host = host or host_of(draft)
-    return tuple(
-        PrepareNic(driver=host.driver, at=host.id, vm_id=draft.vm.id, subject=f"nic {nic.id}", nic=nic_spec(nic))
-        for nic in draft.nics
-        if nic.state == state
-    )
+    return tuple(PrepareNic(**to_host(draft, host, nic), nic=nic_spec(nic)) for nic in draft.nics if nic.state == state)
 
 
 def release_nics(draft: Draft, state: str = "Releasing", host: Host | None = None) -> tuple[ReleaseNic, ...]:
     """Undo the preparation of the NICs that are in `state` on a host; without one, on the VM's."""
     host = host or host_of(draft)
-    return tuple(
-        ReleaseNic(driver=host.driver, at=host.id, vm_id=draft.vm.id, subject=f"nic {nic.id}", nic_id=nic.id)
-        for nic in draft.nics
-        if nic.state == state
-    )
+    return tuple(ReleaseNic(**to_host(draft, host, nic), nic_id=nic.id) for nic in draft.nics if nic.state == state)
 
 
 def delete_volumes(draft: Draft, state: str) -> tuple[DeleteVolume, ...]:
     """Delete the volumes that are in `state` and hold space."""
     return tuple(
         DeleteVolume(
-            driver=pool_driver(draft, volume.pool_id),
-            at=volume.pool_id,
-            vm_id=volume.vm_id or "",
-            subject=f"volume {volume.id}",
+            **to_pool(draft, volume, volume.pool_id),
             volume_id=volume.id,
         )
         for volume in draft.volumes
@@ -127,10 +155,7 @@ def start_domain(draft: Draft) -> tuple[StartDomain, ...]:
     host, vm = host_of(draft), draft.vm
     return (
         StartDomain(
-            driver=host.driver,
-            at=host.id,
-            vm_id=vm.id,
-            subject=f"vm {vm.id}",
+            **to_guest(draft, host),
             name=vm.name,
             instance_name=vm.instance_name,
             cpu_cores=vm.cpu_cores,
@@ -173,5 +198,4 @@ def version_of_rules(draft: Draft) -> int:
 
 def stop_domain(draft: Draft, *, forced: bool) -> tuple[StopDomain, ...]:
     """Make sure that the VM does not run on its host."""
-    host, vm = host_of(draft), draft.vm
-    return (StopDomain(driver=host.driver, at=host.id, vm_id=vm.id, subject=f"vm {vm.id}", forced=forced),)
+    return (StopDomain(**to_guest(draft, host_of(draft)), forced=forced),)
