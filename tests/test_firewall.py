@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interlock.cli.commands.groups import read, written
@@ -38,6 +38,9 @@ rules = st.builds(
 
 
 @given(rules)
+@example(FirewallRule(protocol="icmp", cidr="4000::/2"))
+@example(FirewallRule(protocol="all", cidr="4000::/2"))
+@example(FirewallRule(protocol="icmp", icmp_type=8, cidr="4000::/2"))
 def test_a_rule_that_can_be_stays_as_it_is_and_is_read_as_it_is_written(rule: FirewallRule) -> None:
     assert checked_rule(rule) == rule
     assert checked_rule(read(written(rule), "acme")) == rule

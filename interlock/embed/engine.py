@@ -77,7 +77,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Engine(Disks):
     """An open engine. Use `async with Engine.open(url) as engine`."""
 
-    def __init__(self, store: Store, orchestrator: Orchestrator, actor: str) -> None:
+    def __init__(
+        self, store: Store, orchestrator: Orchestrator, actor: str, able: dict[str, frozenset[Capability]]
+    ) -> None:
         self._store = store
         self._orchestrator = orchestrator
         self._actor = actor
@@ -85,7 +87,8 @@ class Engine(Disks):
         self._closed = False
         self._changing = asyncio.Lock()
         """Held while the cloud or a setting is changed: what is in memory is what was read after the last write."""
-        self._able: dict[str, frozenset[Capability]] = {}
+        self._able = able
+        """What the drivers can, as the core's rules see it; kept by `_open_drivers`."""
         store.on_written = self._tell
 
     @classmethod
@@ -135,8 +138,7 @@ class Engine(Disks):
                 await open_described(cloud, store, opened, own, stack)
                 await write_described(cloud, store)
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
-            engine = cls(store, orchestrator, actor)
-            engine._able = able
+            engine = cls(store, orchestrator, actor, able)
             stack.push_async_callback(engine._close)
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
             await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
@@ -154,7 +156,8 @@ class Engine(Disks):
         await self._open_drivers()
 
     async def _open_drivers(self) -> None:
-        await open_drivers(self._store, self._opened, self._own, self._stack)
+        inventory = self._orchestrator.commits.inventory
+        await open_drivers(inventory, self._store, self._opened, self._own, self._stack)
         # What the core knows of drivers is what they can: asked once they know their hosts.
         self._able.update({name: driver.capabilities for name, driver in self._opened.items()})
 

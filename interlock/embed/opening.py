@@ -12,22 +12,25 @@ import msgspec
 from interlock.drivers.protocol import Driver, Home
 from interlock.embed.cloud import CloudDescription
 from interlock.engine.orchestrator import plugins
+from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import Host, StoragePool
 
 
 async def open_drivers(
-    store: Store, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack
+    inventory: Inventory,
+    store: Store,
+    opened: dict[str, Driver],
+    own: Mapping[str, Driver],
+    stack: AsyncExitStack,
 ) -> None:
     """Fill `opened`; those not in `own` are closed when `stack` is.
 
     Raises:
         PluginError: a driver is not installed or does not open.
     """
-    places = await store.places()
-    hosts = [place for place in places["host"] if isinstance(place, Host)]
-    pools = [place for place in places["storage_pool"] if isinstance(place, StoragePool)]
+    hosts, pools = list(inventory.all(Host)), list(inventory.all(StoragePool))
     names = {*(host.driver for host in hosts), *(pool.driver for pool in pools)}
     await _open(names, await _options(store), store, opened, own, stack)
     for name in sorted(names):

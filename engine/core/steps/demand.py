@@ -57,7 +57,7 @@ def demand_of(draft: Draft) -> Demand:
         dedicated_only=any(group.kind == DEDICATED for group in _groups(draft)),
         ignore_disabled=is_admin(draft.cloud, operation.caller_id),
         avoid_drivers=_unable(draft),
-        avoid_pods=_without_addresses(draft) if addressed_by_pod(draft) else {},
+        avoid_pods=_without_addresses(draft),
         avoid_hosts={**apart, **{entry.id: entry.cause for entry in avoided if entry.scope == "host"}},
         avoid_pools={entry.id: entry.cause for entry in avoided if entry.scope == "pool"},
         liked_hosts=_liked(draft),
@@ -155,11 +155,14 @@ def addressed_by_pod(draft: Draft) -> list[tuple[Nic, Network]]:
 
 def _without_addresses(draft: Draft) -> dict[str, str]:
     """Pods that have no address left for one of the VM's NICs."""
+    waiting = addressed_by_pod(draft)
+    if not waiting:
+        return {}
     return {
         pod.id: f"network {network.id} has no address left for it in pod {pod.id}"
         for pod in draft.cloud.all(Pod)
         if pod.zone_id == draft.vm.zone_id
-        for nic, network in addressed_by_pod(draft)
+        for nic, network in waiting
         if not any(_has_room(draft, each, nic) for each in ranges_of(draft, network.id, pod.id))
     }
 

@@ -1,11 +1,12 @@
 """groups: security groups, their rules and members. rules: other rules for one, told to the hosts of its VMs.
 
-A rule is written PROTOCOL:PORTS:OTHER with tcp and udp, PROTOCOL:TYPE[/CODE]:OTHER or PROTOCOL:OTHER with icmp, and
+A rule is written PROTOCOL:PORTS:OTHER with tcp and udp, icmp:TYPE[/CODE]:OTHER, icmp:any:OTHER or icmp:OTHER, and
 all:OTHER; OTHER is a block of addresses, `group:NAME` of the same account, or `group:ACCOUNT/NAME`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +23,8 @@ from interlock.schema.firewall import GROUP, WITH_PORTS, other_side_of, ports_of
 if TYPE_CHECKING:
     from interlock.embed.engine import Engine
 
+ICMP = re.compile(r"(?:([0-9]{1,5})(?:/([0-9]{1,5}))?|any):")
+"""Which messages of icmp, before the other side. An IPv6 block may look like it: `any` goes before one that does."""
 MEMBERS = 100
 """Members that are listed of a group. Too few: one looks elsewhere; too many: the rules are lost among them."""
 
@@ -61,7 +64,8 @@ def written(rule: FirewallRule) -> str:
         ports = f"{rule.first_port}" + (f"-{rule.last_port}" if rule.last_port != rule.first_port else "")
         return f"{rule.protocol}:{ports}:{other}"
     if rule.icmp_type is None:
-        return f"{rule.protocol}:{other}"
+        looks_typed = rule.protocol == "icmp" and ICMP.match(other or "")
+        return f"{rule.protocol}:{'any:' if looks_typed else ''}{other}"
     code = "" if rule.icmp_code is None else f"/{rule.icmp_code}"
     return f"{rule.protocol}:{rule.icmp_type}{code}:{other}"
 
@@ -79,17 +83,11 @@ def read(text: str, account: str) -> FirewallRule:
         cidr, group = other_side_of(rest, account)
         return FirewallRule(protocol=protocol, first_port=first, last_port=last, cidr=cidr, group=group)
     kind = code = None
-    if protocol == "icmp" and rest[:1].isdigit() and rest.partition(":")[0].replace("/", "").isdigit():
-        said, _, rest = rest.partition(":")
-        kind, _, code = said.partition("/")
+    if protocol == "icmp" and (typed := ICMP.match(rest)):
+        kind, code = (int(each) if each else None for each in typed.groups())
+        rest = rest[typed.end() :]
     cidr, group = other_side_of(rest, account)
-    return FirewallRule(
-        protocol=protocol,
-        icmp_type=int(kind) if kind else None,
-        icmp_code=int(code) if code else None,
-        cidr=cidr,
-        group=group,
-    )
+    return FirewallRule(protocol=protocol, icmp_type=kind, icmp_code=code, cidr=cidr, group=group)
 
 
 @command("rules")
@@ -103,8 +101,8 @@ async def rules(
 ) -> Exit:
     """Give the security group GROUP, ACCOUNT/NAME, other rules, and have the hosts of its VMs told.
 
-    RULE is tcp:22:0.0.0.0/0, udp:5000-5010:10.0.0.0/8, icmp:8/0:0.0.0.0/0, all:group:NAME or all:group:ACCOUNT/NAME. A
-    direction that is not named stays as it is.
+    RULE is tcp:22:0.0.0.0/0, udp:5000-5010:10.0.0.0/8, icmp:8/0:0.0.0.0/0 (TYPE/CODE, TYPE or any), all:group:NAME or
+    all:group:ACCOUNT/NAME. A direction that is not named stays as it is.
     """
     ingress, egress = _wanted(group, allow_in, no_in), _wanted(group, allow_out, no_out)
     if ingress is None and egress is None:
