@@ -161,13 +161,19 @@ class Store:
             StoreError: the database cannot be read now.
             EngineClosed: too late.
         """
+        async with self._reading() as connection:
+            found: Sequence[Any] = (await connection.execute(query)).all()
+            return found
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads."""
         if self._closed:
             raise EngineClosed("the engine is closed; open it again")
         self._reads += 1
         try:
             async with self.engine.connect() as connection:
-                found: Sequence[Any] = (await connection.execute(query)).all()
-                return found
+                yield connection
         except _TROUBLES as error:
             raise StoreError(f"the database cannot be read now: {_said(error)}") from error
         finally:
@@ -270,7 +276,8 @@ class Store:
 
     async def places(self) -> dict[str, list[Place]]:
         """All places by kind."""
-        return {name: list(map(_readers[kind], await self.rows(queries.all_of(name)))) for name, kind in PLACES.items()}
+        async with self._reading() as connection:
+            return await _places(connection, PLACES)
 
     async def settings(self) -> list[SettingValue]:
         """The settings that are not at their default."""
@@ -327,12 +334,7 @@ class Store:
         """
         async with self._writing() as connection:
             await take_lock(connection)
-            there = {
-                name: [_readers[kind](row) for row in await connection.execute(queries.all_of(name))]
-                for name, kind in PLACES.items()
-                if name in tables
-            }
-            await self._put(connection, made(there))
+            await self._put(connection, made(await _places(connection, tables)))
 
     async def _put(self, connection: AsyncConnection, rows: Rows) -> None:
         build = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
@@ -365,6 +367,15 @@ class Store:
             raise InvalidRequest(f"the database refuses this: {error.orig}{hint}") from error
         except _TROUBLES as error:
             raise StoreError(f"the database cannot be written now: {_said(error)}") from error
+
+
+async def _places(connection: AsyncConnection, tables: Collection[str]) -> dict[str, list[Place]]:
+    """Those of some tables, over one connection: each read of its own pays for opening and ending a transaction."""
+    return {
+        name: [_readers[kind](row) for row in await connection.execute(queries.all_of(name))]
+        for name, kind in PLACES.items()
+        if name in tables
+    }
 
 
 def _said(error: Exception) -> object:
