@@ -1,0 +1,1 @@
+"""Tools to test with: conformance kits for drivers, planners and gurus, and the lifecycle fuzzer."""

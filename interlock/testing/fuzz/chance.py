@@ -1,0 +1,161 @@
+"""Chance: draws the next event of a run from one seed, among those that can happen now.
+
+The same seed, ground and mix draw the same events, byte for byte. How often what happens is a table (`Mix`), not code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from interlock.testing.fuzz import events as e
+from interlock.testing.fuzz.asks import Asks
+from interlock.testing.fuzz.network import Fault
+from interlock.testing.fuzz.universe import Universe
+from interlock.testing.fuzz.worker import LEASE, NEVER, Worker
+
+SERIOUS = (Fault.HANG, Fault.MUTE)
+"""Faults that only a deadline ends: drawn less often, since half an hour goes by with each."""
+
+
+class Mix(msgspec.Struct, frozen=True, kw_only=True):
+    """How often what happens, as shares of all events. All zero: nothing goes wrong."""
+
+    ask: float = 0.10
+    """Too low: nothing meets; too high: all is refused."""
+    crash: float = 0.006
+    """Killed, and another opened."""
+    pause: float = 0.004
+    takeover: float = 0.02
+    cancel: float = 0.012
+    defect: float = 0.002
+    arrive: float = 0.02
+    """Late messages that come."""
+    resolve: float = 0.05
+    """Of a Stuck operation, if there is one."""
+    fault: float = 0.16
+    """Of deliveries, not of events."""
+    serious: float = 0.15
+    """Of faults: those that only a deadline ends."""
+    under_way: int = 6
+    """Operations at once. Too few: they do not race; too many: a run is longer than anybody reads."""
+
+
+class Chance:
+    """Draws events for a universe."""
+
+    def __init__(self, seed: str, universe: Universe, mix: Mix) -> None:
+        self._chance = Random(seed)  # noqa: S311 - to repeat, not to keep a secret
+        self._universe, self._mix = universe, mix
+        self._asks = Asks(self._chance, universe.store)
+        self._numbers = 0
+        self._opened = len(universe.workers)
+
+    def next(self) -> e.Event:
+        """The next event."""
+        return self._something_wrong() or self._asked() or self._progress() or self._time()
+
+    def _something_wrong(self) -> e.Event | None:
+        draw, mix, workers = self._chance.random(), self._mix, self._universe.workers
+        if not workers:
+            return self._open()
+        name = self._chance.choice(list(workers))
+        chances: tuple[tuple[float, Callable[[], e.Event | None]], ...] = (
+            (mix.crash, lambda: self._crash(name)),
+            (mix.pause, lambda: e.Wake(worker=name) if workers[name].paused else e.Pause(worker=name)),
+            (mix.takeover, lambda: self._takeover(name)),
+            (mix.cancel, lambda: self._of_a_drive(e.Cancel, workers[name])),
+            (mix.defect, lambda: self._of_a_drive(e.Break, workers[name])),
+            (mix.arrive, self._arrive),
+            (mix.resolve, self._resolve),
+        )
+        for share, make in chances:
+            if draw < share:
+                return make()
+            draw -= share
+        return None
+
+    def _open(self) -> e.Event:
+        self._opened += 1
+        return e.Open(worker=f"w{self._opened}")
+
+    def _crash(self, name: str) -> e.Event:
+        alone = len(self._universe.workers) == 1
+        return self._open() if alone or self._chance.random() < 0.5 else e.Crash(worker=name)
+
+    def _takeover(self, name: str) -> e.Event | None:
+        found = any(self._universe.is_abandoned(each, name) for each in self._universe.store.driven)
+        return e.Recover(worker=name) if found and not self._universe.workers[name].paused else None
+
+    def _of_a_drive(self, kind: type[e.Cancel] | type[e.Break], worker: Worker) -> e.Event | None:
+        if not worker.drives or worker.paused:
+            return None
+        return kind(worker=worker.name, operation=self._chance.choice(list(worker.drives)))
+
+    def _arrive(self) -> e.Event | None:
+        held = list(self._universe.network.held)
+        return e.Arrive(message=self._chance.choice(held)) if held else None
+
+    def _resolve(self) -> e.Event | None:
+        records = self._universe.store.records["operation"]
+        stuck = [each for each in self._universe.store.active.values() if records[each].state == "Stuck"]
+        if not stuck or not self._universe.workers:
+            return None
+        worker = self._chance.choice(list(self._universe.workers))
+        way = self._chance.choice(["retry", "undo", "undo", "accept"])
+        return e.Resolve(worker=worker, operation=self._chance.choice(stuck), way=way)
+
+    def _asked(self) -> e.Event | None:
+        if len(self._universe.store.driven) >= self._mix.under_way or self._chance.random() >= self._mix.ask:
+            return None
+        drawn = self._asks.draw()
+        if drawn is None:
+            return None
+        kind, fields = drawn
+        self._numbers += 1
+        worker = self._chance.choice(list(self._universe.workers))
+        return e.Ask(worker=worker, number=self._numbers, kind=kind, fields=fields)
+
+    def _progress(self) -> e.Event | None:
+        able = list(progress(self._universe))
+        if not able:
+            return None
+        event = self._chance.choice(able)
+        if isinstance(event, e.Deliver) and self._chance.random() < self._mix.fault:
+            return e.Deliver(message=event.message, fault=self._fault())
+        return event
+
+    def _fault(self) -> Fault:
+        serious = self._chance.random() < self._mix.serious
+        return self._chance.choice([each for each in Fault if (each in SERIOUS) is serious])
+
+    def _time(self) -> e.Event:
+        left = [name for name, worker in self._universe.workers.items() if self._takeover(name)]
+        if left:
+            return e.Recover(worker=left[0])
+        return until_next(self._universe) or e.Pass(time=LEASE)
+
+
+def progress(universe: Universe) -> list[e.Event]:
+    """All that can go on by itself now: thoughts, commits and deliveries."""
+    able: list[e.Event] = []
+    for worker in universe.workers.values():
+        if worker.paused:
+            continue
+        for operation_id, drive in worker.drives.items():
+            if drive.thought is not None:
+                able.append(e.Write(worker=worker.name, operation=operation_id))
+            elif worker.next_event(drive, universe.now) is not None:
+                able.append(e.Think(worker=worker.name, operation=operation_id))
+    able.extend(e.Deliver(message=name) for name in universe.network.sent)
+    return able
+
+
+def until_next(universe: Universe) -> e.Event | None:
+    """The time until something is due; None if nothing ever is."""
+    times = [worker.wakes_at(drive) for worker in universe.workers.values() for drive in worker.drives.values()]
+    times += [worker.lease_until for worker in universe.workers.values() if worker.paused]
+    later = min((time for time in times if time > universe.now), default=NEVER)
+    return None if later >= NEVER else e.Pass(time=later - universe.now)

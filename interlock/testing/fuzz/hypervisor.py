@@ -1,0 +1,95 @@
+"""The hypervisor of the fuzzer: the simulator's own rules on a world in memory, asked one command at a time.
+
+Promises: what a command does and how tokens and fences are kept is the simulator's (`delivery.deliver`), so what is
+fuzzed is what ships. All lies (lost replies, late effects, duplicates) are told by the network in front of it
+(`network.py`), which works in front of any driver. Never waits, and knows no time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Protocol
+
+from interlock.drivers.simulator import capabilities, tables, world
+from interlock.drivers.simulator.delivery import Sent, deliver
+from interlock.schema.cloud import Host, StoragePool
+from interlock.schema.commands import AnyCommand, Capability, Outcome
+
+STATEMENTS = 256
+"""Compiled statements kept. Too low: each is compiled anew; too high: nothing, there are about 70."""
+
+GUESTS = "SELECT host, power FROM domain WHERE vm = ?"
+DISKS = "SELECT pool FROM volume WHERE id = ? ORDER BY pool"
+NICS = "SELECT host FROM nic WHERE id = ? ORDER BY host"
+
+
+class Hypervisor(Protocol):
+    """What the fuzzer asks of a driver under test, once commands are to be carried out."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can."""
+        ...
+
+    def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
+        """Carry a command out."""
+        ...
+
+    def guests(self, vm_id: str) -> Iterable[tuple[str, bool]]:
+        """The hosts that have a guest of the VM, and whether it runs there."""
+        ...
+
+    def disks(self, volume_id: str) -> Iterable[str]:
+        """The pools that have the disk."""
+        ...
+
+    def nics(self, nic_id: str) -> Iterable[str]:
+        """The hosts on which the NIC is ready."""
+        ...
+
+    def world(self) -> world.World:
+        """All there is now."""
+        ...
+
+    def close(self) -> None:
+        """The run is over."""
+        ...
+
+
+class MemoryHypervisor:
+    """The simulator without file, thread, latency or faults."""
+
+    def __init__(self, hosts: Iterable[Host], pools: Iterable[StoragePool]) -> None:
+        self.capabilities = capabilities.ALL
+        self._db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS)
+        for statement in tables.BUILD:
+            self._db.execute(statement)
+        self._db.execute("BEGIN")  # and never a commit: nothing of it is to last
+        world.attach(self._db, tuple(hosts), tuple(pools))
+
+    def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
+        """See `Hypervisor`."""
+        outcome = deliver(self._db, Sent(command, token, fence), 0.0, self.capabilities)
+        assert outcome is not None  # only an order of a fault answers nothing, and none is ever given
+        return outcome
+
+    def guests(self, vm_id: str) -> Iterable[tuple[str, bool]]:
+        """See `Hypervisor`."""
+        return [(host, power == world.Power.ON) for host, power in self._db.execute(GUESTS, (vm_id,))]
+
+    def disks(self, volume_id: str) -> Iterable[str]:
+        """See `Hypervisor`."""
+        return [pool for (pool,) in self._db.execute(DISKS, (volume_id,))]
+
+    def nics(self, nic_id: str) -> Iterable[str]:
+        """See `Hypervisor`."""
+        return [host for (host,) in self._db.execute(NICS, (nic_id,))]
+
+    def world(self) -> world.World:
+        """See `Hypervisor`."""
+        return world.read(self._db)
+
+    def close(self) -> None:
+        """See `Hypervisor`."""
+        self._db.close()

@@ -1,0 +1,272 @@
+"""The oracle: what must hold after every event, checked on what the event touched, and of everything when all is quiet.
+
+It trusts neither core nor store: the journal is read back by itself (`Rebuild`: transitions, chain, double entry), held
+figures are counted anew from the records, and what the hypervisor has is compared with what the records hold. Each
+promise is a method with its sentence; the first that is broken is raised as `Violation`.
+
+What never holds for long is not asked: between an announcement and its outcome the world may be as before or as after.
+A VM for which a person vouched (`--accept`) while the world was otherwise is not compared any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from interlock.engine.core.decision import Decision
+from interlock.engine.core.rebuild import JournalBroken, Rebuild
+from interlock.schema.commands import Outcome
+from interlock.schema.holdings import METERED, UNIQUE, Limited, Metered
+from interlock.schema.machine import Stability
+from interlock.schema.machines import MACHINES
+from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
+from interlock.testing.fuzz.hypervisor import Hypervisor
+from interlock.testing.fuzz.model import Model
+from interlock.testing.fuzz.network import Message
+from interlock.testing.fuzz.store import MemoryStore
+from interlock.testing.fuzz.violation import Violation
+
+NOT_HOME = ("Allocated", "Stopped", "Destroyed", "Error", "Expunged")
+"""VM states in which, with no operation under way, nothing of it is on any host."""
+
+
+class Oracle:
+    """Watches one universe."""
+
+    def __init__(self, store: MemoryStore, hypervisor: Hypervisor) -> None:
+        self._store, self._hypervisor = store, hypervisor
+        self._rebuilt = Rebuild()
+        self._model = Model()
+        self._vouched: set[str] = set()
+        """Ids of VMs and volumes that are not compared with the world."""
+        self._broken: Violation | None = None
+
+    # --- what happened
+
+    def wrote(self, decision: Decision) -> None:
+        """A decision was committed.
+
+        Raises:
+            Violation: it breaks a promise.
+        """
+        self._is_written(decision)
+        touched: dict[str, Entity] = {change.after.id: change.after for change in decision.changes}
+        for change in decision.changes:
+            self._is_counted(change.before, change.after)
+        for entity in touched.values():
+            self._stands_where_it_must(entity)
+            self._owns_alone(entity)
+        for entity in touched.values():
+            self._matches(entity.id)
+        self._model.wrote(decision, self._store)
+        if decision.outcome is not None and decision.outcome != "Stuck":
+            self._is_at_rest(decision.operation)
+
+    def performed(self, message: Message, outcome: Outcome) -> None:
+        """A command was carried out. What is found is raised by `after_event`, not into the driver's face."""
+        command = message.effect.command
+        try:
+            for entity_id in filter(None, (command.vm_id, command.subject.partition(" ")[2])):
+                self._matches(entity_id)
+        except Violation as violation:
+            self._broken = self._broken or violation
+
+    def after_event(self) -> None:
+        """Raise what was found meanwhile."""
+        if self._broken is not None:
+            raise self._broken
+
+    def vouched(self, decision: Decision) -> None:
+        """A person said that the world is as it is not."""
+        subjects = (decision.operation.vm_id, decision.operation.volume_id)
+        nics, volumes = (each.id for each in decision.nics), (each.id for each in decision.volumes)
+        self._vouched |= {*filter(None, subjects), *decision.operation.made, *nics, *volumes}
+
+    # --- promises about records
+
+    def _is_written(self, decision: Decision) -> None:
+        """The journal alone gives the records; each row follows the rows before it."""
+        for change in decision.changes:
+            try:
+                after = self._rebuilt.add(change.entry)
+            except JournalBroken as broken:
+                raise Violation("journal", str(broken)) from broken
+            if after != change.after:
+                raise Violation(
+                    "rebuild", f"{change.machine} {after.id}: {after} from the journal, {change.after} told"
+                )
+        for entity in {change.after.id: change.after for change in decision.changes}.values():
+            name = MACHINE_OF[type(entity)]
+            if self._store.records[name][entity.id] != self._rebuilt.records[name][entity.id]:
+                raise Violation("rebuild", f"{name} {entity.id} is not what the journal makes of it")
+
+    def _is_counted(self, before: Entity | None, after: Entity) -> None:
+        """What is counted as held is what holders hold, of each place that the change touches."""
+        for row in METERED:
+            if row.holder == MACHINE_OF[type(after)]:
+                for place_id in {getattr(before, row.key, None), getattr(after, row.key)} - {None}:
+                    self._recount(row, str(place_id))
+
+    def _recount(self, row: Metered, place_id: str) -> None:
+        place = self._store.places[row.resource][place_id]
+        rows = [each for each in METERED if each.resource == row.resource and each.used == row.used]
+        held = sum(
+            1 if each.amount is None else getattr(holder, each.amount)
+            for each in rows
+            for holder in self._store.records[each.holder].values()
+            if getattr(holder, each.key) == place_id
+        )
+        used, total = getattr(place, row.used), getattr(place, row.total)
+        if held != used:
+            raise Violation("ledger", f"{row.resource} {place_id}: {row.used} is {used}, its holders hold {held}")
+        most = total * (getattr(place, row.overcommit) if row.overcommit else 1) if total is not None else None
+        if most is not None and held > most:
+            kind = "limits" if isinstance(row, Limited) else "capacity"
+            raise Violation(kind, f"{row.resource} {place_id}: {held} of {row.used} are held, there are {most}")
+
+    def _owns_alone(self, entity: Entity) -> None:
+        """No address and no name twice."""
+        for row in UNIQUE:
+            if row.holder != MACHINE_OF[type(entity)] or getattr(entity, row.key) is None:
+                continue
+            columns = (*row.scope, row.key)
+            mine = [getattr(entity, column) for column in columns]
+            for other in self._store.records[row.holder].values():
+                if other.id != entity.id and [getattr(other, column) for column in columns] == mine:
+                    raise Violation("unique", f"{row.thing} {mine} is both {entity.id}'s and {other.id}'s")
+
+    def _stands_where_it_must(self, entity: Entity) -> None:
+        """A VM that runs has a host, NICs and disks; one at rest has no host."""
+        if isinstance(entity, Vm):
+            parts = self._store.parts.get(entity.id, {}).values()
+            if entity.state == "Running":
+                wrong = [each.id for each in parts if each.state not in _OF_A_RUNNING[type(each)]]
+                if entity.host_id is None or wrong:
+                    raise Violation(
+                        "interlock", f"VM {entity.id} is Running on {entity.host_id}, with {wrong} not ready"
+                    )
+            elif entity.state in NOT_HOME and (entity.host_id or entity.target_host_id):
+                raise Violation("interlock", f"VM {entity.id} is {entity.state} and holds host {entity.host_id}")
+        elif isinstance(entity, Nic | Volume):
+            self._part_stands(entity)
+
+    def _part_stands(self, part: Nic | Volume) -> None:
+        if isinstance(part, Nic):
+            wrong = part.state in ("Reserving", "Reserved") and not (part.ip_address and part.mac_address)
+            wrong |= part.state == "Deallocated" and bool(part.ip_address or part.mac_address or part.ip6_address)
+        else:
+            wrong = (part.state in ("Creating", "Ready")) and part.pool_id is None
+            wrong |= part.state in ("Allocated", "Expunged") and part.pool_id is not None
+        if wrong:
+            raise Violation("interlock", f"{part.id} is {part.state} with {part}")
+
+    # --- promises about the world
+
+    def _matches(self, entity_id: str) -> None:
+        """What is in the world is held by its record, at every moment."""
+        if entity_id in self._vouched:
+            return
+        records = self._store.records
+        if (vm := records["vm"].get(entity_id)) is not None:
+            self._guest_is_held(vm)
+        elif (volume := records["volume"].get(entity_id)) is not None:
+            self._disk_is_held(volume)
+        elif (nic := records["nic"].get(entity_id)) is not None:
+            self._nic_is_held(nic)
+
+    def _guest_is_held(self, vm: Vm) -> None:
+        hosts = [host for host, on in self._hypervisor.guests(vm.id) if on]
+        if len(hosts) > 1:
+            raise Violation("one guest", f"VM {vm.id} runs on hosts {', '.join(hosts)} at once")
+        for host in hosts:
+            if host not in (vm.host_id, vm.target_host_id):
+                held = vm.host_id or "none"
+                raise Violation("world", f"the guest of VM {vm.id} ({vm.state}) runs on {host}; it holds {held}")
+
+    def _disk_is_held(self, volume: Volume) -> None:
+        for pool in self._hypervisor.disks(volume.id):
+            if pool != volume.pool_id:
+                raise Violation("world", f"disk {volume.id} ({volume.state}) is in {pool}; it holds {volume.pool_id}")
+
+    def _nic_is_held(self, nic: Nic) -> None:
+        vm = self._store.records["vm"][nic.vm_id]
+        held = {vm.host_id, vm.target_host_id} if nic.state in ("Reserving", "Reserved", "Releasing") else set()
+        for host in self._hypervisor.nics(nic.id):
+            if host not in held:
+                raise Violation("world", f"NIC {nic.id} ({nic.state}) is ready on {host}; its VM holds {held - {None}}")
+
+    def _is_at_rest(self, operation: Operation) -> None:
+        """An operation that has ended leaves nothing half-way, and the world as the records say."""
+        case = self._store.subject(operation.vm_id, operation.volume_id)
+        entities: list[Entity] = [*([case.vm] if case.vm else []), *case.nics, *case.volumes]
+        for entity in entities:
+            state = MACHINES[MACHINE_OF[type(entity)]].states[entity.state]
+            foreign = isinstance(entity, Volume) and entity.vm_id != operation.vm_id
+            if state.stability is Stability.TRANSITIONAL and not foreign:
+                raise Violation("half-way", f"{operation.kind} {operation.state}: {entity.id} is left {entity.state}")
+        if case.vm is not None and case.vm.id not in self._vouched:
+            self._vm_is_as_recorded(case.vm)
+        for volume in case.volumes:
+            if volume.id not in self._vouched and ("volume", volume.id) not in self._store.active:
+                self._disk_is_as_recorded(volume)
+
+    def _vm_is_as_recorded(self, vm: Vm) -> None:
+        running = [host for host, on in self._hypervisor.guests(vm.id) if on]
+        expected = [vm.host_id] if vm.state == "Running" else []
+        if running != expected:
+            raise Violation("world", f"VM {vm.id} is {vm.state}: it runs on {running}, not on {expected}")
+        for nic in self._store.parts.get(vm.id, {}).values():
+            if isinstance(nic, Nic) and nic.id not in self._vouched:
+                hosts = list(self._hypervisor.nics(nic.id))
+                if hosts != ([vm.host_id] if nic.state == "Reserved" else []):
+                    raise Violation("world", f"NIC {nic.id} of VM {vm.id} is {nic.state}, and ready on {hosts}")
+
+    def _disk_is_as_recorded(self, volume: Volume) -> None:
+        pools = list(self._hypervisor.disks(volume.id))
+        if volume.state == "Ready" and pools != [volume.pool_id]:
+            raise Violation("world", f"disk {volume.id} is Ready in {volume.pool_id}, and it is in {pools}")
+        if volume.state in ("Allocated", "Expunged") and pools:
+            raise Violation("leak", f"disk {volume.id} is {volume.state}, and it is in {pools}")
+
+    # --- everything
+
+    def quiet(self) -> None:
+        """All operations have ended: every record and the whole world.
+
+        Raises:
+            Violation: something is left over.
+        """
+        for operation in self._store.records["operation"].values():
+            if MACHINES["operation"].states[operation.state].stability is Stability.TRANSITIONAL:
+                raise Violation("liveness", f"operation {operation.id} ({operation.kind}) is still {operation.state}")
+            if operation.state != "Stuck":
+                self._is_at_rest(operation) if self._is_free(operation) else None
+        for row in METERED:
+            for place_id in self._store.places[row.resource]:
+                self._recount(row, place_id)
+        self._nothing_unknown()
+        self._model.agrees(self._store)
+
+    def _is_free(self, operation: Operation) -> bool:
+        keys = (("vm", operation.vm_id or ""), ("volume", operation.volume_id or ""))
+        return not any(key in self._store.active for key in keys)
+
+    def _nothing_unknown(self) -> None:
+        """Nothing is in the world that no record knows."""
+        known = {entity_id for rows in self._store.records.values() for entity_id in rows}
+        for entity_id in _ids(self._hypervisor):
+            if entity_id not in known:
+                raise Violation("leak", f"{entity_id} is in the world, and no record knows it")
+
+
+def _ids(hypervisor: Hypervisor) -> Iterable[str]:
+    world = hypervisor.world()
+    yield from (domain.vm_id for domain in world.domains)
+    yield from (volume.id for volume in world.volumes)
+    yield from (nic.id for nic in world.nics)
+
+
+_OF_A_RUNNING: dict[type[Entity], tuple[str, ...]] = {
+    Nic: ("Reserved", "Reserving", "Releasing", "Allocated"),
+    Volume: ("Ready", "Attaching", "Detaching", "Resizing", "Allocated", "Creating", "Reclaiming"),
+}
+"""A running VM's NICs and disks may come and go, each by an operation of its own."""

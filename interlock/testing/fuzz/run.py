@@ -1,0 +1,119 @@
+"""A run: events from a seed or a list, then rest, then the last look of the oracle.
+
+Rest: nothing goes wrong any more, whoever is paused wakes, and all goes on until it has ended. What has not ended by
+then never would: that is how liveness is asked. Late messages arrive at the very end, and may change nothing.
+
+Promises: the same events give the same journal, byte for byte (`digest`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from interlock.testing.fuzz import events as e
+from interlock.testing.fuzz.chance import Chance, Mix, progress, until_next
+from interlock.testing.fuzz.coverage import Coverage
+from interlock.testing.fuzz.universe import Setting, Universe
+from interlock.testing.fuzz.violation import Violation
+
+WORKERS = ("w1", "w2")
+LENGTH = 400
+"""Events of a run before rest. Too few: VMs do not grow old; too many: what went wrong is long to tell."""
+LAST = "last"
+"""The worker that is opened for rest if all are dead."""
+REST_MOST = 20_000
+"""Events after which rest is given up: nothing ends by itself any more."""
+ROUNDS = 8
+"""How often a Stuck operation is undone once nothing goes wrong. Once should do."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a run."""
+
+    seed: str
+    events: tuple[e.Event, ...]
+    """Those that were applied, without rest."""
+    count: int
+    """Of all events, with rest."""
+    digest: str
+    """Of the journal."""
+    violation: Violation | None
+
+
+def play(setting: Setting, seed: str, *, length: int = LENGTH, mix: Mix = Mix(), coverage: Coverage) -> Outcome:  # noqa: B008
+    """A run drawn from a seed."""
+    universe = Universe(setting, WORKERS, coverage)
+    chance = Chance(seed, universe, mix)
+    return _played(universe, seed, (chance.next() for _ in range(length)))
+
+
+def replay(setting: Setting, events: Iterable[e.Event], seed: str = "") -> Outcome:
+    """A run of given events."""
+    return _played(Universe(setting, WORKERS), seed, events)
+
+
+def _played(universe: Universe, seed: str, events: Iterable[e.Event]) -> Outcome:
+    applied: list[e.Event] = []
+    count, violation = 0, None
+    try:
+        for event in events:
+            applied.append(event)
+            if universe.happen(event):
+                count += 1
+            else:
+                applied.pop()
+        for event in rest(universe):
+            count += universe.happen(event)
+        universe.oracle.quiet()
+    except Violation as found:
+        violation = found
+    finally:
+        universe.close()
+    digest = hashlib.sha256(b"".join(entry.hash.encode() for entry in universe.store.journal)).hexdigest()
+    return Outcome(seed=seed, events=tuple(applied), count=count, digest=digest, violation=violation)
+
+
+def rest(universe: Universe) -> Iterator[e.Event]:
+    """The events that bring everything to its end, each yielded once the one before has happened."""
+    for each in list(universe.workers.values()):
+        if each.paused:
+            yield e.Wake(worker=each.name)
+    if not universe.workers:
+        yield e.Open(worker=LAST)
+    for _ in range(ROUNDS):
+        yield from _until_idle(universe)
+        stuck = _stuck(universe)
+        if not stuck:
+            break
+        worker = next(iter(universe.workers))
+        for operation_id in stuck:
+            yield e.Resolve(worker=worker, operation=operation_id, way="undo")
+    for name in list(universe.network.held):
+        yield e.Arrive(message=name)
+
+
+def _until_idle(universe: Universe) -> Iterator[e.Event]:
+    for _ in range(REST_MOST):
+        able = progress(universe)
+        if able:
+            yield able[0]
+            continue
+        taker = next(iter(universe.workers))
+        if any(universe.is_abandoned(each, taker) for each in universe.store.driven):
+            yield e.Recover(worker=taker)
+            continue
+        later = until_next(universe) if universe.store.driven else None
+        if later is None:
+            return
+        yield later
+    raise Violation(
+        "liveness", f"after {REST_MOST} events without a fault, {list(universe.store.driven)} have not ended"
+    )
+
+
+def _stuck(universe: Universe) -> list[str]:
+    records = universe.store.records["operation"]
+    return [each for each in universe.store.active.values() if records[each].state == "Stuck"]

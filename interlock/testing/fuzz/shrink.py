@@ -1,0 +1,53 @@
+"""Shrinks a failing run: the shortest list of events, as far as leaving out goes, that breaks the same promise.
+
+Delta debugging (Zeller and Hildebrandt, 2002): chunks are left out, ever smaller ones, until none can be. What the
+events name does not change with what is left out, so what remains still means the same. Bounded by a number of runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from interlock.testing.fuzz.events import Event, Pass
+
+RUNS_MOST = 3000
+"""Runs that shrinking may take. Too few: a long story; too many: one waits minutes for a shorter one."""
+
+
+Fails = Callable[[Sequence[Event]], "Sequence[Event] | None"]
+
+
+def shrink(events: Sequence[Event], fails: Fails) -> list[Event]:
+    """The events without those that are not needed to fail.
+
+    Args:
+        events: of a run that fails.
+        fails: the events that were applied, if a run of these fails in the same way.
+    """
+    left, runs = list(events), 0
+    size = max(1, len(left) // 2)
+    while runs < RUNS_MOST:
+        begin, found = 0, False
+        while begin < len(left) and runs < RUNS_MOST:
+            applied = fails(_joined([*left[:begin], *left[begin + size :]]))
+            runs += 1
+            if applied is not None:
+                left, found = list(applied), True
+            else:
+                begin += size
+        if size == 1 and not found:
+            break
+        size = size if found else max(1, size // 2)
+    return left
+
+
+def _joined(events: Sequence[Event]) -> list[Event]:
+    """Times that follow each other are one."""
+    joined: list[Event] = []
+    for event in events:
+        before = joined[-1] if joined else None
+        if isinstance(event, Pass) and isinstance(before, Pass):
+            joined[-1] = Pass(time=before.time + event.time)
+        else:
+            joined.append(event)
+    return joined

@@ -1,0 +1,235 @@
+"""A whole installation in memory: tables, workers, network, hypervisor and a clock, moved by one event at a time.
+
+Promises: nothing happens but by `happen`, and what happens follows from the events alone: no clock, no chance, no I/O.
+The oracle looks after each event; what it finds is raised as `Violation`. An event that does not apply is skipped and
+says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from interlock.engine.core.decision import Effect
+from interlock.engine.core.events import Broken, CancelRequested, Resolved, Way
+from interlock.engine.core.snapshot import Policy, Rules
+from interlock.engine.store.verdict import Committed
+from interlock.planners.protocol import HostPlanner, NetworkGuru
+from interlock.schema.cloud import Host, Place, StoragePool
+from interlock.schema.commands import Outcome
+from interlock.schema.errors import InvalidRequest
+from interlock.schema.requests import KINDS, Request, checked
+from interlock.testing.fuzz import events as e
+from interlock.testing.fuzz.coverage import Coverage
+from interlock.testing.fuzz.hypervisor import Hypervisor, MemoryHypervisor
+from interlock.testing.fuzz.network import Message, Network
+from interlock.testing.fuzz.oracle import Oracle
+from interlock.testing.fuzz.store import MemoryStore
+from interlock.testing.fuzz.worker import LEASE, Drive, Worker
+
+BEGIN = 1_700_000_000_000_000
+"""When every run begins, in µs: some day in 2023."""
+IDS = 80
+"""Ids that are made for a request: more than any may use (`ids_needed`)."""
+ACTOR = "fuzz"
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is about: the cloud, and the parts under test."""
+
+    places: tuple[Place, ...]
+    planners: Mapping[str, HostPlanner]
+    gurus: Mapping[str, NetworkGuru]
+    policy: Policy = Policy()
+    hypervisor: Callable[[Iterable[Host], Iterable[StoragePool]], Hypervisor] = MemoryHypervisor
+
+
+class Universe:
+    """One installation, at its beginning."""
+
+    def __init__(self, setting: Setting, workers: Iterable[str], coverage: Coverage | None = None) -> None:
+        hosts = [each for each in setting.places if isinstance(each, Host)]
+        pools = [each for each in setting.places if isinstance(each, StoragePool)]
+        self.now = BEGIN
+        self.store = MemoryStore(setting.places)
+        self.hypervisor = setting.hypervisor(hosts, pools)
+        self.network = Network(self.hypervisor, self._performed)
+        drivers = {*(host.driver for host in hosts), *(pool.driver for pool in pools)}
+        capabilities = dict.fromkeys(drivers, self.hypervisor.capabilities)
+        self._rules = Rules(
+            policy=setting.policy, planners=setting.planners, gurus=setting.gurus, capabilities=capabilities
+        )
+        self.workers: dict[str, Worker] = {}
+        self.dead: set[str] = set()
+        self.coverage = coverage or Coverage()
+        self.oracle = Oracle(self.store, self.hypervisor)
+        for name in workers:
+            self._open(name)
+
+    def close(self) -> None:
+        """Let go of the hypervisor."""
+        self.hypervisor.close()
+
+    # --- events
+
+    def happen(self, event: e.Event) -> bool:
+        """Have an event happen; False if it does not apply.
+
+        Raises:
+            Violation: a promise is broken.
+        """
+        applied: bool = getattr(self, f"_on_{type(event).__name__.lower()}")(event)
+        if applied:
+            self.oracle.after_event()
+        return applied
+
+    def _on_ask(self, event: e.Ask) -> bool:
+        worker = self._running(event.worker)
+        if worker is None:
+            return False
+        ids = tuple(f"{event.number}-{index}" for index in range(IDS))
+        try:
+            request: Request = checked(msgspec.convert(event.fields, KINDS[event.kind]))
+            decision = worker.ask(request, ids, self.now, ACTOR, event.caller)
+        except (InvalidRequest, KeyError):
+            return False
+        self.oracle.wrote(decision)
+        self.coverage.wrote(decision, first=True)
+        return True
+
+    def _on_think(self, event: e.Think) -> bool:
+        worker = self._driving(event.worker, event.operation)
+        return worker is not None and worker.think(event.operation, self.now)
+
+    def _on_write(self, event: e.Write) -> bool:
+        worker = self._driving(event.worker, event.operation)
+        drive = worker.drives[event.operation] if worker else None
+        if worker is None or drive is None or drive.thought is None:
+            return False
+        _, decision = drive.thought
+        # What was on its way before is not waited for any more: it may still arrive.
+        overdue = drive.decision is not None and None in drive.outcomes
+        self.coverage.writing(decision, worker.name)
+        if isinstance(worker.write(event.operation), Committed):
+            if overdue:
+                self.network.abandon(event.operation, self.store.head - len(decision.changes))
+            self.oracle.wrote(decision)
+            self.coverage.wrote(decision)
+        else:
+            self.coverage.lost(event.operation)
+        return True
+
+    def _on_deliver(self, event: e.Deliver) -> bool:
+        message = self.network.sent.get(event.message)
+        if message is None:
+            return False
+        outcome, fired = self.network.deliver(message, event.fault)
+        if fired is not None:
+            self.coverage.fired(message.operation_id, fired)
+        if outcome is not None:
+            self._hear(message, outcome)
+        return True
+
+    def _hear(self, message: Message, outcome: Outcome) -> None:
+        worker = self.workers.get(message.worker)
+        drive = worker.drives.get(message.operation_id) if worker else None
+        if worker is not None and drive is not None and drive.fence == message.fence:
+            worker.hear(message.operation_id, message.index, outcome)
+
+    def _on_arrive(self, event: e.Arrive) -> bool:
+        if event.message not in self.network.held:
+            return False
+        self.network.arrive(event.message)
+        return True
+
+    def _on_cancel(self, event: e.Cancel) -> bool:
+        worker = self._driving(event.worker, event.operation)
+        if worker is not None:
+            worker.wish(event.operation, CancelRequested(at=self.now, actor=ACTOR))
+        return worker is not None
+
+    def _on_break(self, event: e.Break) -> bool:
+        worker = self._driving(event.worker, event.operation)
+        if worker is not None:
+            worker.wish(event.operation, Broken(at=self.now, error="a defect, on order"))
+        return worker is not None
+
+    def _on_resolve(self, event: e.Resolve) -> bool:
+        worker, known = self._running(event.worker), self.store.records["operation"].get(event.operation)
+        if worker is None or known is None:
+            return False
+        wish = Resolved(at=self.now, way=Way(event.way), actor=ACTOR, reason="on order")
+        decision = worker.resolve(event.operation, wish)
+        if decision is not None:
+            if wish.way is Way.ACCEPT:
+                self.oracle.vouched(decision)
+            self.oracle.wrote(decision)
+            self.coverage.wrote(decision)
+        return decision is not None
+
+    def _on_pass(self, event: e.Pass) -> bool:
+        self.now += event.time
+        return True
+
+    def _on_crash(self, event: e.Crash) -> bool:
+        worker = self.workers.pop(event.worker, None)
+        if worker is not None:
+            self.dead.add(worker.name)
+            for operation_id in worker.drives:
+                self.coverage.crashed(operation_id)
+        return worker is not None
+
+    def _on_pause(self, event: e.Pause) -> bool:
+        worker = self._running(event.worker)
+        if worker is not None:
+            worker.paused, worker.lease_until = True, self.now + LEASE
+        return worker is not None
+
+    def _on_wake(self, event: e.Wake) -> bool:
+        worker = self.workers.get(event.worker)
+        if worker is None or not worker.paused:
+            return False
+        worker.paused = False
+        return True
+
+    def _on_open(self, event: e.Open) -> bool:
+        if event.worker in self.workers or event.worker in self.dead:
+            return False
+        self._open(event.worker)
+        return True
+
+    def _open(self, name: str) -> None:
+        self.workers[name] = Worker(name, self.store, self._rules, self._send)
+
+    def _on_recover(self, event: e.Recover) -> bool:
+        worker = self._running(event.worker)
+        found = [each for each in self.store.driven if self.is_abandoned(each, event.worker)] if worker else []
+        for operation_id in found:
+            assert worker is not None
+            worker.claim(operation_id)
+        return bool(found)
+
+    def is_abandoned(self, operation_id: str, by: str) -> bool:
+        """Whether a worker may take an operation over."""
+        owner = self.store.records["operation"][operation_id].worker_id
+        worker = self.workers.get(owner)
+        if worker is not None and owner == by:
+            return operation_id not in worker.drives
+        return worker is None or (worker.paused and worker.lease_until <= self.now)
+
+    # --- between the parts
+
+    def _send(self, worker: Worker, drive: Drive, index: int, effect: Effect, fence: int) -> None:
+        self.network.send(worker.name, drive.operation_id, index, effect, fence)
+
+    def _performed(self, message: Message, outcome: Outcome) -> None:
+        self.oracle.performed(message, outcome)
+
+    def _running(self, name: str) -> Worker | None:
+        worker = self.workers.get(name)
+        return worker if worker is not None and not worker.paused else None
+
+    def _driving(self, name: str, operation_id: str) -> Worker | None:
+        worker = self._running(name)
+        return worker if worker is not None and operation_id in worker.drives else None

@@ -1,0 +1,16 @@
+"""What is raised when a promise is broken."""
+
+from __future__ import annotations
+
+
+class Violation(Exception):
+    """A promise is broken.
+
+    Args:
+        promise: which, in a word: what counts as the same failure when a run is shrunk.
+        message: by whom, and how.
+    """
+
+    def __init__(self, promise: str, message: str) -> None:
+        super().__init__(f"{promise}: {message}")
+        self.promise = promise

@@ -1,0 +1,298 @@
+"""One worker of the fuzzer: what the orchestrator does for its operations, cut into single steps that a schedule calls.
+
+It mirrors `orchestrator/drive.py` and `commits.py` without tasks: an operation is thought about (`think`: decide on
+what this worker knows), written (`write`: commit, or lose the race and look again), performed (its messages wait in
+the network), and told the outcomes. Between any two of these anything may happen: another worker, a crash, a lie.
+
+Promises: all that a worker knows is lost with it; nothing here is durable. A worker that was overtaken finds out at
+its next write, as in production, and lets go. Real tasks and real databases are fuzzed elsewhere (tests/killing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from interlock.engine.core.backoff import SECOND
+from interlock.engine.core.decide import decide
+from interlock.engine.core.decision import Decision, Effect
+from interlock.engine.core.events import (
+    Broken,
+    CancelRequested,
+    Claimed,
+    Event,
+    Overdue,
+    Requested,
+    Resolved,
+    Settled,
+    Woken,
+)
+from interlock.engine.core.snapshot import Rules, Snapshot
+from interlock.engine.orchestrator import deadlines
+from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
+from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
+from interlock.schema.commands import Outcome
+from interlock.schema.errors import InvalidRequest, NoRoom
+from interlock.schema.machine import Stability
+from interlock.schema.machines import MACHINES
+from interlock.schema.requests import Request, subject_of
+from interlock.testing.fuzz.store import TERMINAL, Case, MemoryStore
+
+LEASE = 30 * SECOND
+"""As the orchestrator's, in µs."""
+RACES = 100
+"""As the orchestrator's: what it gives up after is a defect here."""
+
+
+NEVER = 1 << 62
+"""A time that does not come."""
+STALE = Lost(Why.ROOM, "others have changed what this refusal was decided on")
+Wish = CancelRequested | Broken | Overdue
+
+
+@dataclass(slots=True)
+class Drive:
+    """An operation in a worker's hands."""
+
+    case: Case
+    claimed: bool = False
+    decision: Decision | None = None
+    """The last one that was written."""
+    fence: int = 0
+    outcomes: list[Outcome | None] = field(default_factory=list)
+    """Of the effects of `decision`, as far as they have answered."""
+    wishes: list[Wish] = field(default_factory=list)
+    thought: tuple[Event, Decision] | None = None
+    """Decided, and not written yet."""
+
+    @property
+    def operation_id(self) -> str:
+        """Whose it is."""
+        assert self.case.operation is not None
+        return self.case.operation.id
+
+
+class Worker:
+    """A process that drives operations.
+
+    Args:
+        name: its id.
+        store: the tables that it shares with others.
+        rules: policy and plug-ins.
+        announce: told each effect that is to be performed now: its drive, its number, itself, its fence.
+    """
+
+    def __init__(
+        self, name: str, store: MemoryStore, rules: Rules, announce: Callable[[Worker, Drive, int, Effect, int], None]
+    ) -> None:
+        self.name = name
+        self.paused = False
+        self.lease_until = 0
+        self.drives: dict[str, Drive] = {}
+        self._store, self._rules, self._announce = store, rules, announce
+        self._inventory = Inventory({name: list(rows.values()) for name, rows in store.places.items()})
+        self._head = -1
+
+    # --- requests
+
+    def ask(self, request: Request, ids: tuple[str, ...], at: int, actor: str, caller_id: str | None) -> Decision:
+        """Admit and write a request, and begin to drive it.
+
+        Raises:
+            InvalidRequest: it is refused.
+        """
+        for _ in range(RACES):
+            vm_id, volume_id = subject_of(request)
+            case = self._store.subject(vm_id, volume_id) if vm_id or volume_id else None
+            event = Requested(at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=self.name)
+            decision = self._admitted(case, event)
+            verdict = self._committed(decision)
+            if isinstance(verdict, Committed):
+                self._begin(decision)
+                return decision
+            if verdict.why in (Why.NAME, Why.MAC, Why.BUSY):
+                raise InvalidRequest(verdict.message)
+            self._reload()
+            if any(drive.thought for drive in self.drives.values()):
+                # What it wants is promised by a decision that is not written yet: in production it is, meanwhile.
+                raise InvalidRequest("the request lost a race; ask again")
+        raise RuntimeError(f"a request lost {RACES} races in a row")
+
+    def _admitted(self, case: Case | None, event: Requested) -> Decision:
+        try:
+            return self._decided(case, event)
+        except NoRoom:
+            self._reload()
+            return self._decided(case, event)
+
+    def _begin(self, decision: Decision) -> None:
+        made = any(change.before is None and change.machine in ("vm", "volume") for change in decision.changes)
+        operation = decision.operation
+        if operation.id in self._store.driven:
+            case = after(decision) if made else self._store.case(operation.id)
+            self.drives[operation.id] = Drive(case)
+
+    # --- driving
+
+    def claim(self, operation_id: str) -> None:
+        """Take an operation that no living worker has."""
+        self.drives.setdefault(operation_id, Drive(self._store.case(operation_id)))
+
+    def next_event(self, drive: Drive, at: int) -> Event | None:
+        """What the operation wants to be told now; None: it waits."""
+        if not drive.claimed:
+            return Claimed(at=at, worker_id=self.name)
+        if drive.wishes:
+            return drive.wishes[0]
+        assert drive.decision is not None
+        if drive.decision.effects and None not in drive.outcomes:
+            return Settled(at=at, outcomes=tuple(each for each in drive.outcomes if each is not None))
+        due, what = deadline_of(drive.decision)
+        wake_at = None if drive.decision.effects else drive.decision.wake_at
+        if wake_at is not None and wake_at <= at and wake_at <= due:
+            return Woken(at=at)
+        return Overdue(at=at, what=what) if due <= at else None
+
+    def wakes_at(self, drive: Drive) -> int:
+        """When it wants to be told something, if nothing happens before."""
+        if drive.decision is None:
+            return 0
+        wake_at = None if drive.decision.effects else drive.decision.wake_at
+        due, _ = deadline_of(drive.decision)
+        return due if wake_at is None else min(wake_at, due)
+
+    def think(self, operation_id: str, at: int) -> bool:
+        """Decide what follows for an operation; False if it waits."""
+        drive = self.drives[operation_id]
+        event = self.next_event(drive, at) if drive.thought is None else None
+        if event is None:
+            return False
+        decision = self._considered(drive, event)
+        if decision is not None:
+            self._inventory.hold(decision)
+            drive.thought = event, decision
+        return True
+
+    def _considered(self, drive: Drive, event: Event) -> Decision | None:
+        try:
+            return self._decided(drive.case, event)
+        except InvalidRequest:
+            if drive.wishes and event is drive.wishes[0]:
+                drive.wishes.pop(0)  # refused: the wish is answered, and nothing has changed
+                return None
+            raise
+
+    def write(self, operation_id: str) -> Verdict | None:
+        """Commit what was decided. One that lost a race decides again at its next `think`; one overtaken lets go."""
+        drive = self.drives[operation_id]
+        if drive.thought is None:
+            return None
+        event, decision = drive.thought
+        drive.thought = None
+        verdict = self._settled(decision)
+        if isinstance(verdict, Committed):
+            self._written(drive, event, decision, verdict.first_seq)
+        else:
+            if verdict.why is Why.ROOM:
+                self._reload()
+            self._look_again(drive)
+        return verdict
+
+    def _written(self, drive: Drive, event: Event, decision: Decision, fence: int) -> None:
+        late = not drive.claimed and (deadline_of(drive.case)[0]) <= event.at
+        drive.case, drive.decision, drive.claimed, drive.fence = after(decision), decision, True, fence
+        drive.outcomes = [None] * len(decision.effects)
+        if drive.wishes and event is drive.wishes[0]:
+            drive.wishes.pop(0)
+        if decision.outcome is not None:
+            del self.drives[drive.operation_id]
+        elif late:
+            drive.wishes.insert(0, Overdue(at=event.at, what="it was left for longer than it may take"))
+        else:
+            for index, effect in enumerate(decision.effects):
+                self._announce(self, drive, index, effect, fence)
+
+    def _look_again(self, drive: Drive) -> None:
+        before, fresh = drive.case.operation, self._store.case(drive.operation_id)
+        operation = fresh.operation
+        assert operation is not None and before is not None
+        over = MACHINES["operation"].states[operation.state].stability is Stability.TERMINAL
+        taken = operation.worker_id != self.name if drive.claimed else operation.version != before.version
+        if over or taken:
+            del self.drives[drive.operation_id]
+        else:
+            drive.case = fresh
+
+    def hear(self, operation_id: str, index: int, outcome: Outcome) -> None:
+        """An effect has answered."""
+        drive = self.drives[operation_id]
+        drive.outcomes[index] = outcome
+
+    def wish(self, operation_id: str, wish: Wish) -> None:
+        """Somebody asks something of an operation under way."""
+        self.drives[operation_id].wishes.append(wish)
+
+    def resolve(self, operation_id: str, wish: Resolved) -> Decision | None:
+        """Take a way out of Stuck; None if it was refused."""
+        try:
+            decision = self._decided(self._store.case(operation_id), wish)
+        except InvalidRequest:
+            return None
+        if isinstance(self._committed(decision), Lost):
+            return None
+        if decision.outcome is None:
+            self.drives[operation_id] = Drive(after(decision))
+        return decision
+
+    # --- deciding and writing, as commits.py does
+
+    def _decided(self, case: Case | None, event: Event) -> Decision:
+        if self._head != self._store.head:
+            self._reload()
+        while True:
+            try:
+                return decide(_snapshot(self._inventory, case), event, self._rules)
+            except AddressesNeeded as needed:
+                self._inventory.open_book(needed.network_id, self._store.addresses(needed.network_id))
+            except GroupsNeeded as needed:
+                known = self._store.places["security_group"]
+                self._inventory.put(known[each] for each in needed.group_ids)
+
+    def _committed(self, decision: Decision) -> Verdict:
+        self._inventory.hold(decision)
+        return self._settled(decision)
+
+    def _settled(self, decision: Decision) -> Verdict:
+        stale = self._head != self._store.head
+        verdict = self._store.commit(decision) if not (stale and decision.if_fresh) else STALE
+        if isinstance(verdict, Committed):
+            self._inventory.settle(decision)
+            # What others wrote meanwhile is not known here: it is read before the next decision.
+            self._head = self._head if stale else self._store.head
+        else:
+            self._inventory.drop(decision)
+        return verdict
+
+    def _reload(self) -> None:
+        self._inventory.reload(self._store.usage(), self._store.tenants())
+        self._inventory.put(self._store.places["security_group"].values())
+        self._head = self._store.head
+
+
+def _snapshot(cloud: Inventory, case: Case | None) -> Snapshot:
+    if case is None:
+        return Snapshot(cloud=cloud)
+    return Snapshot(cloud=cloud, operation=case.operation, vm=case.vm, nics=case.nics, volumes=case.volumes)
+
+
+def after(decision: Decision) -> Case:
+    """The case as the decision leaves it."""
+    nics = tuple(nic for nic in decision.nics if nic.state not in TERMINAL["nic"])
+    volumes = tuple(volume for volume in decision.volumes if volume.state not in TERMINAL["volume"])
+    return Case(decision.operation, decision.vm, nics, volumes)
+
+
+def deadline_of(case: Any) -> tuple[int, str]:
+    """When it is overdue, and what."""
+    return deadlines.deadline(case) or (NEVER, "")
