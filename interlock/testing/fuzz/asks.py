@@ -5,67 +5,88 @@ Never looks at rules: what is refused is refused by admission, and costs a draw.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from interlock.schema.cloud import DiskOffering, Network, Zone
-from interlock.schema.records import Vm, Volume
+from interlock.schema.records import Nic, Vm, Volume
 from interlock.testing.fuzz.store import MemoryStore
 
+T = TypeVar("T")
 Fields = dict[str, Any]
 IN_STATE: dict[str, tuple[str, ...]] = {
     "Allocated": ("start", "start", "scale", "assign", "add-nic", "attach-disk", "destroy", "expunge"),
     "Running": (
-        *("stop", "stop", "reboot", "migrate", "destroy", "scale", "secure", "add-nic", "remove-nic"),
-        *("set-default-nic", "attach-disk", "detach-disk", "resize-disk"),
+        *("stop", "stop", "stop", "reboot", "migrate", "destroy", "scale", "scale", "secure", "add-nic", "remove-nic"),
+        *("set-default-nic", "attach-disk", "attach-disk", "detach-disk", "resize-disk", "resize-disk"),
     ),
     "Stopped": (
-        *("start", "start", "start", "destroy", "scale", "restore", "assign", "expunge"),
-        *("add-nic", "remove-nic", "set-default-nic", "attach-disk", "detach-disk", "resize-disk"),
+        *("start", "start", "start", "start", "destroy", "scale", "restore", "restore", "assign", "expunge", "expunge"),
+        *("add-nic", "remove-nic", "set-default-nic", "attach-disk", "detach-disk", "resize-disk", "resize-disk"),
     ),
     "Destroyed": ("recover", "recover", "expunge", "expunge", "detach-disk"),
     "Error": ("expunge",),
 }
 """What a VM may be asked, the commoner the more often."""
-ANY = tuple(dict.fromkeys(kind for kinds in IN_STATE.values() for kind in kinds))
+KINDS_ASKED = tuple(dict.fromkeys(kind for kinds in IN_STATE.values() for kind in kinds))
+LEADS_TO = {"restore": "stop", "recover": "destroy", "assign": "stop", "start": "stop", "attach-disk": "detach-disk"}
+"""What brings a VM to where it can be asked that."""
 ODD = 0.03
 """How often something is asked that the state does not allow. Too low: no refusal is seen; too high: all is refused."""
-LIVING_MOST = 9
-"""VMs that are not expunged. Too few: they do not meet; too many: the small cloud is full, and all is refused."""
+LIVING_MOST = 7
+"""VMs that are not expunged. Too few: they do not meet; too many: runs are nothing but deploys."""
+SENSIBLE = 0.85
+"""How often a wish is one that a rule may grant, where that is easily told."""
 
 
 class Asks:
-    """Draws requests for one cloud."""
+    """Draws requests for one cloud; `favourites` are kinds that are asked for whenever they can be."""
 
-    def __init__(self, chance: Random, store: MemoryStore) -> None:
-        self._chance, self._store = chance, store
+    def __init__(self, chance: Random, store: MemoryStore, favourites: Sequence[str] = ()) -> None:
+        self._chance, self._store, self._favourites = chance, store, favourites
 
     def draw(self) -> tuple[str, Fields] | None:
         """A kind and the fields of its request; None if nothing came to mind."""
         living = [vm for vm in self._store.records["vm"].values() if vm.state != "Expunged"]
-        if len(living) < LIVING_MOST and self._chance.random() < 0.3:
+        if len(living) < LIVING_MOST and self._maybe(0.7 if len(living) < 3 else 0.12):
             return "deploy", self._deploy()
-        if self._chance.random() < 0.08:
+        if self._chance.random() < 0.12:
             return self._of_disks()
         if not living:
             return None
         vm: Vm = self._chance.choice(living)
-        usual = IN_STATE.get(vm.state, ()) if self._chance.random() >= ODD else ANY
+        usual = IN_STATE.get(vm.state, ()) if self._chance.random() >= ODD else KINDS_ASKED
+        usual = tuple(kind for kind in usual if self._likes(kind) and self._maybe(0.7)) or usual
         if not usual:
             return None
         kind = self._chance.choice(usual)
         fields = _FIELDS[kind](self, vm) if kind in _FIELDS else {"vm": vm.id}
         return None if fields is None else (kind, fields)
 
+    def _likes(self, kind: str) -> bool:
+        """It is a favourite, or leads to one."""
+        return kind in self._favourites or any(LEADS_TO.get(each) == kind for each in self._favourites)
+
     def _one(self, name: str) -> Any:
-        return self._chance.choice(list(self._store.places[name].values()))
+        return self._chance.choice(self._all(name))
 
     def _maybe(self, share: float) -> bool:
         return self._chance.random() < share
 
+    def _sensibly(self, all_: Sequence[T], sensible: Callable[[T], bool]) -> T:
+        """One that is sensible, mostly, if there is one."""
+        good = [each for each in all_ if sensible(each)] if self._maybe(SENSIBLE) else []
+        return self._chance.choice(good or all_)
+
+    def _host(self, zone_id: str) -> str:
+        return self._sensibly(self._all("host"), lambda host: bool(host.zone_id == zone_id)).id  # type: ignore[no-any-return]
+
+    def _all(self, name: str) -> list[Any]:
+        return list(self._store.places[name].values())
+
     def _deploy(self) -> Fields:
-        zone: Zone = self._one("zone")
+        zone: Zone = self._all("zone")[1 if self._maybe(0.2) else 0]
         fields: Fields = {
             "zone": zone.id,
             "account": self._one("account").id,
@@ -82,7 +103,7 @@ class Asks:
         if self._maybe(0.3):
             fields["affinity_groups"] = [self._one("affinity_group").id]
         if self._maybe(0.1):
-            fields["host"] = self._one("host").id
+            fields["host"] = self._host(zone.id)
         if self._maybe(0.15):
             fields["name"] = f"n{self._chance.randint(1, 3)}"
         if self._maybe(0.15):
@@ -92,8 +113,7 @@ class Asks:
     def _of_disks(self) -> tuple[str, Fields] | None:
         if self._maybe(0.5):
             offering: DiskOffering = self._one("disk_offering")
-            fields: Fields = {"name": "spare", "offering": offering.id, "zone": self._one("zone").id}
-            fields["account"] = self._one("account").id
+            fields: Fields = {"name": "spare", "offering": offering.id, **self._whose()}
             if offering.size_mib is None:
                 fields["size_mib"] = 1024 * self._chance.randint(1, 4)
             return "create-disk", fields
@@ -105,12 +125,22 @@ class Asks:
             return "delete-disk", {"volume": volume.id}
         return "resize-disk", self._sized(volume)
 
+    def _whose(self) -> Fields:
+        """A zone and an account: those of a VM that may want the disk, mostly."""
+        vms = [vm for vm in self._store.records["vm"].values() if vm.state in ("Running", "Stopped")]
+        if not vms or not self._maybe(SENSIBLE):
+            return {"zone": self._one("zone").id, "account": self._one("account").id}
+        vm: Vm = self._chance.choice(vms)
+        return {"zone": vm.zone_id, "account": vm.account_id}
+
     def _disks(self, vm_id: str | None) -> list[Volume]:
         volumes = self._store.records["volume"].values()
         return [each for each in volumes if each.vm_id == vm_id and each.kind == "DATA" and each.state != "Expunged"]
 
     def _sized(self, volume: Volume) -> Fields:
-        return {"volume": volume.id, "size_mib": 1024 * self._chance.randint(1, 6), "shrink": self._maybe(0.5)}
+        sizes = range(1024, 7 * 1024, 1024)
+        size = self._sensibly(sizes, lambda each: each != volume.size_mib)
+        return {"volume": volume.id, "size_mib": size, "shrink": size < volume.size_mib and self._maybe(SENSIBLE)}
 
     def _resize(self, vm: Vm) -> Fields | None:
         disks = self._disks(vm.id)
@@ -118,40 +148,50 @@ class Asks:
 
     def _attach(self, vm: Vm) -> Fields | None:
         disks = self._disks(None)
-        return {"vm": vm.id, "volume": self._chance.choice(disks).id} if disks else None
+        if not disks:
+            return None
+        whose = (vm.zone_id, vm.account_id)
+        return {"vm": vm.id, "volume": self._sensibly(disks, lambda each: (each.zone_id, each.account_id) == whose).id}
 
     def _detach(self, vm: Vm) -> Fields | None:
         disks = self._disks(vm.id)
         return {"volume": self._chance.choice(disks).id} if disks else None
 
-    def _network(self, vm: Vm) -> str:
-        networks: list[Network] = [n for n in self._store.places["network"].values() if n.zone_id == vm.zone_id]
-        return self._chance.choice(networks).id
+    def _network(self, vm: Vm, *, on: bool) -> str:
+        """One that the VM is on, and not by its default NIC; or one that it is not on."""
+        networks: list[Network] = [each for each in self._all("network") if each.zone_id == vm.zone_id]
+        nics = {each.network_id: each for each in self._store.parts.get(vm.id, {}).values() if isinstance(each, Nic)}
+        if on:
+            return self._sensibly(networks, lambda each: each.id in nics and not nics[each.id].is_default).id
+        return self._sensibly(networks, lambda each: each.id not in nics).id
 
     def _start(self, vm: Vm) -> Fields:
-        return {"vm": vm.id, "host": self._one("host").id} if self._maybe(0.1) else {"vm": vm.id}
+        return {"vm": vm.id, "host": self._host(vm.zone_id)} if self._maybe(0.1) else {"vm": vm.id}
 
     def _stop(self, vm: Vm) -> Fields:
         return {"vm": vm.id, "forced": self._maybe(0.3)}
 
     def _migrate(self, vm: Vm) -> Fields:
-        return {"vm": vm.id, "host": self._one("host").id} if self._maybe(0.5) else {"vm": vm.id}
+        return {"vm": vm.id, "host": self._host(vm.zone_id)} if self._maybe(0.5) else {"vm": vm.id}
 
     def _scale(self, vm: Vm) -> Fields:
-        return {"vm": vm.id, "offering": self._one("offering").id}
+        return {
+            "vm": vm.id,
+            "offering": self._sensibly(self._all("offering"), lambda o: bool(o.id != vm.offering_id)).id,
+        }
 
     def _restore(self, vm: Vm) -> Fields:
         return {"vm": vm.id, "template": self._one("template").id} if self._maybe(0.3) else {"vm": vm.id}
 
     def _assign(self, vm: Vm) -> Fields:
         fields = {"vm": vm.id, "account": self._one("account").id}
-        return {**fields, "networks": [self._network(vm)]} if self._maybe(0.4) else fields
+        return {**fields, "networks": [self._network(vm, on=self._maybe(0.5))]} if self._maybe(0.4) else fields
 
     def _add_nic(self, vm: Vm) -> Fields:
-        return {"vm": vm.id, "nic": {"network": self._network(vm)}}
+        return {"vm": vm.id, "nic": {"network": self._network(vm, on=False)}}
 
     def _of_network(self, vm: Vm) -> Fields:
-        return {"vm": vm.id, "network": self._network(vm)}
+        return {"vm": vm.id, "network": self._network(vm, on=True)}
 
 
 _FIELDS: dict[str, Callable[[Asks, Vm], Fields | None]] = {

@@ -1,6 +1,7 @@
-"""Chance: draws the next event of a run from one seed, among those that can happen now.
+"""Chance: draws the next event of a run from a seed and the run's number, among those that can happen now.
 
-The same seed, ground and mix draw the same events, byte for byte. How often what happens is a table (`Mix`), not code.
+The same seed, number, ground and mix draw the same events, byte for byte. How often what happens is a table
+(`Mix`), not code.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from random import Random
 import msgspec
 
 from interlock.testing.fuzz import events as e
-from interlock.testing.fuzz.asks import Asks
+from interlock.testing.fuzz.asks import KINDS_ASKED, Asks
+from interlock.testing.fuzz.coverage import WRONGS
 from interlock.testing.fuzz.network import Fault
 from interlock.testing.fuzz.universe import Universe
 from interlock.testing.fuzz.worker import LEASE, NEVER, Worker
@@ -39,23 +41,67 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     """Of deliveries, not of events."""
     serious: float = 0.15
     """Of faults: those that only a deadline ends."""
+    forgotten: float = 0.06
+    """Of faults: those whose answer dies with the worker, killed at once."""
+    fate: float = 0.06
+    """Of commits: those that something befalls."""
+    slow: float = 0.15
+    """Of requests: those that are decided now and written later."""
     under_way: int = 6
     """Operations at once. Too few: they do not race; too many: a run is longer than anybody reads."""
+    favourites: tuple[str, ...] = ()
+    """Kinds of operations that are asked for whenever a VM's state allows."""
+    focus: str | None = None
+    """What goes wrong more often than all else: a fault or the fate of a commit."""
+
+
+def a_mix(seed: str, number: int) -> Mix:
+    """A mix of its own for each run: runs that differ in kind reach what one average mix hardly ever does.
+
+    Source: Groce et al., "Swarm Testing", ISSTA 2012. One kind of operation and one thing to go wrong take turns with
+    the number, so that in len(TURNS) times len(WRONGS) runs each has met each.
+    """
+    chance = Random(f"mix of {seed}/{number}")  # noqa: S311 - to repeat, not to keep a secret
+    turn, kind = divmod(number, len(TURNS))
+    return Mix(
+        fault=chance.choice([0.05, 0.12, 0.25]),
+        forgotten=chance.choice([0.05, 0.15, 0.35]),
+        fate=chance.choice([0.03, 0.08, 0.2]),
+        defect=chance.choice([0.0, 0.004, 0.03]),
+        cancel=chance.choice([0.004, 0.012, 0.03]),
+        resolve=chance.choice([0.02, 0.2]),
+        slow=chance.choice([0.05, 0.4]),
+        favourites=(TURNS[kind], *chance.sample(KINDS_ASKED, FAVOURITES)),
+        focus=WRONGS[turn % len(WRONGS)],
+    )
+
+
+TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk")
+"""The kinds that are hard to come by, more than once."""
+FAVOURITES = 2
+"""Besides the one whose turn it is. Too few: little happens besides; too many: none is one."""
+ON_FOCUS = 0.4
+"""How often what goes wrong is what is in focus. Too low: it meets little; too high: it meets nothing else."""
 
 
 class Chance:
     """Draws events for a universe."""
 
-    def __init__(self, seed: str, universe: Universe, mix: Mix) -> None:
-        self._chance = Random(seed)  # noqa: S311 - to repeat, not to keep a secret
+    def __init__(self, seed: str, number: int, universe: Universe, mix: Mix) -> None:
+        self._chance = Random(f"{seed}/{number}")  # noqa: S311 - to repeat, not to keep a secret
         self._universe, self._mix = universe, mix
-        self._asks = Asks(self._chance, universe.store)
+        self._asks = Asks(self._chance, universe.store, mix.favourites)
         self._numbers = 0
         self._opened = len(universe.workers)
+        self._doomed: str | None = None
 
     def next(self) -> e.Event:
         """The next event."""
-        return self._something_wrong() or self._asked() or self._progress() or self._time()
+        return self._forgotten() or self._something_wrong() or self._asked() or self._progress() or self._time()
+
+    def _forgotten(self) -> e.Event | None:
+        doomed, self._doomed = self._doomed, None
+        return e.Crash(worker=doomed) if doomed in self._universe.workers else None
 
     def _something_wrong(self) -> e.Event | None:
         draw, mix, workers = self._chance.random(), self._mix, self._universe.workers
@@ -116,7 +162,8 @@ class Chance:
         kind, fields = drawn
         self._numbers += 1
         worker = self._chance.choice(list(self._universe.workers))
-        return e.Ask(worker=worker, number=self._numbers, kind=kind, fields=fields)
+        slow = self._chance.random() < self._mix.slow
+        return e.Ask(worker=worker, number=self._numbers, kind=kind, fields=fields, slow=slow)
 
     def _progress(self) -> e.Event | None:
         able = list(progress(self._universe))
@@ -124,12 +171,26 @@ class Chance:
             return None
         event = self._chance.choice(able)
         if isinstance(event, e.Deliver) and self._chance.random() < self._mix.fault:
+            if self._chance.random() < self._mix.forgotten:
+                self._doomed = self._universe.network.sent[event.message].worker
             return e.Deliver(message=event.message, fault=self._fault())
+        if isinstance(event, e.Write) and self._chance.random() < self._mix.fate:
+            return e.Write(worker=event.worker, operation=event.operation, fate=self._fate())
         return event
 
+    def _on_focus(self) -> str | None:
+        return self._mix.focus if self._chance.random() < ON_FOCUS else None
+
     def _fault(self) -> Fault:
+        focus = self._on_focus()
+        if focus in list(Fault):
+            return Fault(focus)
         serious = self._chance.random() < self._mix.serious
         return self._chance.choice([each for each in Fault if (each in SERIOUS) is serious])
+
+    def _fate(self) -> e.Fate:
+        focus = self._on_focus()
+        return e.Fate(focus) if focus in list(e.Fate) else self._chance.choice(list(e.Fate))
 
     def _time(self) -> e.Event:
         left = [name for name, worker in self._universe.workers.items() if self._takeover(name)]
@@ -144,6 +205,8 @@ def progress(universe: Universe) -> list[e.Event]:
     for worker in universe.workers.values():
         if worker.paused:
             continue
+        for number in worker.asked:
+            able.append(e.Submit(worker=worker.name, number=number))
         for operation_id, drive in worker.drives.items():
             if drive.thought is not None:
                 able.append(e.Write(worker=worker.name, operation=operation_id))

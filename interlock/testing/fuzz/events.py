@@ -7,6 +7,7 @@ more is skipped.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -25,7 +26,15 @@ class Ask(Happening, frozen=True, kw_only=True, tag=True):
     number: int
     kind: str
     fields: dict[str, Any]
-    caller: str | None = None
+    slow: bool = False
+    """Whether what it decided is written only by a later `Submit`: others may be quicker."""
+
+
+class Submit(Happening, frozen=True, kw_only=True, tag=True):
+    """A worker commits a request that it has decided before."""
+
+    worker: str
+    number: int
 
 
 class Think(Happening, frozen=True, kw_only=True, tag=True):
@@ -35,11 +44,27 @@ class Think(Happening, frozen=True, kw_only=True, tag=True):
     operation: str
 
 
+class Fate(StrEnum):
+    """What can befall a commit."""
+
+    UNHEARD = "commit-unheard"
+    """Durable, but the connection breaks before the worker hears of it: it tries again."""
+    FAILED = "commit-failed"
+    """Nothing is written; the worker tries again."""
+    LATE = "commit-late"
+    """Thought to have failed; durable just before the worker tries again."""
+    REFUSED = "commit-refused"
+    """A race is lost, or so the database says: the worker looks and decides again."""
+    TWICE = "commit-twice"
+    """It reaches the database two times."""
+
+
 class Write(Happening, frozen=True, kw_only=True, tag=True):
     """It commits what it decided."""
 
     worker: str
     operation: str
+    fate: Fate | None = None
 
 
 class Deliver(Happening, frozen=True, kw_only=True, tag=True):
@@ -113,7 +138,23 @@ class Recover(Happening, frozen=True, kw_only=True, tag=True):
     worker: str
 
 
-Event = Ask | Think | Write | Deliver | Arrive | Cancel | Break | Resolve | Pass | Crash | Pause | Wake | Open | Recover
+Event = (
+    Ask
+    | Submit
+    | Think
+    | Write
+    | Deliver
+    | Arrive
+    | Cancel
+    | Break
+    | Resolve
+    | Pass
+    | Crash
+    | Pause
+    | Wake
+    | Open
+    | Recover
+)
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(list[Event]).decode
 

@@ -22,7 +22,7 @@ from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Vol
 from interlock.testing.fuzz.hypervisor import Hypervisor
 from interlock.testing.fuzz.model import Model
 from interlock.testing.fuzz.network import Message
-from interlock.testing.fuzz.store import MemoryStore
+from interlock.testing.fuzz.store import Case, MemoryStore
 from interlock.testing.fuzz.violation import Violation
 
 NOT_HOME = ("Allocated", "Stopped", "Destroyed", "Error", "Expunged")
@@ -75,11 +75,16 @@ class Oracle:
         if self._broken is not None:
             raise self._broken
 
-    def vouched(self, decision: Decision) -> None:
-        """A person said that the world is as it is not."""
-        subjects = (decision.operation.vm_id, decision.operation.volume_id)
-        nics, volumes = (each.id for each in decision.nics), (each.id for each in decision.volumes)
-        self._vouched |= {*filter(None, subjects), *decision.operation.made, *nics, *volumes}
+    def vouched(self, case: Case) -> None:
+        """A person says that the world is as undoing the operation would leave it, and it may not be."""
+        assert case.operation is not None
+        subjects = (case.operation.vm_id, case.operation.volume_id)
+        nics, volumes = (each.id for each in case.nics), (each.id for each in case.volumes)
+        self._vouched |= {*filter(None, subjects), *case.operation.made, *nics, *volumes}
+
+    def is_vouched(self, operation: Operation) -> bool:
+        """Whether somebody vouched for what the operation is about."""
+        return not self._vouched.isdisjoint({operation.vm_id, operation.volume_id})
 
     # --- promises about records
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from interlock.testing.fuzz import events as e
-from interlock.testing.fuzz.chance import Chance, Mix, progress, until_next
+from interlock.testing.fuzz.chance import Chance, Mix, a_mix, progress, until_next
 from interlock.testing.fuzz.coverage import Coverage
 from interlock.testing.fuzz.universe import Setting, Universe
 from interlock.testing.fuzz.violation import Violation
@@ -33,7 +33,6 @@ ROUNDS = 8
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a run."""
 
-    seed: str
     events: tuple[e.Event, ...]
     """Those that were applied, without rest."""
     count: int
@@ -43,19 +42,36 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     violation: Violation | None
 
 
-def play(setting: Setting, seed: str, *, length: int = LENGTH, mix: Mix = Mix(), coverage: Coverage) -> Outcome:  # noqa: B008
-    """A run drawn from a seed."""
+def play(
+    setting: Setting,
+    seed: str,
+    number: int,
+    *,
+    length: int = LENGTH,
+    mix: Mix | None = None,
+    coverage: Coverage | None = None,
+) -> Outcome:
+    """A run drawn from a seed.
+
+    Args:
+        setting: the ground, and the parts under test.
+        seed: any text.
+        number: which of the seed's runs; the same two give the same run.
+        length: events before rest.
+        mix: how often what happens; None: one that is drawn from the seed, too.
+        coverage: where the cells are counted.
+    """
     universe = Universe(setting, WORKERS, coverage)
-    chance = Chance(seed, universe, mix)
-    return _played(universe, seed, (chance.next() for _ in range(length)))
+    chance = Chance(seed, number, universe, mix or a_mix(seed, number))
+    return _played(universe, (chance.next() for _ in range(length)))
 
 
-def replay(setting: Setting, events: Iterable[e.Event], seed: str = "") -> Outcome:
+def replay(setting: Setting, events: Iterable[e.Event]) -> Outcome:
     """A run of given events."""
-    return _played(Universe(setting, WORKERS), seed, events)
+    return _played(Universe(setting, WORKERS), events)
 
 
-def _played(universe: Universe, seed: str, events: Iterable[e.Event]) -> Outcome:
+def _played(universe: Universe, events: Iterable[e.Event]) -> Outcome:
     applied: list[e.Event] = []
     count, violation = 0, None
     try:
@@ -72,8 +88,8 @@ def _played(universe: Universe, seed: str, events: Iterable[e.Event]) -> Outcome
         violation = found
     finally:
         universe.close()
-    digest = hashlib.sha256(b"".join(entry.hash.encode() for entry in universe.store.journal)).hexdigest()
-    return Outcome(seed=seed, events=tuple(applied), count=count, digest=digest, violation=violation)
+    digest = hashlib.sha256("".join(entry.hash for entry in universe.store.journal).encode()).hexdigest()
+    return Outcome(events=tuple(applied), count=count, digest=digest, violation=violation)
 
 
 def rest(universe: Universe) -> Iterator[e.Event]:
@@ -90,9 +106,14 @@ def rest(universe: Universe) -> Iterator[e.Event]:
             break
         worker = next(iter(universe.workers))
         for operation_id in stuck:
-            yield e.Resolve(worker=worker, operation=operation_id, way="undo")
+            yield e.Resolve(worker=worker, operation=operation_id, way=_way(universe, operation_id))
     for name in list(universe.network.held):
         yield e.Arrive(message=name)
+
+
+def _way(universe: Universe, operation_id: str) -> str:
+    """Undo; of what somebody vouched for falsely the undo may be refused for ever, and vouching again ends it."""
+    return "accept" if universe.oracle.is_vouched(universe.store.records["operation"][operation_id]) else "undo"
 
 
 def _until_idle(universe: Universe) -> Iterator[e.Event]:

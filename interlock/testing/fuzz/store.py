@@ -11,7 +11,7 @@ Never loses anything: what is here is what is durable. Whoever crashes loses all
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -62,9 +62,11 @@ class MemoryStore:
 
     Args:
         places: what there is; counters at zero.
+        wrote: told each decision that was written, the moment it is durable, whether or not its worker ever hears.
     """
 
-    def __init__(self, places: Iterable[Place]) -> None:
+    def __init__(self, places: Iterable[Place], wrote: Callable[[Decision], None]) -> None:
+        self._wrote = wrote
         self.places: dict[str, dict[str, Any]] = {name: {} for name in PLACES}
         for place in places:
             self.places[_NAME[type(place)]][place.id] = place
@@ -151,6 +153,7 @@ class MemoryStore:
             self.places["security_group"].setdefault(group.id, group)
         for change in decision.changes:
             self._write(change)
+        self._wrote(decision)
         return Committed(first)
 
     def put(self, group: SecurityGroup) -> None:

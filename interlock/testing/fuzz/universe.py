@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from interlock.engine.core.decision import Effect
-from interlock.engine.core.events import Broken, CancelRequested, Resolved, Way
+from interlock.engine.core.decision import Decision, Effect
+from interlock.engine.core.events import Broken, CancelRequested, Overdue, Resolved, Way
 from interlock.engine.core.snapshot import Policy, Rules
-from interlock.engine.store.verdict import Committed
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import Host, Place, StoragePool
 from interlock.schema.commands import Outcome
@@ -26,13 +25,12 @@ from interlock.testing.fuzz.hypervisor import Hypervisor, MemoryHypervisor
 from interlock.testing.fuzz.network import Message, Network
 from interlock.testing.fuzz.oracle import Oracle
 from interlock.testing.fuzz.store import MemoryStore
-from interlock.testing.fuzz.worker import LEASE, Drive, Worker
+from interlock.testing.fuzz.worker import ACTOR, LEASE, Drive, Worker
 
 BEGIN = 1_700_000_000_000_000
 """When every run begins, in µs: some day in 2023."""
 IDS = 80
 """Ids that are made for a request: more than any may use (`ids_needed`)."""
-ACTOR = "fuzz"
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +50,7 @@ class Universe:
         hosts = [each for each in setting.places if isinstance(each, Host)]
         pools = [each for each in setting.places if isinstance(each, StoragePool)]
         self.now = BEGIN
-        self.store = MemoryStore(setting.places)
+        self.store = MemoryStore(setting.places, self._wrote)
         self.hypervisor = setting.hypervisor(hosts, pools)
         self.network = Network(self.hypervisor, self._performed)
         drivers = {*(host.driver for host in hosts), *(pool.driver for pool in pools)}
@@ -86,17 +84,22 @@ class Universe:
 
     def _on_ask(self, event: e.Ask) -> bool:
         worker = self._running(event.worker)
-        if worker is None:
+        if worker is None or event.number in worker.asked:
             return False
         ids = tuple(f"{event.number}-{index}" for index in range(IDS))
         try:
             request: Request = checked(msgspec.convert(event.fields, KINDS[event.kind]))
-            decision = worker.ask(request, ids, self.now, ACTOR, event.caller)
+            worker.ask(event.number, request, ids, self.now)
         except (InvalidRequest, KeyError):
             return False
-        self.oracle.wrote(decision)
-        self.coverage.wrote(decision, first=True)
-        return True
+        return event.slow or self._submitted(worker, event.number)
+
+    def _on_submit(self, event: e.Submit) -> bool:
+        worker = self._running(event.worker)
+        return worker is not None and event.number in worker.asked and self._submitted(worker, event.number)
+
+    def _submitted(self, worker: Worker, number: int) -> bool:
+        return worker.submit(number) is not None
 
     def _on_think(self, event: e.Think) -> bool:
         worker = self._driving(event.worker, event.operation)
@@ -107,18 +110,19 @@ class Universe:
         drive = worker.drives[event.operation] if worker else None
         if worker is None or drive is None or drive.thought is None:
             return False
-        _, decision = drive.thought
-        # What was on its way before is not waited for any more: it may still arrive.
-        overdue = drive.decision is not None and None in drive.outcomes
-        self.coverage.writing(decision, worker.name)
-        if isinstance(worker.write(event.operation), Committed):
-            if overdue:
-                self.network.abandon(event.operation, self.store.head - len(decision.changes))
-            self.oracle.wrote(decision)
-            self.coverage.wrote(decision)
-        else:
-            self.coverage.lost(event.operation)
+        told, _ = drive.thought
+        fence = drive.fence
+        if isinstance(told, Overdue):
+            # What is on its way is not waited for any more: it may still arrive.
+            self.network.abandon(event.operation, fence)
+        if event.fate is not None:
+            self.coverage.befell(event.operation, event.fate)
+        worker.write(event.operation, event.fate)
         return True
+
+    def _wrote(self, decision: Decision) -> None:
+        self.coverage.wrote(decision)
+        self.oracle.wrote(decision)
 
     def _on_deliver(self, event: e.Deliver) -> bool:
         message = self.network.sent.get(event.message)
@@ -126,7 +130,7 @@ class Universe:
             return False
         outcome, fired = self.network.deliver(message, event.fault)
         if fired is not None:
-            self.coverage.fired(message.operation_id, fired)
+            self.coverage.befell(message.operation_id, fired)
         if outcome is not None:
             self._hear(message, outcome)
         return True
@@ -151,22 +155,21 @@ class Universe:
 
     def _on_break(self, event: e.Break) -> bool:
         worker = self._driving(event.worker, event.operation)
-        if worker is not None:
-            worker.wish(event.operation, Broken(at=self.now, error="a defect, on order"))
-        return worker is not None
+        drive = worker.drives[event.operation] if worker else None
+        # It takes the place of what would be decided next.
+        if worker is None or drive is None or drive.thought or not worker.next_event(drive, self.now):
+            return False
+        worker.wish(event.operation, Broken(at=self.now, error="a defect, on order"))
+        return True
 
     def _on_resolve(self, event: e.Resolve) -> bool:
         worker, known = self._running(event.worker), self.store.records["operation"].get(event.operation)
-        if worker is None or known is None:
+        if worker is None or known is None or known.state != "Stuck":
             return False
         wish = Resolved(at=self.now, way=Way(event.way), actor=ACTOR, reason="on order")
-        decision = worker.resolve(event.operation, wish)
-        if decision is not None:
-            if wish.way is Way.ACCEPT:
-                self.oracle.vouched(decision)
-            self.oracle.wrote(decision)
-            self.coverage.wrote(decision)
-        return decision is not None
+        if wish.way is Way.ACCEPT:
+            self.oracle.vouched(self.store.case(event.operation))
+        return worker.resolve(event.operation, wish) is not None
 
     def _on_pass(self, event: e.Pass) -> bool:
         self.now += event.time
@@ -176,8 +179,8 @@ class Universe:
         worker = self.workers.pop(event.worker, None)
         if worker is not None:
             self.dead.add(worker.name)
-            for operation_id in worker.drives:
-                self.coverage.crashed(operation_id)
+            for operation_id, drive in worker.drives.items():
+                self.coverage.crashed(operation_id, deciding=drive.thought is not None)
         return worker is not None
 
     def _on_pause(self, event: e.Pause) -> bool:

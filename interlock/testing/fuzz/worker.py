@@ -37,8 +37,10 @@ from interlock.schema.errors import InvalidRequest, NoRoom
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.requests import Request, subject_of
+from interlock.testing.fuzz.events import Fate
 from interlock.testing.fuzz.store import TERMINAL, Case, MemoryStore
 
+ACTOR = "fuzz"
 LEASE = 30 * SECOND
 """As the orchestrator's, in µs."""
 RACES = 100
@@ -67,6 +69,11 @@ class Drive:
     """Decided, and not written yet."""
 
     @property
+    def waits_for_effects(self) -> bool:
+        """Whether effects that were announced have not been told to the core."""
+        return bool(self.outcomes)
+
+    @property
     def operation_id(self) -> str:
         """Whose it is."""
         assert self.case.operation is not None
@@ -90,33 +97,51 @@ class Worker:
         self.paused = False
         self.lease_until = 0
         self.drives: dict[str, Drive] = {}
+        self.asked: dict[int, tuple[Requested, Decision]] = {}
+        """Requests that are decided and not written yet, by number."""
         self._store, self._rules, self._announce = store, rules, announce
         self._inventory = Inventory({name: list(rows.values()) for name, rows in store.places.items()})
         self._head = -1
 
     # --- requests
 
-    def ask(self, request: Request, ids: tuple[str, ...], at: int, actor: str, caller_id: str | None) -> Decision:
-        """Admit and write a request, and begin to drive it.
+    def ask(self, number: int, request: Request, ids: tuple[str, ...], at: int) -> None:
+        """Admit a request; it is written by `submit`.
 
         Raises:
             InvalidRequest: it is refused.
         """
+        vm_id, volume_id = subject_of(request)
+        case = self._store.subject(vm_id, volume_id) if vm_id or volume_id else None
+        event = Requested(at=at, request=request, actor=ACTOR, ids=ids, worker_id=self.name)
+        decision = self._admitted(case, event)
+        self._inventory.hold(decision)
+        self.asked[number] = event, decision
+
+    def submit(self, number: int) -> Decision | None:
+        """Write a request, and begin to drive it; None if another was quicker, or it is refused after all.
+
+        A race that was lost is decided again, as in production; unless what it wants is promised by a decision that
+        is not written yet, which in production it would be meanwhile.
+        """
+        event, decision = self.asked.pop(number)
         for _ in range(RACES):
-            vm_id, volume_id = subject_of(request)
-            case = self._store.subject(vm_id, volume_id) if vm_id or volume_id else None
-            event = Requested(at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=self.name)
-            decision = self._admitted(case, event)
-            verdict = self._committed(decision)
+            verdict = self._settled(decision)
             if isinstance(verdict, Committed):
                 self._begin(decision)
                 return decision
-            if verdict.why in (Why.NAME, Why.MAC, Why.BUSY):
-                raise InvalidRequest(verdict.message)
             self._reload()
-            if any(drive.thought for drive in self.drives.values()):
-                # What it wants is promised by a decision that is not written yet: in production it is, meanwhile.
-                raise InvalidRequest("the request lost a race; ask again")
+            promised = self.asked or any(drive.thought for drive in self.drives.values())
+            if verdict.why in (Why.NAME, Why.MAC, Why.BUSY) or promised:
+                return None
+            operation = decision.operation
+            named = subject_of(event.request) != (None, None)
+            case = self._store.subject(operation.vm_id, operation.volume_id) if named else None
+            try:
+                decision = self._admitted(case, event)
+            except InvalidRequest:
+                return None
+            self._inventory.hold(decision)
         raise RuntimeError(f"a request lost {RACES} races in a row")
 
     def _admitted(self, case: Case | None, event: Requested) -> Decision:
@@ -183,39 +208,59 @@ class Worker:
                 return None
             raise
 
-    def write(self, operation_id: str) -> Verdict | None:
-        """Commit what was decided. One that lost a race decides again at its next `think`; one overtaken lets go."""
+    def write(self, operation_id: str, fate: Fate | None = None) -> Decision | None:
+        """Commit what was decided; the decision, once it is known to be written.
+
+        One that lost a race decides again at its next `think`; one that was overtaken lets go.
+        """
         drive = self.drives[operation_id]
         if drive.thought is None:
             return None
         event, decision = drive.thought
+        if fate in (Fate.FAILED, Fate.UNHEARD, Fate.LATE):
+            if fate is not Fate.FAILED:
+                self._store.commit(decision)
+            return None  # it is still thought, and tried again
         drive.thought = None
-        verdict = self._settled(decision)
+        verdict = self._settled(decision) if fate is not Fate.REFUSED else self._dropped(decision)
+        if fate is Fate.TWICE and isinstance(verdict, Committed):
+            assert isinstance(self._store.commit(decision), Lost), "a commit that came twice was taken twice"
         if isinstance(verdict, Committed):
             self._written(drive, event, decision, verdict.first_seq)
-        else:
-            if verdict.why is Why.ROOM:
-                self._reload()
-            self._look_again(drive)
-        return verdict
+            return decision
+        if verdict.why is Why.ROOM:
+            self._reload()
+        fresh = self._store.case(operation_id)
+        if fresh.operation is not None and fresh.operation.hash == decision.operation.hash:
+            # The connection broke after our own commit.
+            self._written(drive, event, decision, self._store.head)
+            return decision
+        self._look_again(drive, fresh)
+        return None
+
+    def _dropped(self, decision: Decision) -> Lost:
+        self._inventory.drop(decision)
+        return Lost(Why.STALE, "on order")
 
     def _written(self, drive: Drive, event: Event, decision: Decision, fence: int) -> None:
-        late = not drive.claimed and (deadline_of(drive.case)[0]) <= event.at
-        drive.case, drive.decision, drive.claimed, drive.fence = after(decision), decision, True, fence
-        drive.outcomes = [None] * len(decision.effects)
+        late = not drive.claimed and deadline_of(drive.case)[0] <= event.at
+        drive.case, drive.claimed = after(decision), True
         if drive.wishes and event is drive.wishes[0]:
             drive.wishes.pop(0)
         if decision.outcome is not None:
             del self.drives[drive.operation_id]
-        elif late:
-            drive.wishes.insert(0, Overdue(at=event.at, what="it was left for longer than it may take"))
+        elif isinstance(event, CancelRequested) and drive.waits_for_effects:
+            pass  # it is noted; what is under way answers first
         else:
+            drive.decision, drive.fence, drive.outcomes = decision, fence, [None] * len(decision.effects)
+            if late:
+                drive.wishes.insert(0, Overdue(at=event.at, what="it was left for longer than it may take"))
+                return
             for index, effect in enumerate(decision.effects):
                 self._announce(self, drive, index, effect, fence)
 
-    def _look_again(self, drive: Drive) -> None:
-        before, fresh = drive.case.operation, self._store.case(drive.operation_id)
-        operation = fresh.operation
+    def _look_again(self, drive: Drive, fresh: Case) -> None:
+        before, operation = drive.case.operation, fresh.operation
         assert operation is not None and before is not None
         over = MACHINES["operation"].states[operation.state].stability is Stability.TERMINAL
         taken = operation.worker_id != self.name if drive.claimed else operation.version != before.version
