@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "groups": ("groups", "Show security groups, their rules and their members."),
     "rules": ("groups", "Give a security group other rules."),
     "machines": ("machines", "Show the state machines, as tables or pictures."),
+    "fuzz": ("fuzz", "Shake the lifecycle until it breaks: ours, or your own plug-ins."),
     "doctor": ("doctor", "Look for what should not be."),
     "resolve": ("resolve", "Take a way out for a Stuck operation."),
     "cancel": ("resolve", "Have an abandoned operation undone."),

@@ -19,6 +19,7 @@ from interlock.planners.gurus.pod import PodBasedGuru
 from interlock.planners.implicit import ImplicitDedication
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import Place
+from interlock.testing.fuzz.universe import Setting
 
 PLANNERS: dict[str, HostPlanner] = {
     "first-fit": FirstFit(),
@@ -155,3 +156,8 @@ kind = "non-strict host anti-affinity"
 def places() -> tuple[Place, ...]:
     """What the cloud above says."""
     return tuple(CloudDescription.parse(CLOUD).places)
+
+
+def setting() -> Setting:
+    """Our own parts on this ground."""
+    return Setting(places=places(), planners=PLANNERS, gurus=GURUS, policy=POLICY)

@@ -12,5 +12,8 @@ class Violation(Exception):
     """
 
     def __init__(self, promise: str, message: str) -> None:
-        super().__init__(f"{promise}: {message}")
-        self.promise = promise
+        super().__init__(promise, message)
+        self.promise, self.message = promise, message
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.message}"
