@@ -1,9 +1,9 @@
-"""Every boundary: each operation, stopped at each of its commits and effects, there and back, by each thing to go wrong.
+"""Every boundary: each operation, stopped at each of its commits and effects, by each thing that can go wrong.
 
-A scenario is played once in peace, to learn its boundaries: each commit, and each effect. Then it is played once for
-each boundary and each wrong, and again on its way back, after its last effect was refused: to its beginning, and where it
-can be placed elsewhere, there. Every time nothing may be left half-way: the oracle's last look decides. A cell whose
-wrong did not befall fails: none is skipped.
+A scenario is played once in peace, to learn its boundaries. Then it is played once for each boundary and each wrong,
+and again on its way back, after its last effect was refused: to its beginning, and where it can be placed elsewhere,
+there. Every time nothing may be left half-way: the oracle's last look decides. A cell whose wrong did not befall fails:
+none is skipped.
 """
 
 from __future__ import annotations

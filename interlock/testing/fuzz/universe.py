@@ -90,7 +90,7 @@ class Universe:
         try:
             request: Request = checked(msgspec.convert(event.fields, KINDS[event.kind]))
             worker.ask(event.number, request, ids, self.now)
-        except (InvalidRequest, KeyError):
+        except (InvalidRequest, msgspec.ValidationError, KeyError):
             return False
         return event.slow or self._submitted(worker, event.number)
 

@@ -39,6 +39,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.requests import Request, subject_of
 from interlock.testing.fuzz.events import Fate
 from interlock.testing.fuzz.store import TERMINAL, Case, MemoryStore
+from interlock.testing.fuzz.violation import Violation
 
 ACTOR = "fuzz"
 LEASE = 30 * SECOND
@@ -200,13 +201,18 @@ class Worker:
         return True
 
     def _considered(self, drive: Drive, event: Event) -> Decision | None:
+        """The decision; None if a wish was refused, which changes nothing.
+
+        Raises:
+            Violation: our own code failed. In production the operation would be Stuck, with the defect as its reason.
+        """
         try:
             return self._decided(drive.case, event)
-        except InvalidRequest:
-            if drive.wishes and event is drive.wishes[0]:
-                drive.wishes.pop(0)  # refused: the wish is answered, and nothing has changed
+        except Exception as error:
+            if isinstance(error, InvalidRequest) and drive.wishes and event is drive.wishes[0]:
+                drive.wishes.pop(0)
                 return None
-            raise
+            raise Violation("defect", f"operation {drive.operation_id}, told {event}: {error!r}") from error
 
     def write(self, operation_id: str, fate: Fate | None = None) -> Decision | None:
         """Commit what was decided; the decision, once it is known to be written.
