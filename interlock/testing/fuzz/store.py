@@ -19,6 +19,7 @@ import msgspec
 from interlock.engine.core.decision import Change, Decision
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.cloud import APART, PLACES, TOGETHER, Account, AffinityGroup, Domain, Place, SecurityGroup
+from interlock.schema.errors import NotFound
 from interlock.schema.holdings import COUNTERS, FREE, METERED, UNIQUE, Limited, Movement
 from interlock.schema.interlocks import BY_ENTRY, Standing, violated
 from interlock.schema.machine import Stability
@@ -105,17 +106,22 @@ class MemoryStore:
         """A VM with what of it lives, and a volume wherever that is.
 
         Raises:
-            KeyError: one of them is not there.
+            NotFound: one of them is not there.
         """
-        volume = self.records["volume"][volume_id] if volume_id else None
+        volume = self._one("volume", volume_id) if volume_id else None
         vm_id = vm_id or (volume.vm_id if volume else None)
-        vm = self.records["vm"][vm_id] if vm_id else None
+        vm = self._one("vm", vm_id) if vm_id else None
         parts = self.parts.get(vm_id or "", {}).values()
         volumes = sorted((each for each in parts if isinstance(each, Volume)), key=_device)
         if volume is not None and volume not in volumes:
             volumes.append(volume)
         nics = sorted((each for each in parts if isinstance(each, Nic)), key=_device)
         return Case(None, vm, tuple(nics), tuple(volumes))
+
+    def _one(self, machine: str, entity_id: str) -> Any:
+        if entity_id not in self.records[machine]:
+            raise NotFound(f"there is no {machine} {entity_id}")
+        return self.records[machine][entity_id]
 
     def usage(self) -> list[tuple[Any, ...]]:
         """What is held of each place, as the inventory reads it."""

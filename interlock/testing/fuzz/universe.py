@@ -25,6 +25,7 @@ from interlock.testing.fuzz.hypervisor import Hypervisor, MemoryHypervisor
 from interlock.testing.fuzz.network import Message, Network
 from interlock.testing.fuzz.oracle import Oracle
 from interlock.testing.fuzz.store import MemoryStore
+from interlock.testing.fuzz.violation import Violation
 from interlock.testing.fuzz.worker import ACTOR, LEASE, Drive, Worker
 
 BEGIN = 1_700_000_000_000_000
@@ -90,8 +91,10 @@ class Universe:
         try:
             request: Request = checked(msgspec.convert(event.fields, KINDS[event.kind]))
             worker.ask(event.number, request, ids, self.now)
-        except (InvalidRequest, msgspec.ValidationError, KeyError):
+        except (InvalidRequest, msgspec.ValidationError):
             return False
+        except Exception as error:
+            raise Violation("defect", f"{event}: {error!r}") from error
         return event.slow or self._submitted(worker, event.number)
 
     def _on_submit(self, event: e.Submit) -> bool:

@@ -1,0 +1,75 @@
+"""The fuzzer's tables in memory say what the database says: the same histories, decision by decision, on both."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from interlock.embed.cloud import CloudDescription, rows_of
+from interlock.engine.core.decision import Decision
+from interlock.engine.store import queries
+from interlock.engine.store.store import Store
+from interlock.engine.store.verdict import Committed, Lost, Verdict
+from interlock.schema.cloud import PLACES
+from interlock.schema.records import RECORDS
+from interlock.schema.rows import reader
+from interlock.testing.fuzz import ground
+from interlock.testing.fuzz.run import play
+from interlock.testing.fuzz.store import MemoryStore
+from tests.conftest import Copy
+
+Handed = list[tuple[Decision, Verdict]]
+
+
+@pytest.fixture(scope="module")
+def histories() -> list[tuple[MemoryStore, Handed]]:
+    """Some runs: everything that was handed in, and what became of it."""
+    found: list[tuple[MemoryStore, Handed]] = []
+    commit = MemoryStore.commit
+
+    def kept(store: MemoryStore, decision: Decision) -> Verdict:
+        verdict = commit(store, decision)
+        if not found or found[-1][0] is not store:
+            found.append((store, []))
+        found[-1][1].append((decision, verdict))
+        return verdict
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(MemoryStore, "commit", kept)
+    for number in range(12):
+        play(ground.setting(), "store", number)
+    patch.undo()
+    return found
+
+
+def _gist(verdict: Verdict) -> object:
+    return verdict.first_seq if isinstance(verdict, Committed) else verdict.why
+
+
+async def test_what_one_takes_the_other_takes_and_what_one_refuses_the_other_refuses(
+    copy: Copy, histories: list[tuple[MemoryStore, Handed]]
+) -> None:
+    for memory, handed in histories:
+        async with copy("current") as url:
+            store = await Store.open(url)
+            try:
+                await store.put(CloudDescription.parse(ground.CLOUD).rows() | rows_of(ground.places()))
+                for number, (decision, expected) in enumerate(handed):
+                    verdict = await store.commit(msgspec.structs.replace(decision, if_fresh=False))
+                    assert _gist(verdict) == _gist(expected), (number, decision.operation, verdict, expected)
+                await _same_tables(store, memory)
+            finally:
+                await store.close()
+    verdicts = [verdict for _, handed in histories for _, verdict in handed]
+    assert {verdict.why for verdict in verdicts if isinstance(verdict, Lost)}, (
+        "no race was ever lost: nothing was shown"
+    )
+
+
+async def _same_tables(store: Store, memory: MemoryStore) -> None:
+    for name, kind in RECORDS.items():
+        rows = map(reader(kind), await store.rows(queries.all_of(name)))
+        assert {record.id: record for record in rows} == memory.records[name]
+    for name, places in (await store.places()).items():
+        if name in PLACES and name != "security_group":
+            assert {place.id: place for place in places} == memory.places[name]
