@@ -18,10 +18,10 @@ reads it."""
 class Broken(AssertionError):
     """A plug-in does not keep its protocol."""
 
-    def __init__(self, promise: Promise, what: str, said: Sequence[str] = ()) -> None:
+    def __init__(self, promise: Promise, what: str, said: Sequence[str] = (), heading: str = "after") -> None:
         lines = [f"the protocol says: {promise}", f"but: {what}"]
         if said:
             left = len(said) - SHOWN
-            lines += ["after:", *([f"  ... {left} more before"] if left > 0 else []), *said[-SHOWN:]]
+            lines += [f"{heading}:", *([f"  ... {left} more before"] if left > 0 else []), *said[-SHOWN:]]
         super().__init__("\n".join((*lines, f"see {promise.where}")))
         self.promise = promise

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
 
 from interlock.drivers.protocol import Driver, Home
 from interlock.schema import commands as c
 from interlock.schema.commands import AnyCommand, Capability, Refusal, Scope
 from interlock.testing.kits import promises as p
+from interlock.testing.kits.at_random import for_any
 from interlock.testing.kits.broken import Broken
 from interlock.testing.kits.lives import NOWHERE, Step, cancelled, live, lives, shortest
 from interlock.testing.kits.model import Model
@@ -347,26 +347,15 @@ class DriverConformance:
         """Sequences at random, in which commands are repeated, late and cancelled."""
         if not self.examples:
             pytest.skip("examples = 0")
-        quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
         failed: list[list[Step]] = []
 
-        @settings(
-            max_examples=self.examples,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=[Phase.generate],
-            report_multiple_bugs=False,
-            suppress_health_check=quiet,
-        )
-        @given(lives(self.scene))
         def lived(steps: list[Step]) -> None:
             if broken := self._lived(steps):
                 failed.append(steps)
                 raise broken
 
         try:
-            lived()
+            for_any(self.examples, lived, lives(self.scene), shrink=False)
         except Exception as found:
             raise (shortest(failed[-1], self._lived) if failed else None) or found from None
 
