@@ -21,6 +21,7 @@ from interlock.schema.cloud import Network, PodRange
 from interlock.schema.requests import NicRequest
 from interlock.testing import Broken, GuruConformance
 from interlock.testing.kits import promises as p
+from interlock.testing.kits.networks import FakeAddresses
 from interlock.testing.kits.promises import Promise
 
 
@@ -79,8 +80,8 @@ class Honest:
 
 
 class GivesWhatIsTaken(Honest):
-    def given(self, address: Address, network: Network, seed: str) -> Any:
-        return replace(address, ip_address=network.first_ip)
+    def allocate(self, network: Network, wish: NicRequest, taken: AddressView, account_id: str, seed: str) -> Any:
+        return super().allocate(network, wish, FakeAddresses(), account_id, seed)
 
 
 class GivesTheNext(Honest):
@@ -205,12 +206,6 @@ class RemembersItsPods(HonestOfPods):
         known, self.last = self.last == address.ip_address, address.ip_address
         return NoAddress("given already") if known or self.last is None else address
 
-    def reserve(
-        self, network: Network, ranges: Iterable[PodRange], wished_ip: str | None, taken: AddressView
-    ) -> PodAddress | NoAddress:
-        answer = super().reserve(network, ranges, wished_ip, taken)
-        return answer
-
 
 class Kit(GuruConformance):
     def __init__(self, kind: type[Any]) -> None:
@@ -248,7 +243,12 @@ CAUGHT: list[tuple[type[Any], str, Promise, str]] = [
     (Raises, RANGE, p.GURU_RAISES, "it raised LookupError"),
     (AnswersNone, EVERY, p.GURU_RAISES, "it answered NoneType, not Address or NoAddress"),
     (NoGuru, IS, p.GIVES, "NoGuru has no method `allocate`"),
-    (GivesTheNetworksGateway, POD, p.GURU_RAISES, "it gave .* with gateway 10.0.0.1 .*, which is in no range of the pod"),
+    (
+        GivesTheNetworksGateway,
+        POD,
+        p.GURU_RAISES,
+        "it gave .* with gateway 10.0.0.1 .*, which is in no range of the pod",
+    ),
     (IgnoresOtherRanges, POD_EVERY, p.OF_POD, "are free, and it says: network n1 has no"),
     (RemembersItsPods, POD_SAME, p.KEEPS_NOTHING, "it answered .* and .*given already"),
 ]

@@ -225,7 +225,11 @@ class Kit(PlannerConformance):
         return made
 
 
-IS, TAKES, NAMES = "test_it_is_a_planner", "test_a_plan_is_one_that_the_engine_takes", "test_no_plan_names_every_host_and_why"
+IS, TAKES, NAMES = (
+    "test_it_is_a_planner",
+    "test_a_plan_is_one_that_the_engine_takes",
+    "test_no_plan_names_every_host_and_why",
+)
 FOUND, FIRST = "test_a_host_that_fits_is_found", "test_where_it_ran_last_comes_first_and_then_what_is_liked"
 SAME, ORDER = "test_the_same_question_has_the_same_answer", "test_the_order_in_which_facts_are_told_does_not_matter"
 LOOKS, LEAVES = "test_it_looks_at_neither_clock_nor_chance_nor_files", "test_what_it_is_shown_it_leaves_as_it_is"

@@ -1,6 +1,7 @@
 """The conformance kits: what must hold of a driver, a planner or a guru, checked for code that we have not seen.
 
-    driver.py      the checks of a driver                planner.py   those of a planner
+    driver.py      the checks of a driver (under_test.py: how it is opened)
+    planner.py     those of a planner
     guru.py        those of a guru, also of pods
     promises.py    the sentences of the protocols that the checks hold a plug-in to, word for word
     broken.py      the failure that names the sentence
@@ -11,6 +12,7 @@
     lives.py       command sequences at random
     clouds.py      a cloud in memory, as planners see it    demands.py   clouds and demands at random
     networks.py    addresses in memory, networks at random
+    at_random.py   checks for any arguments
     purity.py      whether a function looks at clock, chance or files
 
 Promises: a kit runs under plain pytest, without a plug-in; each failure says which sentence is broken, and by what.

@@ -211,9 +211,9 @@ class FakeCloud:
 
     def turned(self) -> Self:
         """The same cloud, told in another order where the protocol promises none."""
-        told: list[Any] = [self._hosts.values(), self._pools.values()]
-        parts = (self.closed, self.vms, self.placed, self.dedicated)
-        return self._again(*(reversed(each) for each in told), *(dict(reversed(part.items())) for part in parts))
+        parts: tuple[Any, ...] = (self.closed, self.vms, self.placed, self.dedicated)
+        turned = [dict(reversed(part.items())) for part in parts]
+        return self._again(reversed(self._hosts.values()), reversed(self._pools.values()), *turned)
 
     def with_vast_pools(self) -> Self:
         """The same cloud, with room in every pool for all that a small demand can want."""
@@ -222,8 +222,24 @@ class FakeCloud:
         cloud.most = {}
         return cloud
 
-    def _again(self, hosts: Any, pools: Any, closed: Any, vms: Any, placed: Any, dedicated: Any) -> Self:
-        more = {"clusters": self._clusters.values(), "spare": self.spare, "most": self.most, "sharp": self._sharp}
+    def fewer(self) -> Iterator[Self]:
+        """The clouds that are this one without one of its hosts or pools, or without all that is known of one kind."""
+        parts = (self.closed, self.vms, self.placed, self.dedicated)
+        hosts, pools = list(self._hosts.values()), list(self._pools.values())
+        yield from (self._again([each for each in hosts if each != gone], pools, *parts) for gone in hosts)
+        yield from (self._again(hosts, [each for each in pools if each != gone], *parts) for gone in pools)
+        for number, part in enumerate(parts):
+            if part:
+                yield self._again(hosts, pools, *parts[:number], {}, *parts[number + 1 :])
+
+    def _again(self, hosts: Any, pools: Any, *parts: Any) -> Self:
+        closed, vms, placed, dedicated = parts
+        more: dict[str, Any] = {
+            "clusters": self._clusters.values(),
+            "spare": self.spare,
+            "most": self.most,
+            "sharp": self._sharp,
+        }
         return type(self)(hosts, pools, closed, vms, placed=placed, dedicated=dedicated, **more)
 
     def in_words(self) -> list[str]:

@@ -18,75 +18,32 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 from msgspec.structs import replace
 
-from interlock.drivers.protocol import Driver, Home
+from interlock.drivers.protocol import Driver
 from interlock.schema import commands as c
 from interlock.schema.commands import AnyCommand, Capability, Refusal, Scope
 from interlock.testing.kits import promises as p
 from interlock.testing.kits.at_random import for_any
 from interlock.testing.kits.broken import Broken
 from interlock.testing.kits.lives import NOWHERE, Step, cancelled, live, lives, shortest
-from interlock.testing.kits.model import Model
-from interlock.testing.kits.scene import Scene, of_no_vm
-from interlock.testing.kits.seen import Seen, differences
+from interlock.testing.kits.scene import of_no_vm
+from interlock.testing.kits.seen import Seen
 from interlock.testing.kits.told import Told, aged
+from interlock.testing.kits.under_test import DriverUnderTest, check, in_a_loop
 
-Check = Callable[[Any, Told], Awaitable[None]]
 TURNS = (0, 1, 2, 5, 20)
 """After how many turns of the event loop a call is cancelled. Too few: an await deep in a driver is never hit."""
 POLL, LOOKS = 0.01, 50
 """Seconds between two looks at threads that are about to end, and how many. Too short: one that ends is called left."""
 
 
-def check(body: Check) -> Callable[[Any, Path], None]:
-    """A check as a test: with a driver of its own in a fresh folder, in an event loop of its own."""
-
-    def test(self: DriverConformance, tmp_path: Path) -> None:
-        in_a_loop(self._with_driver(tmp_path, partial(body, self)))
-
-    test.__name__, test.__qualname__, test.__doc__ = body.__name__, body.__qualname__, body.__doc__
-    return test
-
-
-def in_a_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Run it in a loop of its own; a failure comes without the frames of the kit, for its message says it all."""
-    try:
-        asyncio.run(work)
-    except Broken as broken:
-        raise broken.with_traceback(None) from broken.__cause__
-
-
-class DriverConformance:
+class DriverConformance(DriverUnderTest):
     """What must hold of every driver."""
-
-    scene: ClassVar[Scene] = Scene()
-    examples: ClassVar[int] = 25
-    """Random sequences of commands, of about twenty each. Too few: rare orders are never met; 0: none, for drivers
-    that are too slow."""
-    patience: ClassVar[float] = 30.0
-    """Seconds that one answer may take."""
-    world_outlives: ClassVar[bool] = True
-    """Whether the world is there when the driver is closed and opened again."""
-
-    async def make(self, home: Home) -> Driver:
-        """Open the driver; `home` says where it may keep files. Opened again with the same home, it is the same."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must say how its driver is opened: async def make(self, home)"
-        )
-
-    async def observe(self, driver: Driver) -> Seen:
-        """What is in the world, of all whose ids begin with `kit-`: not what the driver believes, but the truth."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must say what is in the world: async def observe(self, driver)"
-        )
 
     # What it is
 
@@ -182,13 +139,11 @@ class DriverConformance:
     @check
     async def test_a_late_start_after_an_undo_starts_nothing(self, told: Told) -> None:
         """Another worker has undone what a paused one wakes up to do."""
-        prepare, create, start = self.scene.up()
-        await told.done(prepare, p.DONE_MEANS)
-        await told.done(create, p.DONE_MEANS)
-        began = await told.done(start, p.DONE_MEANS)
+        await self._ready(told)
+        began = await told.done(self.scene.start(), p.DONE_MEANS)
         await told.done(self.scene.stop(), p.UNDOING, fence=told.top + 10)
         before = await told.world()
-        await told.refused(start, p.FENCE, fence=told.top - 1)
+        await told.refused(began.command, p.FENCE, fence=told.top - 1)
         await told.say(began)  # Done it was, or late it is: both are true
         await told.unchanged(before, p.FENCE, "a start came after its undo")
 
@@ -224,8 +179,8 @@ class DriverConformance:
             await self._ready(told)
             await told.refused(self.scene.start(rules=True), p.LACKS, scope=Scope.VM)
         await self._up(told)
-        for command in (self.scene.prepare(device=1), self.scene.create(device=1)):
-            await told.done(command, p.DONE_MEANS)
+        await told.done(self.scene.prepare(device=1), p.DONE_MEANS)
+        await told.done(self.scene.create(device=1), p.DONE_MEANS)
         for command in [each for capability in sorted(lacking) for each in self._needing(capability)]:
             await told.refused(command, p.LACKS, scope=Scope.VM)
         for undo in (self.scene.unplug_nic(), self.scene.unplug_volume()):
@@ -234,12 +189,13 @@ class DriverConformance:
     def _needing(self, capability: Capability) -> list[AnyCommand]:
         """Commands that need it, of a guest that runs."""
         scene = self.scene
-        return {
+        needing: dict[Capability, list[AnyCommand]] = {
             Capability.SECURITY_GROUPS: [scene.apply_rules()],
             Capability.LIVE_MIGRATION: [scene.migrate()] if scene.other_host else [],
             Capability.LIVE_SCALE: [scene.scale()],
             Capability.HOT_PLUG: [scene.plug_nic(), scene.plug_volume()],
-        }.get(capability, [])
+        }
+        return needing.get(capability, [])
 
     @check
     async def test_impossible_wishes_are_refused_and_leave_nothing(self, told: Told) -> None:
@@ -367,45 +323,3 @@ class DriverConformance:
             except Broken as broken:
                 return broken.with_traceback(None)
         return None
-
-    # Plumbing
-
-    async def _with_driver(self, folder: Path, body: Callable[[Told], Awaitable[None]]) -> None:
-        async with self._told(folder) as told:
-            await body(told)
-
-    @asynccontextmanager
-    async def _told(self, folder: Path) -> AsyncIterator[Told]:
-        open = partial(self._open, Home(folder, "kit"))
-        told = Told(open, self.observe, self.scene, self.patience, await open())
-        try:
-            if wrong := differences(Seen(), await told.world()):
-                raise AssertionError(f"observe() shows before anything was said: {'; '.join(wrong)}; leave it out")
-            yield told
-        finally:
-            await told.tidy()
-            await told.driver.close()
-
-    async def _open(self, home: Home) -> Driver:
-        driver = await self.make(home)
-        await driver.attach(self.scene.hosts, self.scene.pools)
-        return driver
-
-    def _model(self, told: Told) -> Model:
-        return Model(self.scene, told.driver.capabilities)
-
-    def _life(self, told: Told) -> list[AnyCommand]:
-        return self.scene.life(told.driver.capabilities)
-
-    async def _ready(self, told: Told) -> None:
-        """All is ready for a guest to start."""
-        for command in self.scene.up()[:2]:
-            await told.done(command, p.DONE_MEANS)
-
-    async def _up(self, told: Told) -> None:
-        for command in self.scene.up():
-            await told.done(command, p.DONE_MEANS)
-
-    async def _use(self, told: Told) -> None:
-        await self._up(told)
-        await cancelled(told, told.new(self.scene.reboot()), 1)

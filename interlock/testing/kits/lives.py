@@ -45,13 +45,13 @@ Phrase = Callable[[Scene, int, str, str], list[AnyCommand]]
 
 def more(scene: Scene, vm: int, at: str, pool: str) -> list[AnyCommand]:
     """A second NIC and a second disk."""
-    new = [scene.prepare(vm, at, 1), scene.plug_nic(vm, at), scene.create(vm, pool, 1)]
+    new: list[AnyCommand] = [scene.prepare(vm, at, 1), scene.plug_nic(vm, at), scene.create(vm, pool, 1)]
     return [*new, scene.plug_volume(vm, at, pool), scene.resize(vm, pool, 1)]
 
 
 def less(scene: Scene, vm: int, at: str, pool: str) -> list[AnyCommand]:
     """Those are taken away."""
-    unplugged = [scene.unplug_nic(vm, at), scene.unplug_volume(vm, at)]
+    unplugged: list[AnyCommand] = [scene.unplug_nic(vm, at), scene.unplug_volume(vm, at)]
     return [*unplugged, scene.release(vm, at, 1), scene.delete(vm, pool, 1)]
 
 
@@ -63,7 +63,7 @@ def other(scene: Scene, vm: int, at: str, pool: str) -> list[AnyCommand]:
 def move(scene: Scene, vm: int, at: str, pool: str) -> list[AnyCommand]:
     """To another host and back."""
     to = next((host.id for host in scene.hosts if host.id != at), at)
-    there = [scene.prepare(vm, to), scene.prepare(vm, to, 1), scene.migrate(vm, at, to)]
+    there: list[AnyCommand] = [scene.prepare(vm, to), scene.prepare(vm, to, 1), scene.migrate(vm, at, to)]
     return [*there, scene.reboot(vm, to), scene.migrate(vm, to, at)]
 
 

@@ -74,7 +74,7 @@ class Model:
 
     # What the engine would ask
 
-    def asked(self, command: AnyCommand) -> AnyCommand | None:
+    def asked(self, command: AnyCommand) -> AnyCommand | None:  # noqa: PLR0911 - one line a command
         """The command, with the right host told to a resize; None if the engine would never ask it now."""
         guest = self.guests.get(command.vm_id)
         match command:
@@ -133,7 +133,7 @@ class Model:
                 return None
         return None if needed in self.capabilities else needed
 
-    def must(self, command: AnyCommand) -> tuple[Must, Scope | None]:
+    def must(self, command: AnyCommand) -> tuple[Must, Scope | None]:  # noqa: PLR0911 - one line a command
         """What must become of it, and if it is refused, about what; None: about anything."""
         if self.lacks(command):
             return Must.REFUSED, Scope.VM

@@ -52,8 +52,8 @@ TRUTH = Promise(
     "A refusal tells the truth about the world: *permanent* and *transient* promise that nothing happened", PLUGINS
 )
 SCOPE = Promise(
-    "Its scope says what to avoid: the host (of `MigrateDomain`: the one the guest goes to), the pool, or (elsewhere it "
-    "would be the same) the VM.",
+    "Its scope says what to avoid: the host (of `MigrateDomain`: the one the guest goes to), the pool, or (elsewhere "
+    "it would be the same) the VM.",
     PLUGINS,
 )
 DONE_MEANS = Promise("It is so: now, or since an earlier performance of the same token.", COMMANDS)
@@ -66,8 +66,8 @@ LEAVES_NONE = Promise(
 )
 STAYS = Promise("Let go of everything; the world stays as it is.", DRIVERS)
 OUTLIVES = Promise(
-    "Where the world outlives the process, so must what is needed for this: either the tokens, or an effect that can be "
-    "repeated.",
+    "Where the world outlives the process, so must what is needed for this: either the tokens, or an effect that can "
+    "be repeated.",
     PLUGINS,
 )
 ATTACH = Promise(
@@ -98,13 +98,14 @@ LIKED = Promise(
 # Gurus
 
 GURU_RAISES = Promise(
-    "The engine checks each answer ([engine/core/given.py](../engine/core/given.py)) and names a guru that breaks this.",
+    "The engine checks each answer ([engine/core/given.py](../engine/core/given.py)) and names a guru that breaks "
+    "this.",
     PLUGINS,
 )
 GIVES = Promise("Gives a NIC its addresses.", PLANNERS)
 IN_RANGE = Promise(
-    "The IPv4 address lies between `first_ip` and `last_ip` of the network, the IPv6 address in its `cidr6`; neither is "
-    "a gateway, and neither is taken.",
+    "The IPv4 address lies between `first_ip` and `last_ip` of the network, the IPv6 address in its `cidr6`; neither "
+    "is a gateway, and neither is taken.",
     PLUGINS,
 )
 EXACTLY = Promise("An `ip_address`, `ip6_address` or `mac_address` in the wish is given exactly, or refused.", PLUGINS)

@@ -10,6 +10,7 @@ Never sees: a generator without a seed, and the order of a set; asking twice fin
 from __future__ import annotations
 
 import datetime
+import gc
 import random
 import sys
 from collections.abc import Callable
@@ -31,12 +32,15 @@ def watched(ask: Callable[[], T]) -> tuple[T, list[str]]:
         if event == "c_call" and (what := _impure(called)):
             found.add(what)
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()  # what others hang on the collector, and finalizers, would be taken for the function's own
     sys.setprofile(listen)
     try:
         answer = ask()
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
     return answer, sorted(found)
 
 

@@ -23,7 +23,7 @@ DRIVER = "kit"
 
 def a_host(id: str) -> Host:
     """A host with room for all that a kit starts."""
-    place = {"zone_id": "kit-zone", "pod_id": "kit-pod", "cluster_id": "kit-cluster"}
+    place: dict[str, Any] = {"zone_id": "kit-zone", "pod_id": "kit-pod", "cluster_id": "kit-cluster"}
     return Host(id=id, **place, driver=DRIVER, cpu_mhz=64_000, memory_mib=65_536)
 
 
@@ -174,14 +174,14 @@ class Scene:
     def migrate(self, vm: int = 1, at: str | None = None, to: str | None = None) -> c.MigrateDomain:
         """Move its guest."""
         to = to or self.other_host or self.host
-        held = {"cpu_held_mhz": self.cpu_mhz, "memory_held_mib": self.memory_mib}
+        held: dict[str, Any] = {"cpu_held_mhz": self.cpu_mhz, "memory_held_mib": self.memory_mib}
         return c.MigrateDomain(**self._about("vm", vm, at), to_host=to, **held)
 
     def scale(self, vm: int = 1, at: str | None = None) -> c.ScaleDomain:
         """Give its guest one core and half the memory more."""
         cores, memory = self.cpu_cores + 1, self.memory_mib + self.memory_mib // 2
-        size = {"cpu_cores": cores, "cpu_mhz": self.cpu_mhz, "memory_mib": memory}
-        held = {"cpu_held_mhz": self.cpu_mhz, "memory_held_mib": memory}
+        size: dict[str, Any] = {"cpu_cores": cores, "cpu_mhz": self.cpu_mhz, "memory_mib": memory}
+        held: dict[str, Any] = {"cpu_held_mhz": self.cpu_mhz, "memory_held_mib": memory}
         return c.ScaleDomain(**self._about("vm", vm, at), **size, **held)
 
     def plug_nic(self, vm: int = 1, at: str | None = None) -> c.PlugNic:
