@@ -20,16 +20,15 @@ QUIET = tuple(HealthCheck)
 """How fast an example comes says nothing about a plug-in."""
 
 
-def for_any(examples: int, check: Callable[..., None], *of: st.SearchStrategy[Any], shrink: bool = True) -> None:
+def for_any(examples: int, check: Callable[..., None], *of: st.SearchStrategy[Any]) -> None:
     """Call the check with as many examples; what it raises is raised here."""
-    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
 
     @settings(
         max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,
-        phases=phases,
+        phases=[Phase.generate, Phase.shrink],
         report_multiple_bugs=False,
         suppress_health_check=QUIET,
     )

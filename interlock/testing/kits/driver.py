@@ -28,9 +28,8 @@ from interlock.drivers.protocol import Driver
 from interlock.schema import commands as c
 from interlock.schema.commands import AnyCommand, Capability, Refusal, Scope
 from interlock.testing.kits import promises as p
-from interlock.testing.kits.at_random import for_any
 from interlock.testing.kits.broken import Broken
-from interlock.testing.kits.lives import NOWHERE, Step, cancelled, live, lives, shortest
+from interlock.testing.kits.lives import NOWHERE, Step, cancelled, life, live, shortest
 from interlock.testing.kits.scene import of_no_vm
 from interlock.testing.kits.seen import Seen
 from interlock.testing.kits.told import Told, aged
@@ -303,17 +302,10 @@ class DriverConformance(DriverUnderTest):
         """Sequences at random, in which commands are repeated, late and cancelled."""
         if not self.examples:
             pytest.skip("examples = 0")
-        failed: list[list[Step]] = []
-
-        def lived(steps: list[Step]) -> None:
+        for number in range(self.examples):
+            steps = life(self.scene, number)
             if broken := self._lived(steps):
-                failed.append(steps)
-                raise broken
-
-        try:
-            for_any(self.examples, lived, lives(self.scene), shrink=False)
-        except Exception as found:
-            raise (shortest(failed[-1], self._lived) if failed else None) or found from None
+                raise (shortest(steps, self._lived) or broken) from broken.__cause__
 
     def _lived(self, steps: list[Step]) -> Broken | None:
         """What a sequence breaks, on a driver of its own."""

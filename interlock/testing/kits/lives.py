@@ -1,5 +1,7 @@
 """Command sequences at random, with all that may befall a command on its way: said twice, late, cancelled half-way.
 
+They come from numbers, not from Hypothesis: its shrinking knows no limit, and a run on a real hypervisor takes minutes.
+
 Chance alone hardly ever brings a VM up or moves it; so phrases do, each with a VM at a place, and commands at random
 come between. What the engine would never ask at that point, the model leaves out as the sequence runs.
 """
@@ -9,8 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from hypothesis import strategies as st
+from random import Random
 
 from interlock.schema.commands import AnyCommand, Done
 from interlock.testing.kits.broken import Broken
@@ -23,7 +24,10 @@ VMS = (1, 2)
 NOWHERE = "kit-nowhere"
 RUNS = 200
 """Most runs that making a failing sequence shorter may take. Too low: people read commands that do not matter; too
-high: a slow driver's failure is told late. Hypothesis knows no such limit, so its own shrinking is not used."""
+high: a slow driver's failure is told late."""
+ALONE, LATE = 0.5, 0.1
+"""How often commands come outside of a phrase, and how often one is late. Too low: what they show is seldom met; too
+high: no VM lives for long."""
 FIRST = 1
 """The fence of a late command: lower than any that came after the first."""
 
@@ -39,7 +43,6 @@ class Step:
     """Turns of the event loop after which it is cancelled, to be said again; None: it is not."""
 
 
-Steps = st.SearchStrategy[list[Step]]
 Phrase = Callable[[Scene, int, str, str], list[AnyCommand]]
 
 
@@ -75,49 +78,55 @@ def down(scene: Scene, vm: int, at: str, pool: str) -> list[AnyCommand]:
 PHRASES: tuple[Phrase, ...] = (more, less, other, move, down, down)
 
 
-def lives(scene: Scene) -> Steps:
-    """Sequences of commands for two VMs on the scene's places."""
-    vms = st.sampled_from(VMS)
-    at, pool = st.sampled_from([host.id for host in scene.hosts]), st.sampled_from([pool.id for pool in scene.pools])
-
-    def phrase(vm: int, at: str, pool: str, parts: list[Phrase]) -> list[AnyCommand]:
-        later = [command for part in parts for command in part(scene, vm, at, pool)]
-        return [*scene.up(vm, at, pool), *later]
-
-    phrases = st.builds(phrase, vms, at, pool, st.lists(st.sampled_from(PHRASES), max_size=3))
-    single = st.lists(_any_command(scene, vms, at, pool), min_size=1, max_size=3)
-    said = st.lists(st.one_of(phrases, phrases, single), min_size=1, max_size=5)
-    commands = said.map(lambda lists: [command for each in lists for command in each])
-    return commands.flatmap(lambda each: st.tuples(*map(_said, each)).map(list))
+def life(scene: Scene, number: int) -> list[Step]:
+    """One sequence of commands for two VMs on the scene's places: the same one for the same number."""
+    random = Random(number)  # noqa: S311 - a seed makes it repeatable, which is the point
+    commands: list[AnyCommand] = []
+    for _ in range(random.randint(2, 5)):
+        if random.random() < ALONE:
+            commands += [_any_command(scene, random) for _ in range(random.randint(1, 5))]
+        else:
+            commands += _phrase(scene, random)
+    return [_said(command, random) for command in commands]
 
 
-def _said(command: AnyCommand) -> st.SearchStrategy[Step]:
-    turns = st.sampled_from([None, None, None, None, 0, 1, 3])
-    late = st.sampled_from([False] * 7 + [True])
-    return st.builds(Step, st.just(command), st.sampled_from([1, 1, 2, 3]), late, turns)
+def _phrase(scene: Scene, random: Random) -> list[AnyCommand]:
+    """A VM comes up and lives through some parts, at one place."""
+    place = random.choice(VMS), random.choice(scene.hosts).id, random.choice(scene.pools).id
+    parts = random.choices(PHRASES, k=random.randint(0, 3))
+    return [*scene.up(*place), *(command for part in parts for command in part(scene, *place))]
 
 
-def _any_command(
-    scene: Scene, vms: st.SearchStrategy[int], at: st.SearchStrategy[str], pool: st.SearchStrategy[str]
-) -> st.SearchStrategy[AnyCommand]:
-    devices, anywhere = st.sampled_from([0, 1]), st.one_of(at, st.just(NOWHERE))
-    disks: st.SearchStrategy[AnyCommand] = st.one_of(
-        st.builds(scene.create, vms, st.one_of(pool, st.just(NOWHERE)), devices),
-        st.builds(scene.create, vms, pool, clone=st.just("linked")),
-        st.builds(scene.delete, vms, pool, devices),
-        st.builds(scene.resize, vms, pool, devices),
-    )
-    return st.one_of(
-        disks,
-        disks.map(of_no_vm),
-        st.builds(scene.prepare, vms, anywhere, devices),
-        st.builds(scene.release, vms, at, devices),
-        st.builds(scene.start, vms, anywhere, pool, rules=st.booleans()),
-        *(st.builds(say, vms, at) for say in (scene.stop, scene.reboot, scene.scale, scene.plug_nic)),
-        *(st.builds(say, vms, at) for say in (scene.unplug_nic, scene.unplug_volume, scene.apply_rules)),
-        st.builds(scene.plug_volume, vms, at, pool),
-        st.builds(scene.migrate, vms, at, at),
-    )
+def _said(command: AnyCommand, random: Random) -> Step:
+    turns = random.choice([None] * 5 + [0, 1, 3])
+    return Step(command, random.choice([1, 1, 1, 2, 3]), random.random() < LATE, turns)
+
+
+def _any_command(scene: Scene, random: Random) -> AnyCommand:
+    vm, device = random.choice(VMS), random.choice([0, 1])
+    at, pool = random.choice(scene.hosts).id, random.choice(scene.pools).id
+    host, other = random.choice([at, at, NOWHERE]), random.choice(scene.hosts).id
+    disks: list[AnyCommand] = [
+        scene.create(vm, random.choice([pool, pool, NOWHERE]), device),
+        scene.create(vm, pool, clone="linked"),
+        scene.delete(vm, pool, device),
+        scene.resize(vm, pool, device),
+    ]
+    disk = random.choice(disks)
+    of_guests = (scene.stop, scene.reboot, scene.scale, scene.plug_nic, scene.unplug_nic, scene.unplug_volume)
+    any_of: list[AnyCommand] = [
+        disk,
+        disk,
+        of_no_vm(disk),
+        scene.prepare(vm, host, device),
+        scene.release(vm, at, device),
+        scene.start(vm, host, pool, rules=random.choice([False, True])),
+        *(say(vm, at) for say in of_guests),
+        scene.apply_rules(vm, at),
+        scene.plug_volume(vm, at, pool),
+        scene.migrate(vm, at, other),
+    ]
+    return random.choice(any_of)
 
 
 # Living them
