@@ -8,7 +8,7 @@ A subclass says how the driver is opened and how one sees what is in its world; 
 places and sizes to use (`scene`), how many random sequences to try (`examples`), and how long an answer may take
 (`patience`). On a real hypervisor each check costs one or two boots of a guest, and each example about as much.
 
-Promises: needs pytest and Hypothesis and no pytest plug-in: each check runs an event loop of its own. Whatever a check
+Promises: needs pytest and no pytest plug-in: each check runs an event loop of its own. Whatever a check
 has said, it undoes before it ends. Each failure names the sentence of the protocol that is broken and lists what was
 said. Never asks what the engine never asks, except for what the protocol says must be refused.
 """
