@@ -9,14 +9,29 @@ import interlock
 
 SCRIPTS = ("interlock.schema.migrations.env",)
 """Run by Alembic inside a migration, not imported."""
+EXTRA = "interlock.testing.kits"
+"""Needs the extra `testing`; without it, it must say so."""
+
+
+def without_the_extra(name: str) -> None:
+    """What cannot be imported while the packages are listed."""
+    if not name.startswith(EXTRA):
+        raise ImportError(f"{name} does not import")
+
 
 names = [
-    module.name for module in pkgutil.walk_packages(interlock.__path__, "interlock.") if module.name not in SCRIPTS
+    module.name
+    for module in pkgutil.walk_packages(interlock.__path__, "interlock.", onerror=without_the_extra)
+    if module.name not in SCRIPTS
 ]
 for name in names:
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        if not name.startswith(EXTRA) or "interlock[testing]" not in str(missing):
+            raise
 rooms = {name.split(".")[1] for name in names}
-missing = {"schema", "planners", "drivers", "engine", "embed", "cli", "pictures"} - rooms
+missing = {"schema", "planners", "drivers", "engine", "embed", "cli", "pictures", "testing"} - rooms
 if missing:
     raise SystemExit(f"the installed package lacks {', '.join(sorted(missing))}")
 print(f"{len(names)} modules import, from {interlock.__path__[0]}")

@@ -1,7 +1,8 @@
 """The documentation is true: links resolve, names exist, code runs, and what is copied from the code equals it.
 
 A Python block marked `runnable` is a whole program, one marked `inside` the body of an open engine with the example
-cloud loaded; both run as printed, in a folder that has `examples/`. A TOML block marked `runnable` loads.
+cloud loaded; both run as printed, in a folder that has `examples/`. One marked `kit` is a test module, run by pytest
+beside the programs of docs/plugins.md, each in a file of its class's name. A TOML block marked `runnable` loads.
 """
 
 from __future__ import annotations
@@ -110,6 +111,24 @@ def programs() -> Iterator[Any]:
 @pytest.mark.parametrize("code", list(programs()))
 def test_code_runs_as_printed(code: str, tmp_path: Path) -> None:
     run(tmp_path, code=code)
+
+
+def kits() -> Iterator[Any]:
+    """Every test module of a page."""
+    for page in PAGES:
+        for number, (_, code) in enumerate(blocks(page, "python", "kit"), 1):
+            yield pytest.param(code, id=f"{page}-{number}")
+
+
+@pytest.mark.parametrize("code", list(kits()))
+def test_kits_pass_as_printed(code: str, tmp_path: Path) -> None:
+    for _, program in blocks("docs/plugins.md", "python", "runnable"):
+        [name] = re.findall(r"^class (\w+):", program, re.MULTILINE)
+        (tmp_path / f"{name.lower()}.py").write_text(program)
+    (tmp_path / "test_mine.py").write_text(code)
+    plain = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:asyncio")
+    said = run(tmp_path, sys.executable, "-m", "pytest", "-q", "-W", "error", *plain, "test_mine.py")
+    assert re.search(r"\d+ passed", said), said
 
 
 @every_page
