@@ -65,10 +65,8 @@ def _read(path: str) -> str:
         return ""
 
 
-def is_dead(worker: Worker, at: int) -> bool:
-    """Whether a worker's operations may be taken over."""
-    if worker.lease_until <= at:
-        return True
+def is_gone(worker: Worker) -> bool:
+    """Whether a worker is known to have died, so that nobody need wait for its lease; False: that cannot be told."""
     if worker.machine != this_machine():
         return False
     try:
