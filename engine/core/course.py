@@ -148,14 +148,19 @@ def stick(draft: Draft, why: str, ways: tuple[Way, ...] | None = None) -> None:
 
     Args:
         why: for people.
-        ways: what can be chosen here; None: all, but that nothing is retried which was being undone.
+        ways: what can be chosen here; None: whatever makes sense of an operation that this release knows.
     """
-    if ways is None:
-        # What was being undone is not gone on with: its effects have been taken back in part.
-        ways = tuple(way for way in Way if way is not Way.RETRY or draft.operation.then is None)
-    listed = " or ".join(f"--{way}" for way in ways)
+    listed = " or ".join(f"--{way}" for way in ways or _ways_out(draft))
     said = f"{why} (ways out: interlock resolve {draft.operation.id} with {listed})"
     draft.move(draft.operation, "OperationStuck", cause=why, error=said, wake_at=None, worker_id=None)
+
+
+def _ways_out(draft: Draft) -> tuple[Way, ...]:
+    if not steps_of(draft):
+        return (Way.RETRY,)  # it was done with its request: nothing is left but to say so
+    if draft.operation.then is not None:
+        return (Way.UNDO, Way.ACCEPT)  # its effects have been taken back in part: it is not gone on with
+    return tuple(Way)
 
 
 def _announce(draft: Draft, number: int, direction: str, commands: tuple[AnyCommand, ...]) -> None:

@@ -237,10 +237,7 @@ def _cancel(draft: Draft, event: CancelRequested) -> None:
     operation = draft.operation
     if operation.state not in ("Queued", "Running", "Retrying") and operation.then != REPLAN:
         raise InvalidRequest(f"operation {operation.id} is {operation.state}: there is nothing left to cancel")
-    if not steps_of(draft):
-        raise InvalidRequest(
-            f"operation {operation.id} ({operation.kind}) was done with its request: ask for the reverse"
-        )
+    _must_have_steps(draft, "")
     cause = f"cancelled by {event.actor}"
     noted = {"cause": cause, "then": CANCELLED, "error": cause, "wake_at": None}
     if operation.state == "Undoing" and operation.wake_at is not None:
@@ -264,8 +261,18 @@ def _resolved(draft: Draft, event: Resolved) -> None:
     if event.way is Way.RETRY:
         _try_again(draft, cause)
         return
+    _must_have_steps(draft, "; --retry ends this one")
     _turn_back(draft, "AcceptRequested" if event.way is Way.ACCEPT else "UndoRequested", cause)
     backward(draft, draft.operation.step, vouched=event.way is Way.ACCEPT)
+
+
+def _must_have_steps(draft: Draft, hint: str) -> None:
+    """What is done with its request cannot be undone by its own steps: it has none."""
+    operation = draft.operation
+    if not steps_of(draft):
+        raise InvalidRequest(
+            f"operation {operation.id} ({operation.kind}) was done with its request: ask for the reverse{hint}"
+        )
 
 
 def _turn_back(draft: Draft, way: str, cause: str) -> None:
