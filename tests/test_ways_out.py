@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from interlock import InvalidRequest, Way
+from interlock.cli.work import headline
 from interlock.engine.core import decide
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.operations import PROGRAMS
@@ -21,8 +23,9 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.records import Operation
 from interlock.schema.requests import CreateDisk
 from tests.disks import SITUATIONS
+from tests.test_core import REQUEST, Shell
 from tests.test_operations import EFFECTS, ask, ready_for, rebooted
-from tests.world import World, world
+from tests.world import World, cloud, world
 
 FORGETS = {"deploy": "Error", "expunge": "Error"}
 """Operations after whose undo a VM does not stand where it did."""
@@ -161,3 +164,11 @@ async def test_what_is_not_stuck_has_no_way_out(tmp_path: Path, way: Way) -> Non
         operation = await lab.deploy()
         with pytest.raises(InvalidRequest, match="is Succeeded, not Stuck"):
             await lab.engine.resolve(operation.id, way, "why not")
+
+
+@pytest.mark.parametrize(("state", "said"), [("Failed", "no place"), ("Stuck", "no place: h-1 is full (ways out: …)")])
+def test_a_person_is_shown_the_ways_out_also_beside_candidates(state: str, said: str) -> None:
+    operation = Shell(cloud()).request(REQUEST).operation
+    error = "no place: h-1 is full (ways out: …)"
+    ended = msgspec.structs.replace(operation, state=state, error=error, reasons=(("h-1", "it is full"),))
+    assert headline(ended) == said
