@@ -261,6 +261,25 @@ async def test_a_look_that_fails_is_repeated_with_growing_waits(
         assert (one._alarm, one._failures) == (None, 0)
 
 
+@pytest.mark.parametrize("end", ["Succeeded", "Stuck"])
+async def test_what_ended_between_the_look_and_the_taking_is_left(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    async with world(tmp_path, url=database_url) as lab:
+        if end == "Stuck":
+            for command in ("StartDomain", "StopDomain"):
+                await lab.order(command, FaultKind.REFUSE_VM)
+        operation = await lab.deploy()
+        assert operation.state == end
+        said: list[str] = []
+        monkeypatch.setattr(log, "say", lambda level, words, **_: said.append(words))
+        lab.engine._orchestrator._enqueue(operation.id)
+        assert lab.engine.under_way() == 1
+        await asyncio.wait_for(lab.engine.idle(), 10)
+        assert said == []
+        assert await lab.engine._store.operation(operation.id) == operation
+
+
 # What is overdue
 
 

@@ -8,6 +8,7 @@ way goes on when the database is opened again.
 Races considered. A request that comes while closing is refused before anything is written.
 Between the reading of what a request names and its writing, another operation may have ended that gave the VM a disk
 or took one: so what an operation is about is read again once it owns it, and its first step looks at its rules again.
+Between a look at what is to be taken over and the taking, an operation may have ended, here or elsewhere: it is left.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from interlock.engine.store.store import Case, Store
 from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
+from interlock.schema.operation import DRIVEN
 from interlock.schema.records import Operation
 from interlock.schema.requests import ExpungeVM, Request, checked, subject_of
 
@@ -269,7 +271,8 @@ class Orchestrator:
 
     async def _load_and_drive(self, operation_id: str) -> None:
         try:
-            drive = self._drive_of(operation_id, await self.commits.patiently(partial(self.store.case, operation_id)))
+            case = await self.commits.patiently(partial(self.store.case, operation_id))
+            drive = self._drive_of(operation_id, case) if _is_under_way(case) else None
         except EngineClosed:
             self._over(operation_id, None)
             return
@@ -280,7 +283,10 @@ class Orchestrator:
             return
         finally:
             self._loading.pop(operation_id).set()
-        await self._drive(operation_id, drive)
+        if drive is None:
+            self._over(operation_id, case.operation)
+        else:
+            await self._drive(operation_id, drive)
 
     async def _drive(self, operation_id: str, drive: Drive) -> None:
         decision = None
@@ -346,3 +352,7 @@ class Orchestrator:
 
 ELSEWHERE = 0.1
 """Seconds between looks at an operation that another process drives. Only while somebody waits for it."""
+
+
+def _is_under_way(case: Case) -> bool:
+    return case.operation is not None and case.operation.state in DRIVEN
