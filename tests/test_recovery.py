@@ -21,7 +21,10 @@ from interlock.engine.orchestrator.drive import Drive
 from interlock.schema.commands import Done, Refused, ReleaseNic
 from interlock.schema.errors import StoreError
 from interlock.schema.records import Operation
+from tests.bare import sqlite_url
+from tests.disks import SITUATIONS, Situation
 from tests.dying import AFTER, BEFORE, Holding, doomed, expire
+from tests.test_ways_out import assert_at_rest
 from tests.witness import noted
 from tests.world import World, cloud, world
 
@@ -338,6 +341,34 @@ async def test_what_this_release_does_not_know_is_stuck_when_found_and_frees_its
         assert "ada: no guest there" in [row.cause for row in await lab.engine.history(vm.id)]
         assert [(await lab.run(kind)).state for kind in ("destroy", "expunge")] == ["Succeeded"] * 2
         await _assert_rests(lab, operation)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda each: each.name)
+async def test_a_disk_of_an_operation_this_release_does_not_know_is_free_for_all_requests_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, situation: Situation
+) -> None:
+    made, wrap = noted(Holding)
+    url = sqlite_url(tmp_path / "interlock.db")
+    async with doomed(tmp_path, url, wrap) as lab:
+        await situation.ready(lab)
+        made[-1].hold(situation.commands[0])
+        asking = asyncio.create_task(situation.ask(lab))
+        await asyncio.wait_for(made[-1].held.wait(), 10)
+        [operation_id] = lab.engine._orchestrator.driven
+    await asyncio.gather(asking, return_exceptions=True)
+    monkeypatch.delitem(PROGRAMS, situation.kind)  # type: ignore[arg-type]
+    async with world(tmp_path, url=url) as lab:
+        await lab.engine.idle()
+        assert (await (await lab.engine.handle(operation_id)).ended()).state == "Stuck"
+        resolved = await lab.engine.resolve(operation_id, Way.ACCEPT, "looked at both")
+        assert (await resolved.ended()).state == "Failed"
+        await assert_at_rest(lab)
+        monkeypatch.undo()
+        disk = await lab.engine.disk("data")
+        if disk.vm_id is not None:
+            assert (await (await lab.engine.detach_disk("data")).ended()).state == "Succeeded"
+        assert (await (await lab.engine.delete_disk("data")).ended()).state == "Succeeded"
+        await assert_at_rest(lab)
 
 
 async def _assert_rests(lab: World, operation: Operation) -> None:
