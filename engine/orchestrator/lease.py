@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -40,6 +41,13 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     born: str
     lease_until: int
+
+
+def worker_of(row: Sequence[Any]) -> Worker | None:
+    """A row's worker; one that has been forgotten has no id."""
+    if row[0] is None:
+        return None
+    return Worker(id=row[0], machine=row[1], pid=row[2], born=row[3], lease_until=row[4])
 
 
 def this_machine() -> str:

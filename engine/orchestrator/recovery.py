@@ -13,14 +13,14 @@ what it had claimed is its own by then, and is taken over from it in turn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from interlock.engine.core.backoff import SECOND, doubled
 from interlock.engine.core.recovery import Standing, rest_after, take_over
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
-from interlock.engine.orchestrator.lease import Worker, is_gone
+from interlock.engine.orchestrator.lease import Worker, is_gone, worker_of
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
 from interlock.schema.errors import EngineClosed, InterlockError
@@ -70,10 +70,10 @@ class Recovery:
         self._asked = self._looking = True
         try:
             at = now()
-            rows = await self._store.rows(queries.driven())
-            workers = {row[1]: _worker(row) for row in rows if row[1] is not None}
+            found = [(row[0], worker_of(row[1:])) for row in await self._store.rows(queries.driven())]
+            workers = {worker.id: worker for _, worker in found if worker is not None}
             plan = take_over(
-                (Standing(operation_id=row[0], worker_id=row[1], lease_until=row[5] or 0) for row in rows),
+                (_standing(operation_id, worker) for operation_id, worker in found),
                 at,
                 driven=self._driven,
                 dead={self._worker_id, *(each.id for each in workers.values() if is_gone(each))},
@@ -139,6 +139,7 @@ class Recovery:
             self._alarm = None
 
 
-def _worker(row: Sequence[Any]) -> Worker:
-    """The worker in a row of `queries.driven`."""
-    return Worker(id=row[1], machine=row[2], pid=row[3], born=row[4], lease_until=row[5])
+def _standing(operation_id: str, worker: Worker | None) -> Standing:
+    if worker is None:
+        return Standing(operation_id=operation_id, worker_id=None, lease_until=0)
+    return Standing(operation_id=operation_id, worker_id=worker.id, lease_until=worker.lease_until)
