@@ -148,6 +148,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The account on whose rights it was asked for; None: the operator's."""
     request: dict[str, Any]
     """What was asked, as the request type's fields."""
+    steps: tuple[str, ...]
+    """The names of its steps, which `step` counts: as they were when it was begun, or last taken over by a release that
+    has others. Empty if it has none, or if a release began it that did not name them (`engine/core/begun.py`)."""
     step: int
     """The last step entered; -1 before the first. Undoing counts it down."""
     attempt: int
@@ -212,7 +215,7 @@ RARE: dict[str, tuple[str, ...]] = {
     ),
     "nic": ("is_default", "host_name", "charged_to"),
     "volume": ("vm_id", "device", "account_id", "charged_to", "size_mib", "offering_id"),
-    "operation": (),
+    "operation": ("steps",),
 }
 """What only some transitions change. Kept apart, because updating them makes the database check keys and indexes that
 the usual transition cannot have changed. All other columns are written once."""

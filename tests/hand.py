@@ -102,6 +102,7 @@ LOOSE: dict[str, Row] = {
         "actor": "hand",
         "caller_id": None,
         "request": "{}",
+        "steps": "[]",
         "step": 0,
         "attempt": 1,
         "tries": 0,

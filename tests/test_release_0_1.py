@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,13 +21,16 @@ from interlock.schema.cloud import PLACES, Account, Host, guaranteed
 from interlock.schema.errors import StoreError
 from interlock.schema.holdings import COUNTERS
 from interlock.schema.machines import MACHINES
+from interlock.schema.operation import DRIVEN
 from interlock.schema.records import RECORDS, Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
 from interlock.schema.tables import MEMBERSHIPS, metadata
 from interlock.schema.transition import Entry, Transition
 from tests.bare import Bare, Refused, bare, value
 from tests.conftest import Copy
+from tests.release import clock_at
 from tests.release_0_1 import Rows, asked, everything, make_old
+from tests.world import world
 
 RECOUNTED = {"host": {"cpu_used_mhz", "memory_used_mib"}}
 """What means something else since."""
@@ -108,6 +112,20 @@ def test_the_journal_still_verifies(lives: Lives) -> None:
         assert seal(Entry(**{field: getattr(row, field) for field in Entry.__struct_fields__})) == row.hash
     last = {row.entity_id: (row.version, row.hash) for row in journal}
     assert last == {row["id"]: (row["version"], row["hash"]) for name in MACHINES for row in after[name]}
+
+
+async def test_what_was_under_way_is_gone_on_with(old_url: str, tmp_path: Path) -> None:
+    before = await asked(old_url, everything)
+    under_way = {row["id"] for row in before["operation"] if row["state"] in DRIVEN}
+    assert len(under_way) == 2
+    # Its world is lost: what was prepared there is prepared again. It is opened as soon as it was killed.
+    with clock_at(max(row["at"] for row in before["journal"])):
+        async with world(tmp_path, url=old_url) as lab:
+            await lab.engine.idle()
+            for operation_id in under_way:
+                operation = await (await lab.engine.handle(operation_id)).ended()
+                assert (operation.state, operation.steps[operation.step]) == ("Succeeded", "domain")
+            assert await lab.engine.check() == []
 
 
 # What is new is right

@@ -22,7 +22,7 @@ REPLAN, FAILED, CANCELLED = "replan", "failed", "cancelled"
 
 def steps_of(draft: Draft) -> tuple[Step, ...]:
     """The operation's steps."""
-    return PROGRAMS[draft.operation.kind].steps_of(draft.operation)
+    return PROGRAMS[draft.operation.kind].steps_of(draft.operation.request)
 
 
 def present_act(draft: Draft) -> Act:
@@ -113,6 +113,12 @@ def _at_the_floor(draft: Draft, number: int) -> None:
         draft.move(operation, "OperationRetry", attempt=operation.attempt + 1, step=number - 1, tries=0, then=None)
         forward(draft, "OperationResumed", error=None, wake_at=None)
         return
+    finish_undo(draft, number)
+
+
+def finish_undo(draft: Draft, number: int) -> None:
+    """Nothing is left to undo; `number`: the last step that is still entered."""
+    operation = draft.operation
     event = "OperationCancelled" if operation.then == CANCELLED else "OperationUndone"
     draft.move(operation, event, step=number, tries=0, wake_at=None, worker_id=None)
 
@@ -137,12 +143,24 @@ def perform_again(draft: Draft, event: str, **attributes: Any) -> None:
         forward(draft, event, **attributes)
 
 
-def stick(draft: Draft, why: str) -> None:
-    """The operation can neither go on nor be undone: a person must choose."""
-    # What was being undone is not gone on with: its effects have been taken back in part.
-    ways = ", ".join(f"--{way}" for way in Way if way is not Way.RETRY or draft.operation.then is None)
-    said = f"{why} (ways out: interlock resolve {draft.operation.id} with one of {ways})"
+def stick(draft: Draft, why: str, ways: tuple[Way, ...] | None = None) -> None:
+    """The operation can neither go on nor be undone: a person must choose.
+
+    Args:
+        why: for people.
+        ways: what can be chosen here; None: whatever makes sense of an operation that this release knows.
+    """
+    listed = " or ".join(f"--{way}" for way in ways or _ways_out(draft))
+    said = f"{why} (ways out: interlock resolve {draft.operation.id} with {listed})"
     draft.move(draft.operation, "OperationStuck", cause=why, error=said, wake_at=None, worker_id=None)
+
+
+def _ways_out(draft: Draft) -> tuple[Way, ...]:
+    if not steps_of(draft):
+        return (Way.RETRY,)  # it was done with its request: nothing is left but to say so
+    if draft.operation.then is not None:
+        return (Way.UNDO, Way.ACCEPT)  # its effects have been taken back in part: it is not gone on with
+    return tuple(Way)
 
 
 def _announce(draft: Draft, number: int, direction: str, commands: tuple[AnyCommand, ...]) -> None:

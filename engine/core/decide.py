@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from interlock.engine.core.admission.admit import admit, unfit
 from interlock.engine.core.backoff import SECOND, wait
+from interlock.engine.core.begun import Unknown, carry_on
 from interlock.engine.core.course import (
     CANCELLED,
     FAILED,
     REPLAN,
     backward,
+    finish_undo,
     forward,
     perform_again,
     present_act,
@@ -44,6 +46,7 @@ from interlock.engine.core.events import (
     Way,
     Woken,
 )
+from interlock.engine.core.laid_down import lay_down
 from interlock.engine.core.operations import PROGRAMS
 from interlock.engine.core.program import place_in
 from interlock.engine.core.snapshot import Rules, Snapshot
@@ -58,6 +61,7 @@ from interlock.schema.commands import (
     Scope,
 )
 from interlock.schema.errors import InvalidRequest
+from interlock.schema.machine import Overdue as Rule
 from interlock.schema.records import Avoided
 
 Answers = list[tuple[AnyCommand, Refused]]
@@ -99,10 +103,13 @@ def _react(draft: Draft, event: Event) -> None:
 
 
 def _claimed(draft: Draft, event: Claimed) -> None:
+    try:
+        carry_on(draft)
+    except Unknown as unknown:
+        stick(draft, f"{unknown}; open the database with a release that does", (Way.ACCEPT,))
+        return
     operation = draft.operation
-    if operation.kind not in PROGRAMS:
-        stick(draft, f"this release has no operation {operation.kind}; use the release that began it")
-    elif operation.state == "Queued":
+    if operation.state == "Queued":
         _begin(draft, event)
     elif operation.wake_at is None:
         perform_again(draft, "Claimed", worker_id=event.worker_id)
@@ -220,18 +227,17 @@ def _woken(draft: Draft) -> None:
 def _overdue(draft: Draft, event: Overdue) -> None:
     if draft.operation.state == "Undoing":
         stick(draft, f"it is overdue while being undone: {event.what}")
+    elif event.rule is Rule.STICK:
+        stick(draft, f"overdue: {event.what}")
     else:
-        turn_back(draft, FAILED, f"overdue: {event.what}")
+        turn_back(draft, draft.operation.then or FAILED, f"overdue: {event.what}")
 
 
 def _cancel(draft: Draft, event: CancelRequested) -> None:
     operation = draft.operation
     if operation.state not in ("Queued", "Running", "Retrying") and operation.then != REPLAN:
         raise InvalidRequest(f"operation {operation.id} is {operation.state}: there is nothing left to cancel")
-    if not steps_of(draft):
-        raise InvalidRequest(
-            f"operation {operation.id} ({operation.kind}) was done with its request: ask for the reverse"
-        )
+    _must_have_steps(draft, "")
     cause = f"cancelled by {event.actor}"
     noted = {"cause": cause, "then": CANCELLED, "error": cause, "wake_at": None}
     if operation.state == "Undoing" and operation.wake_at is not None:
@@ -246,16 +252,45 @@ def _resolved(draft: Draft, event: Resolved) -> None:
     operation = draft.operation
     if operation.state != "Stuck":
         raise InvalidRequest(f"operation {operation.id} is {operation.state}, not Stuck: there is nothing to resolve")
-    if operation.kind not in PROGRAMS:
-        raise InvalidRequest(f"operation {operation.id}: this release has no operation {operation.kind}")
     cause = f"{event.actor}: {event.reason}"
+    try:
+        carry_on(draft)
+    except Unknown as unknown:
+        _vouched(draft, event, cause, unknown)
+        return
     if event.way is Way.RETRY:
         _try_again(draft, cause)
         return
-    way = "AcceptRequested" if event.way is Way.ACCEPT else "UndoRequested"
+    _must_have_steps(draft, "; --retry ends this one")
+    _turn_back(draft, "AcceptRequested" if event.way is Way.ACCEPT else "UndoRequested", cause)
+    backward(draft, draft.operation.step, vouched=event.way is Way.ACCEPT)
+
+
+def _must_have_steps(draft: Draft, hint: str) -> None:
+    """What is done with its request cannot be undone by its own steps: it has none."""
+    operation = draft.operation
+    if not steps_of(draft):
+        raise InvalidRequest(
+            f"operation {operation.id} ({operation.kind}) was done with its request: ask for the reverse{hint}"
+        )
+
+
+def _turn_back(draft: Draft, way: str, cause: str) -> None:
     # Whoever asks for the undo wants an end, not another placement.
-    draft.move(operation, way, cause=cause, tries=0, then=CANCELLED if operation.then == CANCELLED else FAILED)
-    backward(draft, operation.step, vouched=event.way is Way.ACCEPT)
+    then = CANCELLED if draft.operation.then == CANCELLED else FAILED
+    draft.move(draft.operation, way, cause=cause, tries=0, then=then)
+
+
+def _vouched(draft: Draft, event: Resolved, cause: str, unknown: Unknown) -> None:
+    """An operation that this release cannot undo: a person may vouch for what is left of it."""
+    if event.way is not Way.ACCEPT:
+        raise InvalidRequest(
+            f"operation {draft.operation.id} cannot go this way here: {unknown}; open the database with a release that "
+            "does, or put the world in order and vouch with --accept"
+        )
+    _turn_back(draft, "AcceptRequested", cause)
+    lay_down(draft)
+    finish_undo(draft, -1)
 
 
 def _try_again(draft: Draft, cause: str) -> None:

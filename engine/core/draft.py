@@ -117,6 +117,11 @@ class Draft:
             self._check(machine.name, after)
         return self._write(before, after, event, cause)
 
+    def carry(self, **attributes: Any) -> None:
+        """Have rules see the operation with other attributes from here on; written with its next transition."""
+        self._operation = msgspec.structs.replace(self.operation, **attributes)
+        self.noted |= attributes
+
     def _check(self, machine: str, entity: Entity) -> None:
         if (machine, entity.state) not in BY_ENTRY:
             return

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from interlock.schema.commands import Outcome
+from interlock.schema.machine import Overdue as Rule
 from interlock.schema.requests import Request
 
 
@@ -48,9 +49,11 @@ class Woken(Happened, frozen=True, kw_only=True):
 
 
 class Overdue(Happened, frozen=True, kw_only=True):
-    """A transitional state has passed its deadline."""
+    """A transitional state has passed its deadline (`deadlines.py`)."""
 
     what: str
+    rule: Rule = Rule.UNWIND
+    """That state's: what its table says is to follow."""
 
 
 class CancelRequested(Happened, frozen=True, kw_only=True):

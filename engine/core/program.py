@@ -11,13 +11,12 @@ Who owns which field of the operation's record: the steps that make something ow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from interlock.engine.core.draft import Draft
 from interlock.schema.commands import AnyCommand
-from interlock.schema.records import Operation
 
 Rule = Callable[[Draft], None]
 Effects = Callable[[Draft], tuple[AnyCommand, ...]]
@@ -54,19 +53,22 @@ class Act:
     settle: Rule = nothing
 
 
-def always(operation: Operation) -> bool:
-    """Whether a step belongs to an operation: this one does."""
+def always(request: Mapping[str, Any]) -> bool:
+    """Whether a step belongs to an operation, by what was asked: this one does."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step: what it does, how that is undone, and for which operations (by their request, which never changes)."""
+    """A step: what it does, how that is undone, and for which operations (by their request, which never changes).
+
+    Records keep the name: one that is changed is another step to operations under way (`begun.py`).
+    """
 
     name: str
     forward: Act
     undo: Act = Act()
-    wanted: Callable[[Operation], bool] = always
+    wanted: Callable[[Mapping[str, Any]], bool] = always
 
 
 Admit = Callable[[Draft, Any, str | None, Iterator[str]], None]
@@ -97,9 +99,13 @@ class Program:
         """The step a new operation counts as having entered."""
         return 0 if self.allocates else -1
 
-    def steps_of(self, operation: Operation) -> tuple[Step, ...]:
-        """The steps that an operation takes; its `step` counts them."""
-        return tuple(step for step in self.steps if step.wanted(operation))
+    def steps_of(self, request: Mapping[str, Any]) -> tuple[Step, ...]:
+        """The steps that an operation takes by what was asked; its `step` counts them."""
+        return tuple(step for step in self.steps if step.wanted(request))
+
+    def names_of(self, request: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of those."""
+        return tuple(step.name for step in self.steps_of(request))
 
 
 def place_in(steps: tuple[Step, ...]) -> int | None:

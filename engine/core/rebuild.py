@@ -22,6 +22,8 @@ from interlock.schema.rows import text_of
 from interlock.schema.transition import Entry, Transition
 
 _HINTS: dict[str, dict[str, Any]] = {name: get_type_hints(kind) for name, kind in RECORDS.items()}
+LATER: dict[str, dict[str, Any]] = {"operation": {"steps": ()}}
+"""What rows that were written before a column was there mean by not naming it; the column's migration says the same."""
 _movements = msgspec.json.Decoder(list[Movement]).decode
 
 
@@ -109,7 +111,7 @@ def _after(row: Entry, before: Entity | None) -> Entity:
     state = {"state": row.destination, "version": row.version, "hash": row.hash}
     if before is None:
         made = {**changes, **state, "id": row.entity_id, "since": row.at, "created_at": row.at}
-        return msgspec.convert(made, RECORDS[row.machine])
+        return msgspec.convert(LATER.get(row.machine, {}) | made, RECORDS[row.machine])
     if unknown := changes.keys() - set(CHANGEABLE[row.machine]):
         raise ValueError(f"it changes {', '.join(sorted(unknown))}, which is written once")
     since = row.at if row.destination != before.state else before.since

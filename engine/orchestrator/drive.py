@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from interlock.engine.core.backoff import SECOND
+from interlock.engine.core.deadlines import Deadline, deadline
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import (
     Broken,
@@ -30,7 +31,6 @@ from interlock.engine.core.events import (
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.commits import Commits, Overtaken
-from interlock.engine.orchestrator.deadlines import deadline
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.store.store import Case
 from interlock.schema.commands import Outcome
@@ -108,12 +108,12 @@ class Drive:
 
     async def _claim(self) -> Decision:
         """Take the operation. What was left for longer than it may take is undone instead of gone on with."""
-        due, what = deadline(self.case) or (None, "")
+        due = _deadline(self.case)
         decision = await self._step(lambda at: Claimed(at=at, worker_id=self._worker_id))
         self._claimed = True
-        if due is None or now() < due or decision.outcome is not None:
+        if due is None or now() < due.at or decision.outcome is not None:
             return decision
-        return await self._step(lambda at: Overdue(at=at, what=what))
+        return await self._overdue(due)
 
     async def _step(self, event: Callable[[int], Event]) -> Decision:
         """Decide and commit. The commit's journal number becomes the fence of what it announces: a command that was
@@ -134,34 +134,36 @@ class Drive:
         """Perform what was announced, and tell the core; wishes are heard meanwhile."""
         acts = asyncio.gather(*(self._performer.perform(effect, self._fence) for effect in decision.effects))
         acts.add_done_callback(lambda _: self.poke())
-        due, what = deadline(decision) or (None, "")
+        due = _deadline(decision)
         try:
             while not acts.done():
-                if not self._wishes and not await self._sleep(due):
+                if not self._wishes and not await self._sleep(due.at if due else None):
                     break
                 if self._wishes:
                     await self._hear()
         finally:
             answered = acts.done()
             await _ended(acts)
-        if not answered:
-            return await self._step(lambda at: Overdue(at=at, what=what))
+        if not answered and due is not None:
+            return await self._overdue(due)
         outcomes = tuple(acts.result())
         return await self._step(lambda at: Settled(at=at, outcomes=outcomes))
 
     async def _rest(self, decision: Decision) -> Decision | None:
         """Wait until the operation wants to go on; a wish or closing ends the wait."""
-        due, what = deadline(decision) or (None, "")
-        wake_at = decision.wake_at
-        until = min((time for time in (wake_at, due) if time is not None), default=None)
+        due, wake_at = _deadline(decision), decision.wake_at
+        until = min((time for time in (wake_at, due.at if due else None) if time is not None), default=None)
         poked = bool(self._wishes) or await self._sleep(until)
         if self._wishes:
             return await self._hear() or decision
         if poked:
             return None if self._closing() else decision
-        if until != wake_at:
-            return await self._step(lambda at: Overdue(at=at, what=what))
+        if due is not None and until != wake_at:
+            return await self._overdue(due)
         return await self._step(lambda at: Woken(at=at))
+
+    async def _overdue(self, due: Deadline) -> Decision:
+        return await self._step(lambda at: Overdue(at=at, what=due.what, rule=due.rule))
 
     async def _sleep(self, until: int | None) -> bool:
         """Wait to be poked; False when `until` (µs since 1970) comes first."""
@@ -198,6 +200,11 @@ class Drive:
         if not answer.done():
             answer.set_result(None)
         return decision
+
+
+def _deadline(case: Case | Decision) -> Deadline | None:
+    assert case.operation is not None
+    return deadline(case.operation, case.vm, case.nics, case.volumes)
 
 
 async def _ended(acts: asyncio.Future[list[Outcome]]) -> None:

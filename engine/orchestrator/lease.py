@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -42,6 +43,13 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     lease_until: int
 
 
+def worker_of(row: Sequence[Any]) -> Worker | None:
+    """A row's worker; one that has been forgotten has no id."""
+    if row[0] is None:
+        return None
+    return Worker(id=row[0], machine=row[1], pid=row[2], born=row[3], lease_until=row[4])
+
+
 def this_machine() -> str:
     """This machine, boot and process space."""
     boot = _read("/proc/sys/kernel/random/boot_id") or platform.node()
@@ -65,10 +73,8 @@ def _read(path: str) -> str:
         return ""
 
 
-def is_dead(worker: Worker, at: int) -> bool:
-    """Whether a worker's operations may be taken over."""
-    if worker.lease_until <= at:
-        return True
+def is_gone(worker: Worker) -> bool:
+    """Whether a worker is known to have died, so that nobody need wait for its lease; False: that cannot be told."""
     if worker.machine != this_machine():
         return False
     try:

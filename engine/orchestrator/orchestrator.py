@@ -1,13 +1,14 @@
-"""The orchestrator: takes requests, keeps one drive for each operation under way, and picks up what others left.
+"""The orchestrator: takes requests, and keeps one drive for each operation under way, also those that `recovery.py`
+takes over.
 
 Promises: an accepted request is durable before the caller hears of it, and is driven without further asking. With
 nothing under way it runs no SQL, no timer and no task. After `close` no task is left, and everything that was under
 way goes on when the database is opened again.
 
-Races considered. Two engines that open one database at once both look for abandoned operations: each claim is a
-compare-and-set, so one of them wins each. A request that comes while closing is refused before anything is written.
+Races considered. A request that comes while closing is refused before anything is written.
 Between the reading of what a request names and its writing, another operation may have ended that gave the VM a disk
 or took one: so what an operation is about is read again once it owns it, and its first step looks at its rules again.
+Between a look at what is to be taken over and the taking, an operation may have ended, here or elsewhere: it is left.
 """
 
 from __future__ import annotations
@@ -24,21 +25,24 @@ import msgspec
 from interlock.drivers.protocol import Driver
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import CancelRequested, Requested, Resolved, Way, ids_needed
+from interlock.engine.core.recovery import STRANDED
 from interlock.engine.core.snapshot import Rules
 from interlock.engine.orchestrator import log
-from interlock.engine.orchestrator.clock import fresh_ids, now
+from interlock.engine.orchestrator.clock import fresh_ids
 from interlock.engine.orchestrator.commits import Commits, Overtaken, after
 from interlock.engine.orchestrator.convergence import Convergence
 from interlock.engine.orchestrator.drive import Drive, Wish
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.expiry import Expiry
 from interlock.engine.orchestrator.inventory import Inventory
-from interlock.engine.orchestrator.lease import SECOND, Lease, Worker, is_dead
+from interlock.engine.orchestrator.lease import Lease, Worker
+from interlock.engine.orchestrator.recovery import Recovery
 from interlock.engine.store import queries
 from interlock.engine.store.store import Case, Store
-from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest, StoreError
+from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
+from interlock.schema.operation import DRIVEN
 from interlock.schema.records import Operation
 from interlock.schema.requests import ExpungeVM, Request, checked, subject_of
 
@@ -69,9 +73,9 @@ class Orchestrator:
         self._joining: set[asyncio.Task[Any]] = set()
         """Those of the tasks that wait for an embedder's commit."""
         self.expiry = Expiry(store, inventory, self._expunge, self._spawn)
-        self.commits.on_reload = self.expiry.others_wrote
-        self._later: asyncio.TimerHandle | None = None
+        self.commits.on_reload = self._others_wrote
         self._closed = False
+        self.recovery = Recovery(store, self._lease.worker_id, self._ends.keys(), self._enqueue, self._spawn)
         self.convergence = Convergence(store, inventory, self.submit, self._spawn, self._ends.__contains__)
 
     # --- requests
@@ -95,11 +99,14 @@ class Orchestrator:
 
     async def _submit(self, request: Request, actor: str, caller_id: str | None) -> Decision:
         await self._lease.ensure()
-        case, event = await self.prepare(request, actor, caller_id)
         try:
+            case, event = await self.prepare(request, actor, caller_id)
             decision = await self.commits.request(case, event)
         except StoreError:
-            self._look_again(STRANDED)  # a connection that broke may have broken after the commit
+            self.recovery.look_in(STRANDED)  # a connection that broke may have broken after the commit
+            raise
+        except Busy:
+            self.recovery.glance()  # with what nobody drives any more
             raise
         self.begin(decision)
         return decision
@@ -140,6 +147,10 @@ class Orchestrator:
             task = self._spawn(begin(), "interlock joined")
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
+
+    def _others_wrote(self) -> None:
+        self.expiry.others_wrote()
+        self.recovery.glance()
 
     async def _expunge(self, vm_id: str) -> None:
         await self.submit(ExpungeVM(vm_id), OURS, None)
@@ -188,6 +199,7 @@ class Orchestrator:
             await self._loading[operation_id].wait()
             drive = self._drives.get(operation_id)
         if drive is None:
+            self.recovery.glance()
             operation = await self.store.operation(operation_id)
             raise InvalidRequest(
                 f"operation {operation_id} is {operation.state} and not driven by this engine: nothing to do here"
@@ -208,6 +220,7 @@ class Orchestrator:
             operation = await self.store.operation(operation_id)
             if MACHINES["operation"].states[operation.state].stability is not Stability.TRANSITIONAL:
                 return operation
+            self.recovery.glance()
             await asyncio.sleep(ELSEWHERE)
             self.check_open()
 
@@ -216,51 +229,9 @@ class Orchestrator:
         while waits := (*self._ends.values(), *self._joining, *self.convergence.under_way):
             await asyncio.gather(*map(asyncio.shield, waits))
 
-    # --- recovery
-
-    async def recover(self) -> int:
-        """Take over the operations that no living worker drives; returns how many are driven here now.
-
-        Those of living workers are looked at again when their lease runs out.
-        """
-        at, found, earliest = now(), 0, None
-        dead: dict[str, bool] = {self._lease.worker_id: True}  # ours, and not driven: a trouble left it
-        for operation_id, *row in await self.store.rows(queries.driven()):
-            if operation_id in self._ends:
-                continue
-            worker = _worker(row)
-            if worker is not None and worker.id not in dead:
-                dead[worker.id] = is_dead(worker, at)
-            if worker is None or dead[worker.id]:
-                self._enqueue(operation_id, None)
-                found += 1
-            else:
-                earliest = min(earliest or worker.lease_until, worker.lease_until)
-        if earliest is not None:
-            self._look_again((earliest - at) / SECOND)
-        return found
-
-    def _look_again(self, seconds: float) -> None:
-        def look() -> None:
-            if not self._closed:
-                self._spawn(self._recover_again(), "interlock recovery")
-
-        if self._closed:
-            return
-        if self._later is not None:
-            self._later.cancel()
-        self._later = asyncio.get_running_loop().call_later(seconds + 0.1, look)
-
-    async def _recover_again(self) -> None:
-        try:
-            await self.recover()
-        except InterlockError:
-            log.say("exception", "looking for abandoned operations failed; trying again")
-            self._look_again(1.0)
-
     # --- driving
 
-    def _enqueue(self, operation_id: str, case: Case | None) -> None:
+    def _enqueue(self, operation_id: str, case: Case | None = None) -> None:
         if operation_id in self._ends:
             return
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
@@ -294,37 +265,44 @@ class Orchestrator:
         self._tasks.discard(task)
         if task.cancelled():
             # Somebody else's code cancelled it from within: what it drove is looked for again.
-            self._look_again(STRANDED)
+            self.recovery.look_in(STRANDED)
         else:
             task.exception()  # whoever waits has it; a caller that gave up does not want a warning
 
     async def _load_and_drive(self, operation_id: str) -> None:
         try:
-            drive = self._drive_of(operation_id, await self.commits.patiently(partial(self.store.case, operation_id)))
+            case = await self.commits.patiently(partial(self.store.case, operation_id))
+            drive = self._drive_of(operation_id, case) if _is_under_way(case) else None
         except EngineClosed:
             self._over(operation_id, None)
             return
         except Exception:
-            log.say("exception", "an operation cannot be read", operation=operation_id)
+            log.say("exception", "an operation cannot be read; looking again", operation=operation_id)
             self._over(operation_id, None)
+            self.recovery.broke_off(operation_id)
             return
         finally:
             self._loading.pop(operation_id).set()
-        await self._drive(operation_id, drive)
+        if drive is None:
+            self._over(operation_id, case.operation)
+        else:
+            await self._drive(operation_id, drive)
 
     async def _drive(self, operation_id: str, drive: Drive) -> None:
         decision = None
         try:
             await self.commits.patiently(self._lease.ensure)
             decision = await drive.run()
+            self.recovery.settled(operation_id)
         except Overtaken as overtaken:
             log.say("info", "overtaken", operation=operation_id, why=str(overtaken))
-            self._look_again(1.0)
+            self.recovery.settled(operation_id)
+            self.recovery.glance()
         except EngineClosed:
             pass
         except Exception:
             log.say("exception", "a drive broke off; looking again", operation=operation_id)
-            self._look_again(STRANDED)
+            self.recovery.broke_off(operation_id)
         finally:
             self._over(operation_id, decision.operation if decision else None)
             if decision is not None:
@@ -353,8 +331,7 @@ class Orchestrator:
         self._closed = True
         self.expiry.close()
         self.convergence.close()
-        if self._later is not None:
-            self._later.cancel()
+        self.recovery.close()
         for drive in self._drives.values():
             drive.poke()
         if self._tasks:
@@ -373,13 +350,9 @@ class Orchestrator:
             log.say("warning", "the lease could not be given up; others wait until it runs out")
 
 
-STRANDED = 5.0
-"""Seconds after which an operation whose drive broke off is looked for. Too low: a defect spins; too high: it waits."""
 ELSEWHERE = 0.1
 """Seconds between looks at an operation that another process drives. Only while somebody waits for it."""
 
 
-def _worker(row: list[Any]) -> Worker | None:
-    if row[0] is None:
-        return None
-    return Worker(id=row[0], machine=row[1], pid=row[2], born=row[3], lease_until=row[4])
+def _is_under_way(case: Case) -> bool:
+    return case.operation is not None and case.operation.state in DRIVEN

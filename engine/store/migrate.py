@@ -28,7 +28,7 @@ from interlock.schema import guards
 from interlock.schema.errors import StoreError
 from interlock.schema.tables import guard, metadata
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration in schema/migrations/versions; a test holds it to what is there."""
 VERSION_TABLE = "interlock_version"
 """Where Alembic notes the migration; not its default, which an embedder's own migrations use."""

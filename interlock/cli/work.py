@@ -79,9 +79,10 @@ class End:
 
 
 def headline(operation: Operation) -> str | None:
-    """The error without the candidates it lists, for where they are listed beside it."""
+    """The error without the candidates it lists, for where they are listed beside it. One that is Stuck names its ways
+    out, and lists none."""
     error = operation.error
-    return error.partition(": ")[0] if error and operation.reasons else error
+    return error.partition(": ")[0] if error and operation.reasons and operation.state != "Stuck" else error
 
 
 class Reporter(Protocol):

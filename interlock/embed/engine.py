@@ -146,7 +146,7 @@ class Engine(Disks):
             # Closing in the order: no new work, effects answered and committed, drivers, then the store.
             stack.push_async_callback(orchestrator.close)
             if recover:
-                await orchestrator.recover()
+                await orchestrator.recovery.look()
                 orchestrator.convergence.look()
                 await orchestrator.expiry.begin()
             yield engine

@@ -79,7 +79,7 @@ _HINTS = {
 
 
 def _queue(draft: Draft, event: Requested, operation_id: str) -> None:
-    kind = KIND_OF[type(event.request)]
+    kind, request = KIND_OF[type(event.request)], as_fields(event.request)
     draft.create(
         Operation,
         id=operation_id,
@@ -88,7 +88,8 @@ def _queue(draft: Draft, event: Requested, operation_id: str) -> None:
         volume_id=subject_of(event.request)[1] or (None if draft.has_vm else draft.volumes[0].id),
         actor=event.actor,
         caller_id=event.caller_id,
-        request=as_fields(event.request),
+        request=request,
+        steps=PROGRAMS[kind].names_of(request),
         step=PROGRAMS[kind].first_undone,
         attempt=1,
         tries=0,

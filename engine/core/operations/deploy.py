@@ -10,8 +10,9 @@ Races: two requests for one address or name are told apart by the unique indexes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from interlock.engine.core import limits
 from interlock.engine.core.admission.disks import Disk
@@ -26,7 +27,7 @@ from interlock.engine.core.steps.prepare import PREPARE
 from interlock.planners.protocol import NoAddress
 from interlock.schema.cloud import Network
 from interlock.schema.errors import InvalidRequest, NoRoom, OverLimit
-from interlock.schema.records import Nic, Operation, Vm, Volume
+from interlock.schema.records import Nic, Vm, Volume
 from interlock.schema.requests import DeployVM, NicRequest
 
 
@@ -172,8 +173,8 @@ ALLOCATE = Step("allocate", Act(), undo=Act(settle=_forget))
 """Its forward is `allocate`, called by admission in the request's own transaction."""
 
 
-def _started(operation: Operation) -> bool:
-    return bool(operation.request.get("start", True))
+def _started(request: Mapping[str, Any]) -> bool:
+    return bool(request.get("start", True))
 
 
 DEPLOY = Program(

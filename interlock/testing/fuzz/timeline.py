@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from interlock.engine.core.backoff import SECOND
-from interlock.engine.core.operations import PROGRAMS
 from interlock.schema.records import Operation
 from interlock.schema.transition import Entry
 from interlock.testing.fuzz import events as e
@@ -56,9 +55,7 @@ def _after(universe: Universe, rows: Sequence[Entry]) -> Iterator[str]:
 
 def _step(universe: Universe, row: Entry) -> str:
     operation: Operation = universe.store.records["operation"][row.entity_id]
-    program = PROGRAMS.get(operation.kind)
-    steps = program.steps_of(operation) if program else ()
-    name = steps[operation.step].name if 0 <= operation.step < len(steps) else "-"
+    name = operation.steps[operation.step] if 0 <= operation.step < len(operation.steps) else "-"
     cause = f": {row.cause}" if row.cause else ""
     return f", {operation.kind} at step {name}{cause}"
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interlock.engine.core.backoff import SECOND
+from interlock.engine.core.deadlines import Deadline, deadline
 from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision, Effect
 from interlock.engine.core.events import (
@@ -29,11 +30,11 @@ from interlock.engine.core.events import (
     Woken,
 )
 from interlock.engine.core.snapshot import Rules, Snapshot
-from interlock.engine.orchestrator import deadlines
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.commands import Outcome
 from interlock.schema.errors import InvalidRequest, NoRoom
+from interlock.schema.machine import Overdue as Rule
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.requests import Request, subject_of
@@ -174,18 +175,18 @@ class Worker:
         assert drive.decision is not None
         if drive.decision.effects and None not in drive.outcomes:
             return Settled(at=at, outcomes=tuple(each for each in drive.outcomes if each is not None))
-        due, what = deadline_of(drive.decision)
+        due = deadline_of(drive.decision)
         wake_at = None if drive.decision.effects else drive.decision.wake_at
-        if wake_at is not None and wake_at <= at and wake_at <= due:
+        if wake_at is not None and wake_at <= at and wake_at <= due.at:
             return Woken(at=at)
-        return Overdue(at=at, what=what) if due <= at else None
+        return Overdue(at=at, what=due.what, rule=due.rule) if due.at <= at else None
 
     def wakes_at(self, drive: Drive) -> int:
         """When it wants to be told something, if nothing happens before."""
         if drive.decision is None:
             return 0
         wake_at = None if drive.decision.effects else drive.decision.wake_at
-        due, _ = deadline_of(drive.decision)
+        due = deadline_of(drive.decision).at
         return due if wake_at is None else min(wake_at, due)
 
     def think(self, operation_id: str, at: int) -> bool:
@@ -249,7 +250,8 @@ class Worker:
         return Lost(Why.STALE, "on order")
 
     def _written(self, drive: Drive, event: Event, decision: Decision, fence: int) -> None:
-        late = not drive.claimed and deadline_of(drive.case)[0] <= event.at
+        due = deadline_of(drive.case)
+        late = not drive.claimed and due.at <= event.at
         drive.case, drive.claimed = after(decision), True
         if drive.wishes and event is drive.wishes[0]:
             drive.wishes.pop(0)
@@ -260,7 +262,7 @@ class Worker:
         else:
             drive.decision, drive.fence, drive.outcomes = decision, fence, [None] * len(decision.effects)
             if late:
-                drive.wishes.insert(0, Overdue(at=event.at, what="it was left for longer than it may take"))
+                drive.wishes.insert(0, Overdue(at=event.at, what=due.what, rule=due.rule))
                 return
             for index, effect in enumerate(decision.effects):
                 self._announce(self, drive, index, effect, fence)
@@ -344,6 +346,7 @@ def after(decision: Decision) -> Case:
     return Case(decision.operation, decision.vm, nics, volumes)
 
 
-def deadline_of(case: Any) -> tuple[int, str]:
-    """When it is overdue, and what."""
-    return deadlines.deadline(case) or (NEVER, "")
+def deadline_of(case: Any) -> Deadline:
+    """When it is overdue, what, and what is to follow."""
+    found = deadline(case.operation, case.vm, case.nics, case.volumes)
+    return found or Deadline(at=NEVER, what="", rule=Rule.UNWIND)

@@ -1,0 +1,47 @@
+"""When an operation is overdue, and what then: the earliest deadline among the transitional states it answers for.
+
+Each transitional state says in its machine's table how long it may last and what follows (`unwind` or `stick`). It is
+the state that passes its deadline whose rule is taken, not another's. An operation that is being undone already cannot
+be unwound any more: whatever the rule, it becomes Stuck.
+
+Counted from when the operation entered its own present state, where that is later: what is undone because it was
+overdue, or tried again by a person after days of being Stuck, has the same time again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from interlock.engine.core.backoff import SECOND
+from interlock.schema.machine import Overdue
+from interlock.schema.machines import MACHINES
+from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
+
+
+class Deadline(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A state that must be left in time."""
+
+    at: int
+    """µs since 1970."""
+    what: str
+    """Which entity has been in which state for how long, in words."""
+    rule: Overdue
+
+
+def deadline(operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]) -> Deadline | None:
+    """The earliest; None if nothing is transitional. Of two at one moment, the one that wants to stick is taken."""
+    entities: list[Entity] = [operation, *nics, *volumes, *([vm] if vm is not None else [])]
+    found = [each for entity in entities if (each := _of(entity, operation)) is not None]
+    return min(found, key=lambda each: (each.at, each.rule is not Overdue.STICK, each.what), default=None)
+
+
+def _of(entity: Entity, operation: Operation) -> Deadline | None:
+    machine = MACHINES[MACHINE_OF[type(entity)]]
+    state = machine.states[entity.state]
+    if state.within is None or state.overdue is None:
+        return None
+    rule = Overdue.STICK if operation.state == "Undoing" else state.overdue
+    what = f"{machine.name} {entity.id} has been {entity.state} for {state.within} s"
+    return Deadline(at=max(entity.since, operation.since) + state.within * SECOND, what=what, rule=rule)
