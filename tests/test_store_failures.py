@@ -310,6 +310,31 @@ async def test_connections_that_were_cut_are_replaced(cloud_url: str) -> None:
 
 
 @on_postgresql
+async def test_a_process_that_is_paused_in_the_middle_of_a_batch_does_not_stop_the_others(
+    cloud_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the journal's lock, and its connection lives: only the server can tell that it stands still."""
+    monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", 0.3)
+    async with clerk(cloud_url) as paused, clerk(cloud_url) as other:
+
+        async def stands_still(driver: Any, ask: Any) -> None:
+            await asyncio.sleep(1.5)
+            return await run(driver, ask)
+
+        database = paused.store._writer.database
+        run = database._run  # type: ignore[attr-defined]
+        monkeypatch.setattr(database, "_run", stands_still)
+        lost = asyncio.create_task(fails(paused, "PostgreSQL cannot do this now"))
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(works(other), 1.0)
+        await lost
+        monkeypatch.setattr(database, "_run", run)
+        await works(paused, "two", 11)
+        async with bare(cloud_url) as bare_hand:
+            await assert_sound(bare_hand)
+
+
+@on_postgresql
 async def test_a_database_that_isolates_more_is_written_all_the_same(cloud_url: str) -> None:
     """The head of the journal must be read as it is after waiting for the lock, not as it was before."""
     async with bare(cloud_url) as database:

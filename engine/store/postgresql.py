@@ -2,6 +2,7 @@
 
 An advisory lock taken first makes batches of all workers follow one another: journal numbers have no gaps, come in
 commit order, and two batches can never deadlock over host rows. What is lost in parallelism is won back by batching.
+The lock's holder may be paused, or its machine be gone without a word: the server gives the lock on (`IDLE_SECONDS`).
 A broken connection is replaced by a new one at the next batch.
 """
 
@@ -32,10 +33,22 @@ TAKE_LOCK = f"SELECT pg_advisory_xact_lock({JOURNAL_LOCK})"
 ISOLATION = "read_committed"
 """Whatever the database's default: a stricter one would read the journal as it was before the lock was waited for."""
 
+IDLE_SECONDS = 10.0
+"""How long the server lets a transaction of ours stand still. A process that is paused or cut off in the middle of a
+batch holds the lock for which all others wait: the server ends its session then, and the batch with it. Too low: a busy
+machine writes its batches twice; too high, above all higher than a lease: others cannot take over in time."""
+
 _REFUSALS = (IntegrityConstraintViolationError, DataError)
 """What running a row may raise that is about this row: a rule refuses it, or no column can hold a value of it."""
 _TROUBLES = (PostgresError, InterfaceError, InternalClientError, DBAPIError, OSError)
 """What says that the server, or the way to it, is at fault."""
+
+
+def limit_idling(connection: Any, _record: Any) -> None:
+    """Have the server end a new connection's session when a transaction of it stands still."""
+    # Not as a startup parameter, which poolers such as PgBouncer refuse.
+    sql = f"SET idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}"
+    connection.run_async(lambda driver: driver.execute(sql))
 
 
 class Postgresql:
