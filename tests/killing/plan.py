@@ -128,7 +128,9 @@ def _again(draw: Random) -> Moment:
 
 def _pause(draw: Random) -> Moment:
     """A paused process mostly has been told that all its requests are durable, so that nothing of it may come later."""
-    return _working(draw) if draw.random() < 0.75 else _asking(draw)
+    if draw.random() < 0.25:
+        return _asking(draw)
+    return Moment(Stage.WORKING, draw.choice((Kind.EFFECT, Kind.COMMIT)), draw.randint(0, 15), draw.uniform(0.0, 0.01))
 
 
 def _fault(draw: Random) -> Fault:

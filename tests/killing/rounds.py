@@ -215,7 +215,7 @@ def _result(kind: str, this: Round, found: Sequence[str]) -> Result:
         wrongs=[*found, *wrongs(after, told), *trespasses(after, told)],
         deaths=[process.death for process in this.crew if process.death],
         pauses=[process.paused for process in this.crew if process.paused],
-        operations=Counter(each.kind for each in after.operations),
+        operations=Counter(each.kind for each in after.operations if each.actor != "embedder"),
         states=Counter(f"{machine} {each.state}" for machine in MACHINES for each in after.tables[machine].values()),
         accepted=sum(mark.kind is Kind.ACKED for marks in told for mark in marks),
         stuck=len({mark.about for marks in told for mark in marks if mark.kind is Kind.STUCK}),

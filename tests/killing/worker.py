@@ -26,7 +26,7 @@ from interlock import Engine
 from interlock.drivers.simulator import Simulator
 from interlock.engine.core.events import Way
 from interlock.engine.orchestrator import commits, convergence, lease, orchestrator
-from interlock.engine.store import queries
+from interlock.engine.store import postgresql, queries
 from interlock.engine.store.commit import Written
 from interlock.engine.store.postgresql import Postgresql
 from interlock.engine.store.sqlite import Sqlite
@@ -83,6 +83,7 @@ def _hurry(seconds: float) -> None:
     lease.LEASE, lease.RENEW = seconds, seconds / 3
     orchestrator.STRANDED, orchestrator.LEFT_BEHIND = 0.3, 2.0
     convergence.AGAIN_FIRST, convergence.AGAIN_MOST = 0.05, 0.2
+    postgresql.IDLE_SECONDS = seconds / 3
     commits.STORE_WAIT_FIRST, commits.STORE_WAIT_MOST = 0.02, 0.2
 
 
