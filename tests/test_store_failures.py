@@ -335,6 +335,17 @@ async def test_a_process_that_is_paused_in_the_middle_of_a_batch_does_not_stop_t
 
 
 @on_postgresql
+async def test_a_server_that_goes_away_while_a_connection_is_made_is_an_error(
+    cloud_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first statement of a connection, which is ours, may be the one that is cut off."""
+    async with clerk(cloud_url) as desk:
+        monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", -1)  # refused, as any error would be
+        with pytest.raises(StoreError, match="cannot be read now"):
+            await asyncio.gather(*(desk.store.rows(queries.all_of("host")) for _ in range(4)))
+
+
+@on_postgresql
 async def test_a_database_that_isolates_more_is_written_all_the_same(cloud_url: str) -> None:
     """The head of the journal must be read as it is after waiting for the lock, not as it was before."""
     async with bare(cloud_url) as database:

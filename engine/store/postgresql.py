@@ -46,9 +46,12 @@ _TROUBLES = (PostgresError, InterfaceError, InternalClientError, DBAPIError, OSE
 
 def limit_idling(connection: Any, _record: Any) -> None:
     """Have the server end a new connection's session when a transaction of it stands still."""
-    # Not as a startup parameter, which poolers such as PgBouncer refuse.
-    sql = f"SET idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}"
-    connection.run_async(lambda driver: driver.execute(sql))
+    # Not as a startup parameter, which poolers such as PgBouncer refuse; and by a cursor, not on the bare driver: its
+    # errors are those that SQLAlchemy knows, should the server go away just now.
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}")
+    cursor.close()
+    connection.commit()
 
 
 class Postgresql:
