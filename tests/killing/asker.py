@@ -30,6 +30,9 @@ PATIENCE = 2.0
 TRIES = 40
 """Requests that a hand may have refused in a row. Too low: fewer are in flight; too high: it spins."""
 
+AGAIN = 0.3
+"""Seconds until a database that could not be written is tried again. Too low: one that comes back is hammered."""
+
 T = TypeVar("T")
 
 
@@ -107,7 +110,7 @@ class Asker:
             raise
         except StoreError as error:
             self._diary.mark(Kind.UNSURE, what, str(error))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(AGAIN)
             return None
         except InvalidRequest as error:
             self._diary.mark(Kind.REFUSED, what, str(error))
@@ -163,4 +166,4 @@ async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
         except EngineClosed:
             raise
         except StoreError:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(AGAIN)

@@ -113,6 +113,10 @@ class PostgresqlGround:
             shutil.rmtree(place.folder)
         self._admin(f"DROP DATABASE {make_url(place.url).database} WITH (FORCE)")
 
+    def settle(self) -> None:
+        """Have the server write down what it holds: a crash is got over the sooner."""
+        self._admin("CHECKPOINT")
+
     def _admin(self, sql: str) -> None:
         async def run() -> None:
             async with bare(self.server.url("postgres")) as database:

@@ -115,13 +115,15 @@ class Process:
         self.death = self._present()
 
     def pause(self) -> None:
-        """Stop it where it stands."""
-        os.kill(self._pid, signal.SIGSTOP)
-        self.paused = self._present()
+        """Stop it where it stands; it may have ended before."""
+        if self._process.is_alive():
+            os.kill(self._pid, signal.SIGSTOP)
+            self.paused = self._present()
 
     def go_on(self) -> None:
-        """Let it go on."""
-        os.kill(self._pid, signal.SIGCONT)
+        """Let it go on, if it was paused."""
+        if self.paused:
+            os.kill(self._pid, signal.SIGCONT)
 
     def end(self) -> int | None:
         """Wait until it has ended by itself; its exit code, None if it has not."""

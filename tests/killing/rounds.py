@@ -184,6 +184,7 @@ def outage(ground: PostgresqlGround, plan: Plan) -> Result:
     with _round(ground, plan) as this:
         this.calm()
         process = this.begin(successor=False, asks=Asks(FEW_ASKS), last=True)
+        ground.settle()
         process.reach(Moment(Stage.ASKING, Kind.ACKED, plan.seed % IN_FLIGHT))
         for later in plan.outages:
             time.sleep(later)

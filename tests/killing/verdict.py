@@ -224,18 +224,17 @@ def _said(told: Marks) -> Iterator[str]:
 
 def trespasses(after: Aftermath, told: Marks) -> list[str]:
     """Decisions about an operation that were written by a process which had lost it: after another one's claim."""
-    claims: dict[str, dict[int, str]] = {}
-    worker: dict[str, str] = {}
+    claims: dict[str, dict[int, str | None]] = {}
+    worker: dict[str, str | None] = {}
     for row in after.journal:
         if row.machine == "operation":
-            worker[row.entity_id] = row.changed.get("worker_id") or worker.get(row.entity_id, "")
-            if row.event == "Claimed":
+            worker[row.entity_id] = row.changed.get("worker_id", worker.get(row.entity_id))
+            if row.event in ("Claimed", "OperationStuck"):  # what is Stuck is nobody's
                 claims.setdefault(row.entity_id, {})[row.seq] = worker[row.entity_id]
     return [
         f"rows {first} to {last} of operation {row.operation_id} ({row.event}): their writer had lost it"
         for writer, first, last in _decisions(told)
-        if (row := after.journal[last - 1]).event not in RESOLVING
-        and _at(claims.get(row.operation_id or "", {}), last) not in (None, writer)
+        if _at(claims.get((row := after.journal[last - 1]).operation_id or "", {}), last) not in (None, writer)
     ]
 
 
@@ -248,7 +247,7 @@ def _decisions(told: Marks) -> Iterator[tuple[str, int, int]]:
                 yield worker or "", first, last
 
 
-def _at(claims: dict[int, str], seq: int) -> str | None:
+def _at(claims: dict[int, str | None], seq: int) -> str | None:
     """Who drives by then; None: nobody has claimed it."""
     return next((worker for number, worker in reversed(claims.items()) if number <= seq), None)
 
@@ -260,7 +259,3 @@ def taken_over(after: Aftermath) -> int:
         if row.machine == "operation" and (worker := row.changed.get("worker_id")):
             workers.setdefault(row.entity_id, set()).add(worker)
     return sum(len(each) > 1 for each in workers.values())
-
-
-RESOLVING = ("RetryRequested", "UndoRequested", "AcceptRequested")
-"""What a person asks for; no worker drives the operation then."""
