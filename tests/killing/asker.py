@@ -23,7 +23,7 @@ from interlock.schema.requests import KIND_OF, Request, subject_of
 from tests.killing import wishes
 from tests.killing.diary import Diary, Kind, Stage
 from tests.killing.fleet import GROUP
-from tests.killing.plan import IN_FLIGHT
+from tests.killing.plan import AT_ONCE, IN_FLIGHT
 
 PATIENCE = 2.0
 """Seconds that a hand waits for an end: a command that hangs on order has none."""
@@ -40,7 +40,7 @@ class Asks(msgspec.Struct, frozen=True):
     """How much is asked."""
 
     accepted: int
-    at_once: int = IN_FLIGHT
+    at_once: int = AT_ONCE
 
 
 class Asker:
@@ -50,6 +50,7 @@ class Asker:
         self._engine, self._diary, self._name = engine, diary, name
         self._draw = Random(f"asker {seed} {name}")
         self._asks, self._left, self._accepted, self._named = asks, asks.accepted, 0, 0
+        self._in_flight, self._works = 0, False
         self._vms: dict[str, Vm] = {}
         self._disks: dict[str, Volume] = {}
         self._held: set[str] = set()
@@ -117,7 +118,9 @@ class Asker:
             return None
         self._diary.mark(Kind.ACKED, handle.id, what)
         self._accepted += 1
-        if self._accepted == min(self._asks.accepted, self._asks.at_once):
+        self._in_flight += 1
+        if not self._works and (self._in_flight >= IN_FLIGHT or self._accepted == self._asks.accepted):
+            self._works = True
             self._diary.mark(Kind.STAGE, Stage.WORKING)
         return handle
 
@@ -141,6 +144,7 @@ class Asker:
             ended = await asyncio.wait_for(_patiently(handle.ended), PATIENCE)
         except TimeoutError:
             return
+        self._in_flight -= 1
         self._diary.mark(Kind.ENDED, handle.id, ended.state)
         await _patiently(lambda: self._look_at(handle, held))
 

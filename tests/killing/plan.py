@@ -15,8 +15,10 @@ from interlock.drivers.simulator import Fault, FaultKind
 from tests.killing.diary import Kind, Stage
 
 IN_FLIGHT = 30
-"""Operations that a process keeps in flight."""
-ASKS, FEW_ASKS = 150, 36
+"""Operations that are in flight when a process counts as working."""
+AT_ONCE = 40
+"""Operations that it tries to keep in flight: while one is asked for, or looked at, it is not."""
+ASKS, FEW_ASKS = 150, 40
 """Requests that it has accepted before it ends: more than it lives to see, but where it is to be killed at its end."""
 
 FORWARD = ("StartDomain", "CreateVolume", "MigrateDomain", "RebootDomain", "PrepareNic", "ResizeVolume", "PlugNic")

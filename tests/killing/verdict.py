@@ -64,15 +64,29 @@ async def aftermath(place: Place) -> Aftermath:
     async with bare(place.url) as database:
         rows = {name: await _rows(database, name) for name in metadata.tables}
         broken = [*_oracle(rows), *await _sound(database)]
-    async with await Simulator.at(place.world) as simulator:
-        truth = await simulator.world()
+    truth = await world_of(place)
     return Aftermath(
-        journal=sorted((Transition(**row) for row in rows["journal"]), key=lambda row: row.seq),
+        journal=_in_order(rows["journal"]),
         tables={name: _records(name, rows[name]) for name in MACHINES},
         groups=rows["security_group"],
         truth=truth,
         broken=broken,
     )
+
+
+async def world_of(place: Place) -> World:
+    """The world, with all that was still to come."""
+    async with await Simulator.at(place.world) as simulator:
+        return await simulator.world()
+
+
+async def journal_of(database: Bare) -> list[Transition]:
+    """The whole journal."""
+    return _in_order(await _rows(database, "journal"))
+
+
+def _in_order(rows: list[dict[str, Any]]) -> list[Transition]:
+    return sorted((Transition(**row) for row in rows), key=lambda row: row.seq)
 
 
 async def _rows(database: Bare, name: str) -> list[dict[str, Any]]:
