@@ -10,8 +10,10 @@ needs: they change when things are tried again, never what is done.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -38,6 +40,8 @@ from tests.killing.diary import Diary, Kind, Stage
 from tests.killing.fleet import description
 from tests.world import QUICK
 
+PR_SET_PDEATHSIG = 1
+"""Linux's number for it."""
 SETTLED_WITHIN = 40.0
 """Seconds in which a process that nobody kills has to bring everything to an end."""
 
@@ -66,6 +70,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(orders: Orders, pipe: Connection) -> None:
     """The whole life of the process."""
+    _die_with_the_round()
     said = os.open(orders.said, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.dup2(said, sys.stderr.fileno())
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
@@ -77,6 +82,12 @@ def run(orders: Orders, pipe: Connection) -> None:
     except BaseException:
         diary.mark(Kind.BROKEN, text=traceback.format_exc())
         raise
+
+
+def _die_with_the_round() -> None:
+    """Also one that is paused must not outlive whoever began it, however that one ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _hurry(seconds: float) -> None:
