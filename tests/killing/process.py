@@ -26,7 +26,7 @@ _context.set_forkserver_preload(["tests.killing.worker", "sqlalchemy.dialects.po
 
 PATIENCE = 60.0
 """Seconds that anything may take. Too low: a busy machine fails a round; too high: a hang is found late."""
-MOMENT = 6.0
+MOMENT = 4.0
 """Seconds until a process is struck whose moment does not come (what it waits for hangs, or is not so often)."""
 
 

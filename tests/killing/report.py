@@ -25,6 +25,7 @@ def lines(results: Sequence[Result], database: str) -> Iterator[str]:
     yield f"  requests accepted    {sum(each.accepted for each in results)}"
     yield f"  operations           {_summed(each.operations for each in results)}"
     yield f"  taken over           {sum(each.taken_over for each in results)}"
+    yield f"  refused by fence     {sum(each.fenced for each in results)}"
     yield f"  faults that fired    {sum(each.fired for each in results)}"
     yield f"  stuck, resolved      {sum(each.stuck for each in results)}"
     yield f"  kills by stage       {_counted(each.stage for each in deaths)}"
@@ -33,6 +34,7 @@ def lines(results: Sequence[Result], database: str) -> Iterator[str]:
     if pauses := [death for each in results for death in each.pauses]:
         yield f"  pauses by stage      {_counted(each.stage for each in pauses)}"
         yield f"  pauses with          {_counted(each.in_the_air for each in pauses)} in the air"
+        yield f"  in flight            {_spread(pauses)}, when paused"
     yield f"  in the end           {_summed(each.states for each in results)}"
 
 

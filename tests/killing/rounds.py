@@ -58,6 +58,8 @@ class Result(msgspec.Struct, kw_only=True):
     """Operations that were Stuck on the way, for a refusal on order, and were resolved."""
     taken_over: int = 0
     """Operations that went from one worker to another."""
+    fenced: int = 0
+    """Commands of those who had lost an operation that the hypervisor refused by their fence."""
     seconds: float = 0.0
 
 
@@ -242,6 +244,7 @@ def _result(kind: str, this: Round, found: Sequence[str]) -> Result:
         accepted=sum(mark.kind is Kind.ACKED for marks in told for mark in marks),
         stuck=len({mark.about for marks in told for mark in marks if mark.kind is Kind.STUCK}),
         taken_over=taken_over(after),
+        fenced=sum("is too low" in mark.text for marks in told for mark in marks if mark.kind is Kind.EFFECTED),
         fired=this.fired(),
     )
     if result.wrongs:
