@@ -10,6 +10,7 @@ import os
 import pwd
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from typing import Any
 
 import aiosqlite
 import pytest
+from sqlalchemy import make_url
 
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
@@ -332,6 +334,47 @@ async def test_a_process_that_is_paused_in_the_middle_of_a_batch_does_not_stop_t
         await works(paused, "two", 11)
         async with bare(cloud_url) as bare_hand:
             await assert_sound(bare_hand)
+
+
+HALF = """
+import asyncio, os, signal, sys
+import asyncpg
+from interlock.engine.store.postgresql import TAKE_LOCK
+
+def rows():
+    yield (1,)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    yield (2,)
+
+async def main():
+    connection = await asyncpg.connect(host=sys.argv[1], user="postgres", database=sys.argv[2])
+    async with connection.transaction():
+        await connection.execute(TAKE_LOCK)
+        await connection.executemany("INSERT INTO half (n) VALUES ($1)", rows())
+
+asyncio.run(main())
+"""
+
+
+@on_postgresql
+async def test_a_process_that_is_paused_in_the_middle_of_a_message_does_not_stop_the_others(
+    cloud_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session is not idle for the server, which has been told half of what it is to do."""
+    monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", 0.5)
+    address = make_url(cloud_url)
+    async with clerk(cloud_url) as desk, bare(cloud_url) as other:
+        await other.run("CREATE TABLE half (n BIGINT)")
+        command = [sys.executable, "-c", HALF, str(address.query["host"]), str(address.database)]
+        with subprocess.Popen(command, cwd=Path(__file__).parent.parent) as paused:
+            try:
+                while os.waitpid(paused.pid, os.WUNTRACED | os.WNOHANG) == (0, 0):  # noqa: ASYNC222 - it does not wait
+                    await asyncio.sleep(0.05)
+                await asyncio.wait_for(works(desk), 20)
+            finally:
+                paused.kill()
+        assert await other.rows("SELECT * FROM half") == []
+        await assert_sound(other)
 
 
 @on_postgresql
