@@ -123,6 +123,10 @@ class Server:
         """Stop it in the middle of whatever it does; `start` brings it back."""
         self._run("pg_ctl", "stop", "-D", "data", "-w", "-m", "fast")
 
+    def crash(self) -> None:
+        """Kill it as a power cut would, but for what the kernel holds; `start` brings it back, by its log."""
+        self._run("pg_ctl", "stop", "-D", "data", "-w", "-m", "immediate")
+
     def end(self) -> None:
         """Stop it for good and leave nothing."""
         assert self._keeper.stdin is not None

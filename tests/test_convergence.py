@@ -355,3 +355,15 @@ async def test_a_vm_in_no_group_has_nothing_to_be_told(tmp_path: Path) -> None:
         await lab.run("stop")
         with pytest.raises(InvalidRequest, match="it is Stopped, not Running"):
             await lab.run("secure")
+
+
+async def test_two_engines_that_make_one_default_group_leave_vms_that_can_be_told(tmp_path: Path) -> None:
+    """One of them knows of newer rules than the other; the row that is kept is the other's."""
+    async with world(tmp_path) as lab, world(tmp_path) as other:
+        await lab.engine.set_rules(WEB, ingress=[port(80)])
+        await other.deploy("others")
+        await lab.deploy("ours")
+    async with world(tmp_path) as lab:
+        assert (await lab.run("migrate", "ours")).state == "Succeeded"
+        assert (await lab.run("secure", "ours")).state == "Succeeded"
+        await lab.assert_sound()

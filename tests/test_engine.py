@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -250,6 +251,27 @@ async def test_a_cloud_that_names_an_unknown_driver_is_refused(tmp_path: Path) -
     async with Engine.open(str(tmp_path / "x.db")) as engine:
         with pytest.raises(PluginError, match="abacus"):
             await engine.load(CloudDescription.parse(text))
+
+
+async def test_of_many_operations_that_were_overtaken_one_reads_the_figures_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two busy engines overtake each other with each batch: to read once for each operation takes all their time."""
+    async with world(tmp_path, description=cloud(hosts=8)) as lab, world(tmp_path) as other:
+        await other.deploy("other")
+        read, refresh = 0, lab.engine._store.refresh
+
+        async def counted(*asked: Any) -> None:
+            nonlocal read
+            read += 1
+            await refresh(*asked)
+
+        monkeypatch.setattr(lab.engine._store, "refresh", counted)
+        handles = await asyncio.gather(*(lab.engine.deploy(lab.request(f"vm-{number}")) for number in range(20)))
+        for handle in handles:
+            await handle.wait()
+        assert read == 1
+        await lab.assert_sound()
 
 
 async def _workers(engine: Engine) -> int:

@@ -13,6 +13,7 @@ from interlock import CloudDescription, DeployVM, Engine, InvalidRequest, NicReq
 from interlock.drivers.simulator import Fault, FaultKind, Simulator
 from interlock.engine.orchestrator.clock import now
 from interlock.schema.commands import AnyCommand, Outcome
+from tests.bare import bare, sqlite_url
 from tests.world import CLOUD, QUICK, cloud, world
 
 
@@ -99,6 +100,24 @@ async def test_a_cancel_during_the_last_effects_is_still_heeded(tmp_path: Path, 
         gate.open.set()
         assert (await handle.ended()).state == "Cancelled"
         assert (await lab.vm()).state == {"deploy": "Error", "stop": "Running"}[kind]
+        await lab.assert_sound()
+
+
+async def test_a_cancel_of_what_another_engine_has_taken_over_is_refused_in_words(tmp_path: Path) -> None:
+    """As after a pause that was longer than the lease: nothing tells the first engine until it tries to commit."""
+    async with world(tmp_path, wrap=Gate) as lab:
+        gate = Gate.made[-1]
+        gate.holds = "StartDomain"
+        handle = await lab.engine.deploy(lab.request())
+        await gate.reached.wait()
+        async with bare(sqlite_url(tmp_path / "interlock.db")) as database:
+            await database.run("UPDATE worker SET lease_until = 0")
+        async with world(tmp_path) as other:
+            await other.engine.idle()
+            with pytest.raises(InvalidRequest, match="another process drives the operation now"):
+                await handle.cancel()
+        gate.open.set()
+        assert (await handle.ended()).state == "Succeeded"
         await lab.assert_sound()
 
 

@@ -314,3 +314,35 @@ async def test_a_commit_is_told_to_those_who_subscribe(embedder: Embedder) -> No
     assert [transition.seq for transition in seen] == list(range(1, len(seen) + 1))
     async with bare(embedder.url) as database:
         assert await value(database, "SELECT count(*) FROM journal") >= len(seen)
+
+
+CUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction'
+"""
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+async def test_a_transaction_that_is_cut_off_says_so_and_leaves_nothing(embedder: Embedder) -> None:
+    with pytest.raises(StoreError, match="cannot be begun or ended"):
+        async with embedder.engine.transaction() as connection:
+            await embedder.engine.deploy(a_vm("web"), connection=connection)
+            await embedder.write(connection)
+            await _cut(embedder)
+    assert (await embedder.invoices(), await embedder.vms()) == ([], {})
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+async def test_what_is_raised_in_a_transaction_that_was_cut_off_comes_out_as_it_is(embedder: Embedder) -> None:
+    with pytest.raises(LookupError, match="their own"):
+        async with embedder.engine.transaction() as connection:
+            await embedder.write(connection)
+            await _cut(embedder)
+            raise LookupError("their own")
+    assert await embedder.invoices() == []
+
+
+async def _cut(embedder: Embedder) -> None:
+    async with bare(embedder.url) as other:
+        assert len(await other.rows(CUT)) == 1
+    await asyncio.sleep(0.1)

@@ -10,6 +10,7 @@ import os
 import pwd
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from typing import Any
 
 import aiosqlite
 import pytest
+from sqlalchemy import make_url
 
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
@@ -307,6 +309,83 @@ async def test_connections_that_were_cut_are_replaced(cloud_url: str) -> None:
         await asyncio.sleep(0.1)
         await works(desk, "second", 11)
         assert len(await desk.store.rows(queries.all_of("host"))) == 2
+
+
+@on_postgresql
+async def test_a_process_that_is_paused_in_the_middle_of_a_batch_does_not_stop_the_others(
+    cloud_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the journal's lock, and its connection lives: only the server can tell that it stands still."""
+    monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", 0.3)
+    async with clerk(cloud_url) as paused, clerk(cloud_url) as other:
+
+        async def stands_still(driver: Any, ask: Any) -> None:
+            await asyncio.sleep(1.5)
+            return await run(driver, ask)
+
+        database = paused.store._writer.database
+        run = database._run  # type: ignore[attr-defined]
+        monkeypatch.setattr(database, "_run", stands_still)
+        lost = asyncio.create_task(fails(paused, "PostgreSQL cannot do this now"))
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(works(other), 1.0)
+        await lost
+        monkeypatch.setattr(database, "_run", run)
+        await works(paused, "two", 11)
+        async with bare(cloud_url) as bare_hand:
+            await assert_sound(bare_hand)
+
+
+HALF = """
+import asyncio, os, signal, sys
+import asyncpg
+from interlock.engine.store.postgresql import TAKE_LOCK
+
+def rows():
+    yield (1,)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    yield (2,)
+
+async def main():
+    connection = await asyncpg.connect(host=sys.argv[1], user="postgres", database=sys.argv[2])
+    async with connection.transaction():
+        await connection.execute(TAKE_LOCK)
+        await connection.executemany("INSERT INTO half (n) VALUES ($1)", rows())
+
+asyncio.run(main())
+"""
+
+
+@on_postgresql
+async def test_a_process_that_is_paused_in_the_middle_of_a_message_does_not_stop_the_others(
+    cloud_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session is not idle for the server, which has been told half of what it is to do."""
+    monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", 0.5)
+    address = make_url(cloud_url)
+    async with clerk(cloud_url) as desk, bare(cloud_url) as other:
+        await other.run("CREATE TABLE half (n BIGINT)")
+        command = [sys.executable, "-c", HALF, str(address.query["host"]), str(address.database)]
+        with subprocess.Popen(command, cwd=Path(__file__).parent.parent) as paused:
+            try:
+                while os.waitpid(paused.pid, os.WUNTRACED | os.WNOHANG) == (0, 0):  # noqa: ASYNC222 - it does not wait
+                    await asyncio.sleep(0.05)
+                await asyncio.wait_for(works(desk), 20)
+            finally:
+                paused.kill()
+        assert await other.rows("SELECT * FROM half") == []
+        await assert_sound(other)
+
+
+@on_postgresql
+async def test_a_server_that_goes_away_while_a_connection_is_made_is_an_error(
+    cloud_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first statement of a connection, which is ours, may be the one that is cut off."""
+    async with clerk(cloud_url) as desk:
+        monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", -1)  # refused, as any error would be
+        with pytest.raises(StoreError, match="cannot be read now"):
+            await asyncio.gather(*(desk.store.rows(queries.all_of("host")) for _ in range(4)))
 
 
 @on_postgresql

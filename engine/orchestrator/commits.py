@@ -210,7 +210,7 @@ class Commits:
 
     async def _decide(self, case: Case | None, event: Callable[[int], Event]) -> Decision:
         if self._store.overtaken:
-            await self.reload()
+            await self._catch_up()
         read = False
         while True:
             try:
@@ -243,9 +243,20 @@ class Commits:
     async def reload(self) -> None:
         """Read again what is held of hosts and pools, and the security groups that others have changed."""
         async with self._reading:
-            await self._store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts())
-            self.inventory.put(await self._store.groups(queries.groups_above(self.inventory.newest)))
+            await self._reload()
         self.on_reload()
+
+    async def _catch_up(self) -> None:
+        """Read again what others have changed: of all decisions that wait for it, one does."""
+        async with self._reading:
+            if not self._store.overtaken:
+                return
+            await self._reload()
+        self.on_reload()
+
+    async def _reload(self) -> None:
+        await self._store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts())
+        self.inventory.put(await self._store.groups(queries.groups_above(self.inventory.newest)))
 
 
 def _vm_name(decision: Decision) -> str:

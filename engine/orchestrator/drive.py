@@ -194,6 +194,9 @@ class Drive:
         except InvalidRequest as error:
             _fail(answer, error)
             return None
+        except Overtaken:
+            _fail(answer, InvalidRequest("another process drives the operation now: nothing to do here"))
+            raise
         except BaseException as error:
             _fail(answer, error)
             raise

@@ -29,6 +29,9 @@ LEASE = 30.0
 RENEW = 10.0
 """Seconds between renewals; a third of the lease survives two that fail."""
 SECOND = 1_000_000
+ENDED = (["Z"], ["X"])
+"""How the kernel calls a process that has ended and keeps its number until its parent has taken note; in a container
+whose first process takes no note of any, that is for good."""
 FORGET = 3600.0
 """Seconds after which the row of a worker that died is removed. Too low: nothing breaks; too high: rows pile up."""
 
@@ -62,8 +65,12 @@ def this_machine() -> str:
 
 def birth(pid: int) -> str:
     """When a process began, in the machine's own count; empty if that cannot be told."""
-    stat = _read(f"/proc/{pid}/stat")
-    return stat.rpartition(")")[2].split()[19] if stat else ""
+    return next(iter(_stat(pid)[19:]), "")
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process, from its state on; empty if it cannot be asked."""
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
 
 def _read(path: str) -> str:
@@ -83,6 +90,8 @@ def is_gone(worker: Worker) -> bool:
         return True
     except PermissionError:
         pass
+    if _stat(worker.pid)[:1] in ENDED:
+        return True
     return bool(worker.born) and birth(worker.pid) != worker.born
 
 

@@ -6,10 +6,13 @@ first and kept until the embedder ends the transaction, so it should be short: a
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.store.commit import Ask, RowRefused, Written, commit
@@ -20,6 +23,32 @@ from interlock.schema.errors import InvalidRequest, StoreError
 
 TAKE_WRITE_LOCK = "UPDATE guard SET id = id"
 """SQLite has no lock statement: a write that changes nothing takes the write lock, or waits for it."""
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that excludes every other writer from its beginning to its end.
+
+    What is raised inside comes out as it is, also when the connection is gone by then and cannot be rolled back.
+
+    Raises:
+        StoreError: the database cannot be written now, and nothing was; or the connection broke while the transaction
+            was being committed, and perhaps all was.
+    """
+    said: BaseException | None = None
+    try:
+        async with engine.begin() as connection:
+            # The lock first: on SQLite, what begins by reading may find itself unable to write.
+            await take_lock(connection)
+            try:
+                yield connection
+            except BaseException as error:
+                said = error
+                raise
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        if said is not None:
+            raise said from None
+        raise StoreError(f"the transaction cannot be begun or ended: {getattr(error, 'orig', error)}") from error
 
 
 async def take_lock(connection: AsyncConnection) -> None:

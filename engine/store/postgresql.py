@@ -2,6 +2,7 @@
 
 An advisory lock taken first makes batches of all workers follow one another: journal numbers have no gaps, come in
 commit order, and two batches can never deadlock over host rows. What is lost in parallelism is won back by batching.
+The lock's holder may be paused, or its machine be gone without a word: the server gives the lock on (`IDLE_SECONDS`).
 A broken connection is replaced by a new one at the next batch.
 """
 
@@ -16,6 +17,7 @@ from asyncpg.exceptions import (
     IntegrityConstraintViolationError,
     InterfaceError,
     InternalClientError,
+    LockNotAvailableError,
     PostgresError,
 )
 from sqlalchemy.exc import DBAPIError
@@ -32,10 +34,34 @@ TAKE_LOCK = f"SELECT pg_advisory_xact_lock({JOURNAL_LOCK})"
 ISOLATION = "read_committed"
 """Whatever the database's default: a stricter one would read the journal as it was before the lock was waited for."""
 
+IDLE_SECONDS = 10.0
+"""How long the server lets a transaction of ours stand still. A process that is paused or cut off in the middle of a
+batch holds the lock for which all others wait: the server ends its session then, and the batch with it. Too low: a busy
+machine writes its batches twice; too high, above all higher than a lease: others cannot take over in time."""
+
+CUT_OFF = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND classid = 0 AND objid::bigint = $2 AND granted
+    AND datname = current_database() AND state = 'active' AND wait_event = 'ClientRead'
+    AND greatest(query_start, state_change) < clock_timestamp() - $1 * interval '1 second'
+"""
+"""Ends the session of a holder of the lock that was paused in the middle of a message: the server waits for the rest of
+it, which it does not count as idling. Nobody else's session waits so, however long its transaction takes."""
+
 _REFUSALS = (IntegrityConstraintViolationError, DataError)
 """What running a row may raise that is about this row: a rule refuses it, or no column can hold a value of it."""
 _TROUBLES = (PostgresError, InterfaceError, InternalClientError, DBAPIError, OSError)
 """What says that the server, or the way to it, is at fault."""
+
+
+def limit_idling(connection: Any, _record: Any) -> None:
+    """Have the server end a new connection's session when a transaction of it stands still."""
+    # Not as a startup parameter, which poolers such as PgBouncer refuse; and by a cursor, not on the bare driver: its
+    # errors are those that SQLAlchemy knows, should the server go away just now.
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}")
+    cursor.close()
+    connection.commit()
 
 
 class Postgresql:
@@ -49,14 +75,27 @@ class Postgresql:
 
     async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
         """See `Database.write`."""
-        async with self._driver() as driver, driver.transaction(isolation=ISOLATION):
-            await driver.execute(TAKE_LOCK)
-            written = await self._converse(driver, commit(decisions, is_stale, self._statements))
+        try:
+            written = await self._write(decisions, is_stale)
+        except StoreError as error:
+            if not isinstance(error.__cause__, LockNotAvailableError):
+                raise
+            await self._cut_off_the_paused()
+            written = await self._write(decisions, is_stale)
         self.counters.statements += 1
         self.counters.commits += 1
         self.counters.decisions += len(decisions)
         self.counters.retried_alone += written.alone
         return written
+
+    async def _write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
+        async with self._driver() as driver, driver.transaction(isolation=ISOLATION):
+            await driver.execute(f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}; {TAKE_LOCK}")
+            return await self._converse(driver, commit(decisions, is_stale, self._statements))
+
+    async def _cut_off_the_paused(self) -> None:
+        async with self._driver() as driver:
+            await driver.fetch(CUT_OFF, IDLE_SECONDS, JOURNAL_LOCK)
 
     async def run(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """See `Database.run`."""

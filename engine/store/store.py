@@ -28,7 +28,7 @@ from interlock.engine.store.commit import Counters, Written
 from interlock.engine.store.database import Database
 from interlock.engine.store.joined import take_lock
 from interlock.engine.store.migrate import bring_up_to_date
-from interlock.engine.store.postgresql import Postgresql
+from interlock.engine.store.postgresql import Postgresql, limit_idling
 from interlock.engine.store.sqlite import Sqlite, Threads, connect
 from interlock.engine.store.statements import statements
 from interlock.engine.store.verdict import Verdict, Why, why
@@ -440,6 +440,7 @@ def _engine(url: URL, threads: Threads) -> AsyncEngine:
             event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
             return engine
         engine = create_async_engine(url)
+        event.listen(engine.sync_engine, "connect", limit_idling)
         event.listen(engine.sync_engine, "checkout", _replace_if_cut)
         return engine
     except NoSuchModuleError as error:

@@ -32,7 +32,7 @@ from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.orchestrator import Orchestrator
 from interlock.engine.store import queries
 from interlock.engine.store.commit import Counters
-from interlock.engine.store.joined import take_lock
+from interlock.engine.store.joined import transaction
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import FirewallRule, Place, SecurityGroup
@@ -525,10 +525,12 @@ class Engine(Disks):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction on the engine's database for own rows beside a request's (`deploy(…, connection=…)`)."""
-        async with self._store.engine.begin() as connection:
-            # The lock first: on SQLite, what begins by reading may find itself unable to write.
-            await take_lock(connection)
+        """A transaction on the engine's database for own rows beside a request's (`deploy(…, connection=…)`).
+
+        Raises:
+            StoreError: it cannot be begun; or the connection broke while it was being committed, and perhaps it was.
+        """
+        async with transaction(self._store.engine) as connection:
             yield connection
 
 

@@ -22,6 +22,9 @@ from interlock.schema.settings import DEFAULT_GROUP, GROUPS_MOST, SettingScope
 
 DEFAULT = "default"
 """The name of the group that deploys add by themselves."""
+LOWEST = 1
+"""The version of one that was just made. Two engines may make it at once, and one row is kept: both must be the same,
+whatever else they know, or a host is recorded as told what no group says. Too high: VMs are told again for nothing."""
 
 
 class Where(NamedTuple):
@@ -106,9 +109,7 @@ def _default(draft: Draft, account: Account, where: Where) -> Groups:
     group_id = f"{account.id}/{DEFAULT}"
     if draft.cloud.find(SecurityGroup, group_id) is not None:
         return Groups((group_id,), ())
-    # Not above the others: a VM was told all up to its version, and this one changes nothing for it.
-    version = max((group.version for group in draft.cloud.all(SecurityGroup)), default=1)
-    made = SecurityGroup(id=group_id, account_id=account.id, name=DEFAULT, version=version)
+    made = SecurityGroup(id=group_id, account_id=account.id, name=DEFAULT, version=LOWEST)
     return Groups((group_id,), (made,))
 
 
