@@ -2,7 +2,9 @@
 
 A Python block marked `runnable` is a whole program, one marked `inside` the body of an open engine with the example
 cloud loaded; both run as printed, in a folder that has `examples/`. One marked `kit` is a test module, run by pytest
-beside the programs of docs/plugins.md, each in a file of its class's name. A TOML block marked `runnable` loads.
+beside the programs of docs/plugins.md, each in a file of its class's name, and the page's `module` blocks, each in the
+file that its first line names. One marked `broken` must fail, and say what the `text said` block after it says. A TOML
+block marked `runnable` loads.
 """
 
 from __future__ import annotations
@@ -69,10 +71,17 @@ def blocks(page: str, language: str, *marks: str) -> list[tuple[str, str]]:
 
 def run(folder: Path, *command: str, code: str | None = None) -> str:
     """Run a program in a folder that has the examples; what it printed."""
+    done = finished(folder, *command, code=code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def finished(folder: Path, *command: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run it, whatever comes of it."""
     shutil.copytree(ROOT / "examples", folder / "examples", dirs_exist_ok=True)
     beside = Path(interlock.__file__).parent.parent
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
+    return subprocess.run(
         command or (sys.executable, "-W", "error", "-"),
         input=code,
         cwd=folder,
@@ -80,10 +89,8 @@ def run(folder: Path, *command: str, code: str | None = None) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def whole(mark: str, code: str) -> str:
@@ -113,22 +120,38 @@ def test_code_runs_as_printed(code: str, tmp_path: Path) -> None:
     run(tmp_path, code=code)
 
 
-def kits() -> Iterator[Any]:
-    """Every test module of a page."""
+def kits(mark: str) -> Iterator[Any]:
+    """Every test module of a page, with the page."""
     for page in PAGES:
-        for number, (_, code) in enumerate(blocks(page, "python", "kit"), 1):
-            yield pytest.param(code, id=f"{page}-{number}")
+        for number, (_, code) in enumerate(blocks(page, "python", mark)):
+            yield pytest.param(page, number, code, id=f"{page}-{number + 1}")
 
 
-@pytest.mark.parametrize("code", list(kits()))
-def test_kits_pass_as_printed(code: str, tmp_path: Path) -> None:
+def tested(folder: Path, page: str, code: str) -> subprocess.CompletedProcess[str]:
+    """What pytest says of a test module that stands beside the page's modules and the programs of plugins.md."""
     for _, program in blocks("docs/plugins.md", "python", "runnable"):
         [name] = re.findall(r"^class (\w+):", program, re.MULTILINE)
-        (tmp_path / f"{name.lower()}.py").write_text(program)
-    (tmp_path / "test_mine.py").write_text(code)
+        (folder / f"{name.lower()}.py").write_text(program)
+    for _, module in blocks(page, "python", "module"):
+        (folder / module.partition("\n")[0].removeprefix("# ")).write_text(module)
+    (folder / "test_mine.py").write_text(code)
     plain = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:asyncio")
-    said = run(tmp_path, sys.executable, "-m", "pytest", "-q", "-W", "error", *plain, "test_mine.py")
-    assert re.search(r"\d+ passed", said), said
+    return finished(folder, sys.executable, "-m", "pytest", "-q", "-W", "error", *plain, "test_mine.py")
+
+
+@pytest.mark.parametrize(("page", "number", "code"), list(kits("kit")))
+def test_kits_pass_as_printed(page: str, number: int, code: str, tmp_path: Path) -> None:
+    done = tested(tmp_path, page, code)
+    assert done.returncode == 0 and re.search(r"\d+ passed", done.stdout), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("page", "number", "code"), list(kits("broken")))
+def test_what_is_broken_fails_in_the_words_that_are_printed(page: str, number: int, code: str, tmp_path: Path) -> None:
+    done = tested(tmp_path, page, code)
+    assert done.returncode == 1, done.stdout + done.stderr
+    words = [text for _, text in blocks(page, "text", "said")][number]
+    for line in words.splitlines():
+        assert line in done.stdout, f"{line!r} is not in:\n{done.stdout}"
 
 
 @every_page
