@@ -80,7 +80,7 @@ class Reconciliation:
     ) -> None:
         self._store, self._inventory, self._drivers = store, inventory, drivers
         self._submit, self._spawn, self._owned = submit, spawn, owned
-        self._on = False
+        self._on = self._listens = False
         self._listening: dict[str, Callable[[], None]] = {}
         self._hearsay = Hearsay()
         self._sighted: dict[str, Sighting] = {}
@@ -107,14 +107,14 @@ class Reconciliation:
 
     # --- beginning and end
 
-    def begin(self) -> None:
-        """Listen, and look at everything: from now on, until `close`."""
-        self._on = True
+    def begin(self, *, listen: bool) -> None:
+        """Look on demand; to `listen`, also at everything now, and at what is told: from now on, until `close`."""
+        self._on, self._listens = True, listen
         self.drivers_changed()
 
     def drivers_changed(self) -> None:
         """There are other drivers, or they have learned of other hosts."""
-        if not self._on:
+        if not (self._on and self._listens):
             return
         for name, driver in self._reporters().items():
             if name not in self._listening:

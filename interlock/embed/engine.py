@@ -101,6 +101,7 @@ class Engine(Disks):
         *,
         create: bool = True,
         recover: bool = True,
+        listen: bool = True,
         cloud: CloudDescription | None = None,
         policy: Policy | None = None,
         planners: Mapping[str, HostPlanner] | None = None,
@@ -114,6 +115,8 @@ class Engine(Disks):
             url: a SQLAlchemy URL of SQLite or PostgreSQL, or the path of a SQLite file.
             create: whether a database that is not there is made.
             recover: whether abandoned operations are taken over; tools that only look say no.
+            listen: whether what drivers report is followed, beginning with all that hosts have now; if not, only on
+                demand (`follow`, `reconcile`). Without `recover`, never.
             cloud: is written first, as `load` would; it may correct one whose drivers do not open.
             policy: the knobs of the core.
             planners, gurus, drivers: own ones by name, beside those installed as entry points. Drivers handed in
@@ -150,7 +153,7 @@ class Engine(Disks):
             if recover:
                 await orchestrator.recovery.look()
                 orchestrator.convergence.look()
-                orchestrator.reconciliation.begin()
+                orchestrator.reconciliation.begin(listen=listen)
                 await orchestrator.expiry.begin()
             yield engine
 

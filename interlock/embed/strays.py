@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from interlock.drivers.protocol import Driver, Reporter
 from interlock.engine.core.sightings import HOLDING, agrees
+from interlock.engine.orchestrator import log
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import Vm
-from interlock.schema.reports import Power
+from interlock.schema.reports import HostReport, Power
 
 BATCH = 500
 """VMs read together. Too low: many reads; too high: memory."""
@@ -35,9 +36,9 @@ async def strays(drivers: Mapping[str, Driver], store: Store) -> list[Stray]:
     """All there are on the hosts of drivers that report, by host and guest."""
     there = [
         (report.host_id, guest, power)
-        for driver in drivers.values()
+        for name, driver in drivers.items()
         if isinstance(driver, Reporter)
-        for report in await driver.survey()
+        for report in await _survey(name, driver)
         for guest, power in report.guests.items()
     ]
     vms = await _recorded(store, sorted({guest for _, guest, _ in there}))
@@ -47,6 +48,14 @@ async def strays(drivers: Mapping[str, Driver], store: Store) -> list[Stray]:
         for host, guest, power, vm in found
         if vm is None or _differs(vm, host, power)
     ]
+
+
+async def _survey(name: str, driver: Reporter) -> Sequence[HostReport]:
+    try:
+        return await driver.survey()
+    except Exception as error:
+        log.say("exception", "a driver cannot say what its hosts have: its bug", driver=name, error=str(error))
+        return ()
 
 
 def _differs(vm: Vm, host: str, power: Power) -> bool:
