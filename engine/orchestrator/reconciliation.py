@@ -18,40 +18,35 @@ same: one gets the VM, the other hears Busy, and looks again later. Closing ends
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from interlock.drivers.protocol import Driver, Reporter
 from interlock.engine.core.decision import Decision, End
 from interlock.engine.core.operations.follow import conclusion_of
-from interlock.engine.core.operations.strays import END, QUARANTINE, REPORT
+from interlock.engine.core.operations.strays import END
 from interlock.engine.core.sightings import HOLDING, agrees
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.hearsay import Hearsay
 from interlock.engine.orchestrator.inventory import Inventory
+from interlock.engine.orchestrator.looks import Ask, Looks, Submit
+from interlock.engine.orchestrator.strays import Strays
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import Host
-from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest
+from interlock.schema.errors import EngineClosed, InterlockError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import Operation, Vm
 from interlock.schema.reports import GuestEvent, HostBack, HostLost, HostReport, Power, Report
 from interlock.schema.requests import EvictGuest, FollowVM
-from interlock.schema.settings import UNKNOWN_DOMAIN, SettingScope
 
-ACTOR = "interlock"
-AT_ONCE = 32
-"""Follows that are asked for at once. Too low: a lost host is slow to be noticed in full; too high: what people ask for
-meanwhile waits."""
 BATCH = 500
 """VMs read together. Too low: many reads after an outage; too high: memory."""
 AGAIN_FIRST, AGAIN_MOST = 2.0, 600.0
 """Seconds until what could not be settled is tried again; doubles each time. Too low: a host that is away is hammered,
 and the journal fills; too high: a VM stays Unknown though its host is back and did not say so."""
 
-Ask = FollowVM | EvictGuest
-Submit = Callable[[Ask, str, None], Awaitable[Decision]]
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 Sighting = dict[str, Power]
 """By host."""
@@ -79,7 +74,7 @@ class Reconciliation:
         owned: Callable[[], frozenset[str]],
     ) -> None:
         self._store, self._inventory, self._drivers = store, inventory, drivers
-        self._submit, self._spawn, self._owned = submit, spawn, owned
+        self._spawn, self._owned = spawn, owned
         self._on = self._listens = False
         self._listening: dict[str, Callable[[], None]] = {}
         self._hearsay = Hearsay()
@@ -87,16 +82,13 @@ class Reconciliation:
         """News that nobody has compared yet, by guest."""
         self._waiting: dict[str, Sighting] = {}
         """Of VMs that an operation owns."""
-        self._after: dict[str, FollowVM] = {}
-        """What to ask when the operation that owns the VM has ended."""
-        self._again: dict[str, Ask] = {}
-        """What to ask when the timer rings."""
+        self._looks = Looks(store, submit, owned, self._look_later)
         self._silent: dict[str, str] = {}
         """Hosts that do not answer, each with one of its VMs."""
-        self._strays: dict[str, Sighting] = {}
+        self._strays = Strays(inventory)
+        self._surveys: set[asyncio.Future[Sequence[HostReport]]] = set()
         self._rounds: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
-        self._hearers: list[list[Decision]] = []
         self._later: asyncio.TimerHandle | None = None
         self._wait = AGAIN_FIRST
 
@@ -124,9 +116,8 @@ class Reconciliation:
 
     def settings_changed(self) -> None:
         """What becomes of strays may be another thing now."""
-        for guest, sighting in self._strays.items():
-            for host, power in sighting.items():
-                self._look_at(guest, host, power)
+        for guest, host, power in self._strays:
+            self._look_at(guest, host, power)
 
     def close(self) -> None:
         """Hear and begin nothing more."""
@@ -134,6 +125,8 @@ class Reconciliation:
         for stop in self._listening.values():
             stop()
         self._listening.clear()
+        for survey in self._surveys:
+            survey.cancel()
         if self._later is not None:
             self._later.cancel()
             self._later = None
@@ -188,15 +181,18 @@ class Reconciliation:
                 self._begin(self._follow_all(told.host_id, "Unknown"))
 
     def _reported(self, reports: Iterable[HostReport]) -> None:
-        """News of hosts that are known are compared one by one, others with all that is recorded there."""
+        """What is news of hosts that are known; those that are not are held against all that is recorded there."""
         strange = []
         for report in reports:
-            if not self._hearsay.knows(report.host_id):
+            is_known = self._hearsay.knows(report.host_id)
+            news = self._hearsay.report(report)
+            if is_known or not self._inventory.tenants(report.host_id):
+                for guest, power in news.items():
+                    self._look_at(guest, report.host_id, power)
+            else:
                 strange.append(report)
-            for guest, power in self._hearsay.report(report).items():
-                self._look_at(guest, report.host_id, power)
-        if any(self._inventory.tenants(report.host_id) for report in strange):
-            self._begin(self._find_missing(strange))
+        if strange:
+            self._begin(self._hold_against_records(strange))
 
     def _look_at(self, guest: str, host: str, power: Power) -> None:
         self._sighted.setdefault(guest, {})[host] = power
@@ -209,25 +205,42 @@ class Reconciliation:
         """Compare all that hosts have with all that is recorded; a host that says nothing does not answer."""
         for name, driver in self._reporters().items():
             wanted = {host.id for host in self._inventory.all(Host) if host.driver == name and only in (None, host.id)}
-            try:
-                reports = [each for each in await driver.survey() if each.host_id in wanted]
-            except InterlockError:
-                raise
-            except Exception as error:
-                log.say("exception", "a driver cannot say what its hosts have: its bug", driver=name, error=str(error))
+            reports = await self._all_of(name, driver) if wanted else None
+            if reports is None:
                 continue
-            for host in wanted - {report.host_id for report in reports}:
+            there = [report for report in reports if report.host_id in wanted]
+            for host in sorted(wanted - {report.host_id for report in there}):
                 if self._inventory.tenants(host):
                     await self._follow_all(host, "Running")
-            self._reported([report for report in reports if not self._hearsay.is_old(report)])
+            self._reported([report for report in there if not self._hearsay.is_old(report)])
 
-    async def _find_missing(self, reports: Sequence[HostReport]) -> None:
-        """VMs that are recorded on hosts which have just reported, and are not among what they have."""
-        guests = {report.host_id: report.guests for report in reports}
-        held = await self._store.rows(queries.vms_holding(tuple(guests) if len(guests) <= BATCH else None))
-        for vm_id, state, host in held:
-            if host in guests and not agrees(state, host, host, guests[host].get(vm_id, Power.ABSENT)):
-                self._look_at(vm_id, host, guests[host].get(vm_id, Power.ABSENT))
+    async def _all_of(self, name: str, driver: Reporter) -> Sequence[HostReport] | None:
+        """What a driver's hosts have; None if it cannot say. Closing waits for no driver."""
+        survey = asyncio.ensure_future(driver.survey())
+        self._surveys.add(survey)
+        try:
+            await asyncio.wait([survey])
+            return None if survey.cancelled() else survey.result()
+        except InterlockError:
+            raise
+        except Exception as error:
+            log.say("exception", "a driver cannot say what its hosts have: its bug", driver=name, error=str(error))
+            return None
+        finally:
+            self._surveys.discard(survey)
+
+    async def _hold_against_records(self, reports: Sequence[HostReport]) -> None:
+        """Look at what is recorded on hosts and is not so there, and at what they have that is not recorded there."""
+        hosts = tuple(report.host_id for report in reports)
+        recorded: dict[str, dict[str, str]] = {}
+        for vm_id, state, host in await self._store.rows(queries.vms_holding(hosts if len(hosts) <= BATCH else None)):
+            recorded.setdefault(host, {})[vm_id] = state
+        for report in reports:
+            here = recorded.get(report.host_id, {})
+            for guest in sorted(here.keys() | report.guests.keys()):
+                power = report.guests.get(guest, Power.ABSENT)
+                if guest not in here or not agrees(here[guest], report.host_id, report.host_id, power):
+                    self._look_at(guest, report.host_id, power)
 
     async def _follow_all(self, host: str, state: str) -> None:
         """Look where the VMs are that a host holds in this state; those on their way, once they are there."""
@@ -238,7 +251,7 @@ class Reconciliation:
             self._waiting.setdefault(vm_id, {})[host] = Power.ABSENT
         if state != "Unknown" and "Unknown" in found:
             self._is_silent(host, found["Unknown"][0])
-        await self._ask_all([FollowVM(vm_id) for vm_id in found.get(state, ())])
+        await self._looks.ask([FollowVM(vm_id) for vm_id in found.get(state, ())])
 
     def _is_silent(self, host: str, vm_id: str) -> None:
         self._silent[host] = vm_id
@@ -256,92 +269,22 @@ class Reconciliation:
             if batch:
                 recorded = {vm.id: vm for vm in await self._store.vms(queries.vms_of(tuple(batch)))}
                 asks = [self._what_to_ask(guest, seen, recorded.get(guest)) for guest, seen in batch.items()]
-                await self._ask_all([ask for found in asks for ask in found])
+                await self._looks.ask([ask for found in asks for ask in found])
 
     def _what_to_ask(self, guest: str, seen: Sighting, vm: Vm | None) -> list[Ask]:
         if vm is None:
-            return [ask for host, power in seen.items() for ask in self._stranger(guest, host, power)]
+            return [ask for host, power in seen.items() for ask in self._strays.stranger(guest, host, power)]
         if MACHINES["vm"].states[vm.state].stability is Stability.TRANSITIONAL:
             self._waiting.setdefault(guest, {}).update(seen)
             if guest not in self._owned():
                 self._look_later()
             return []
         differing = {host: power for host, power in seen.items() if not agrees(vm.state, vm.host_id, host, power)}
-        self._not_stray(guest, seen.keys() - differing.keys())
+        self._strays.gone(guest, seen.keys() - differing.keys())
         elsewhere = (host for host, power in differing.items() if power.is_up and host != vm.host_id)
         return [FollowVM(guest, next(elsewhere, None))] if differing else []
 
-    # --- strays
-
-    def _stranger(self, guest: str, host: str, power: Power) -> list[Ask]:
-        """A guest that is no VM of ours."""
-        if power is Power.ABSENT:
-            self._not_stray(guest, [host])
-            return []
-        self._is_stray(guest, host, power, "no VM of this database")
-        place = self._inventory.find(Host, host)
-        if place is None:
-            return []
-        where = ((SettingScope.CLUSTER, place.cluster_id), (SettingScope.ZONE, place.zone_id))
-        way = self._inventory.setting(UNKNOWN_DOMAIN, *where)
-        halted = way == QUARANTINE and power is not Power.ON
-        return [] if way == REPORT or halted else [EvictGuest(guest, host)]
-
-    def _is_stray(self, guest: str, host: str, power: Power, why: str) -> None:
-        if self._strays.setdefault(guest, {}).get(host) is not power:
-            log.say("warning", "a guest should not be there", guest=guest, host=host, power=power.value, why=why)
-        self._strays[guest][host] = power
-
-    def _not_stray(self, guest: str, hosts: Iterable[str]) -> None:
-        for host in hosts if guest in self._strays else ():
-            self._strays[guest].pop(host, None)
-        if not self._strays.get(guest, True):
-            del self._strays[guest]
-
-    # --- asking
-
-    async def _ask_all(self, asks: Sequence[Ask]) -> None:
-        waiting = iter(asks)
-
-        async def work() -> None:
-            for ask in waiting:
-                await self._ask(ask)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_ONCE, len(asks))):
-                group.create_task(work())
-
-    async def _ask(self, ask: Ask) -> None:
-        try:
-            decision = await self._submit(ask, ACTOR, None)
-            for hearer in self._hearers:
-                hearer.append(decision)
-        except EngineClosed:
-            pass
-        except Busy:
-            await self._leave_to_owner(ask)
-        except InvalidRequest as error:
-            log.say("warning", "what differs cannot be looked at", about=_about(ask), error=str(error))
-        except InterlockError as error:
-            log.say(
-                "warning", "what differs cannot be looked at now; trying again", about=_about(ask), error=str(error)
-            )
-            self._ask_later(ask)
-
-    async def _leave_to_owner(self, ask: Ask) -> None:
-        """Whose end is told here, or by a person, needs no timer; another engine's does. A follow looks anyway."""
-        vm_id = _about(ask)
-        owners = await self._store.operations(queries.active_on(vm_id, None))
-        if any(owner.kind == "follow" for owner in owners):
-            return
-        if isinstance(ask, FollowVM) and any(owner.state == "Stuck" or vm_id in self._owned() for owner in owners):
-            self._after[vm_id] = ask
-        else:
-            self._ask_later(ask)
-
-    def _ask_later(self, ask: Ask) -> None:
-        self._again[_about(ask)] = ask
-        self._look_later()
+    # --- trying again
 
     def _look_later(self) -> None:
         if self._on and self._later is None:
@@ -350,7 +293,7 @@ class Reconciliation:
 
     def _ring(self) -> None:
         self._later = None
-        again, self._again = list(self._again.values()), {}
+        again = self._looks.again()
         owned = self._owned()
         for guest in [each for each in self._waiting if each not in owned]:
             for host, power in self._waiting.pop(guest).items():
@@ -358,7 +301,7 @@ class Reconciliation:
         probes = [FollowVM(vm_id) for vm_id in self._silent.values() if vm_id not in owned]
         strange = [host.id for host in self._inventory.all(Host) if not self._hearsay.knows(host.id)]
         if again or probes:
-            self._begin(self._ask_all([*again, *probes]))
+            self._begin(self._looks.ask([*again, *probes]))
         elif strange and self._listening:
             self._begin(self._survey(None))
 
@@ -377,7 +320,7 @@ class Reconciliation:
             self._hearsay.made(vm)
         if vm is not None:
             self._free_again(vm)
-        if not (self._again or self._waiting or self._silent) and self._later is None:
+        if not (self._looks.waiting or self._waiting or self._silent) and self._later is None:
             self._wait = AGAIN_FIRST
 
     def _free_again(self, vm: Vm) -> None:
@@ -385,18 +328,18 @@ class Reconciliation:
         for host, power in self._waiting.pop(vm.id, {}).items():
             if not agrees(vm.state, vm.host_id, host, power):
                 self._look_at(vm.id, host, power)
-        if ask := self._after.pop(vm.id, None):
-            self._begin(self._ask_all([ask]))
+        if asks := self._looks.freed(vm.id):
+            self._begin(self._looks.ask(asks))
 
     def _followed(self, operation: Operation, vm: Vm) -> None:
         conclusion, seen_on = conclusion_of(operation.kept), operation.request.get("host")
         ended = operation.state == "Succeeded" and operation.kept.get("treatment") == END
         for host in conclusion.strays if conclusion and not ended else ():
-            self._is_stray(vm.id, host, Power.ON, f"VM {vm.name} is {vm.state} on {vm.host_id or 'no host'}")
+            self._strays.found(vm.id, host, Power.ON, f"VM {vm.name} is {vm.state} on {vm.host_id or 'no host'}")
         if vm.state == "Unknown" and vm.host_id:
             self._is_silent(vm.host_id, vm.id)
         elif operation.state != "Succeeded" and vm.state in HOLDING:
-            self._ask_later(FollowVM(vm.id, seen_on))
+            self._looks.later(FollowVM(vm.id, seen_on))
         elif operation.state != "Succeeded" and seen_on:
             self._hearsay.unsay(seen_on, vm.id)
         if vm.state != "Unknown":
@@ -411,9 +354,9 @@ class Reconciliation:
     def _evicted(self, operation: Operation) -> None:
         guest, host = operation.request["guest"], operation.request["host"]
         if operation.state != "Succeeded":
-            self._ask_later(EvictGuest(guest, host))
+            self._looks.later(EvictGuest(guest, host))
         elif operation.kept["treatment"] == END:
-            self._not_stray(guest, [host])
+            self._strays.gone(guest, [host])
             self._hearsay.unsay(host, guest)
 
     # --- on demand
@@ -427,16 +370,12 @@ class Reconciliation:
         if not self._on:
             raise EngineClosed("this engine does not reconcile: it was opened to look only, or is closed")
         asked: list[Decision] = []
-        self._hearers.append(asked)
+        self._looks.hearers.append(asked)
         try:
             self._hearsay.forget([only] if only else self._inventory.ids(Host))
             self._begin(self._survey(only))
             while self._rounds:
                 await asyncio.wait(set(self._rounds))
         finally:
-            self._hearers.remove(asked)
+            self._looks.hearers.remove(asked)
         return asked
-
-
-def _about(ask: Ask) -> str:
-    return ask.vm if isinstance(ask, FollowVM) else ask.guest

@@ -53,7 +53,7 @@ async def doctor(face: Face) -> Exit:
 def _as_finding(stray: Stray) -> Finding:
     from interlock.embed.checkup import Finding
 
-    where = f"guest {stray.vm_name or stray.guest_id} is {stray.power} on host {stray.host_id}"
+    where = f"guest {stray.vm_name or stray.guest_id} ({stray.power}) is on host {stray.host_id}"
     remedy = (
         "see to it there, or say what becomes of such: `interlock settings set vm.unknown.domain quarantine`, or end"
     )
