@@ -6,6 +6,7 @@ The driver does not report here, so nothing is followed but what the test asks f
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -63,10 +64,12 @@ EFFECTS = [(name, command) for name, case in CASES.items() for command in case.e
 
 
 @asynccontextmanager
-async def after(name: str, folder: Path, url: str | None = None, wrap: Any = Recorder) -> AsyncIterator[World]:
+async def after(
+    name: str, folder: Path, url: str | None = None, wrap: Any = Recorder, latency: float = 0.0
+) -> AsyncIterator[World]:
     """A world in which it has happened."""
     case = CASES[name]
-    async with world(folder, url=url, wrap=wrap) as lab:
+    async with world(folder, url=url, wrap=wrap, latency=latency) as lab:
         await lab.engine.set_setting("vm.unknown.domain", case.setting)
         assert (await lab.deploy()).state == "Succeeded"
         await getattr(lab.simulator, case.happens)(await guest_of(lab, name), *case.where)
@@ -167,6 +170,24 @@ async def test_what_is_never_answered_ends_all_the_same_and_harms_nobody(
         await lab.simulator.recall(order)
         assert (await ask(lab, name)).state == "Succeeded"
         await lab.engine.idle()
+        await assert_ended(lab, name)
+
+
+@pytest.mark.parametrize(("name", "command"), EFFECTS)
+async def test_closing_in_the_middle_is_only_a_pause(tmp_path: Path, name: str, command: str) -> None:
+    """What was begun is gone on with by the next engine, whichever of its effects was the last."""
+    made, wrap = noted(Recorder)
+    async with after(name, tmp_path, wrap=wrap, latency=0.005) as lab:
+        made[0].seen.clear()
+        asked = asyncio.create_task(ask(lab, name))
+        while command not in made[0].seen:
+            await asyncio.sleep(0)
+        assert lab.engine.under_way() == 1
+    await asyncio.gather(asked, return_exceptions=True)
+    later, wrap = noted(Recorder)
+    async with world(tmp_path, wrap=wrap) as lab:
+        await lab.engine.idle()
+        assert later[0].seen or command == CASES[name].effects[-1], "nothing was left to go on with"
         await assert_ended(lab, name)
 
 

@@ -466,6 +466,40 @@ async def test_closing_leaves_nothing_behind(tmp_path: Path) -> None:
         await engine.reconcile()
 
 
+async def test_closing_waits_for_no_survey(tmp_path: Path) -> None:
+    """A driver that never says what its hosts have."""
+    simulator = await Simulator.at(tmp_path / "other")
+    asked = asyncio.Event()
+
+    async def survey() -> Sequence[HostReport]:
+        asked.set()
+        await asyncio.Event().wait()
+        return ()
+
+    simulator.survey = survey  # type: ignore[method-assign]
+    async with simulator, asyncio.timeout(20):
+        async with Engine.open(str(tmp_path / "db"), drivers={"simulator": simulator}) as engine:
+            await engine.load(cloud())
+            await asked.wait()
+        assert engine._orchestrator.reconciliation.under_way == ()
+
+
+async def test_a_survey_that_raises_is_the_drivers_bug_and_no_more(tmp_path: Path) -> None:
+    async with world(tmp_path) as lab:
+        vm_id = await up(lab)
+
+        async def survey() -> Sequence[HostReport]:
+            raise ZeroDivisionError
+
+        lab.simulator.survey = survey  # type: ignore[method-assign]
+        assert await lab.engine.reconcile() == []
+        assert await lab.engine.strays() == []
+        assert await where(lab) == ("Running", "h-1")
+        await lab.simulator.crash(vm_id)
+        await settled(lab)
+        assert await where(lab) == ("Stopped", None)
+
+
 async def test_reconcile_says_what_it_asked_for(tmp_path: Path) -> None:
     async with world(tmp_path) as lab:
         vm_id = await up(lab)
