@@ -16,6 +16,7 @@ from interlock import Engine, OperationFailed
 from interlock.drivers.simulator import FaultKind, Power, Simulator
 from interlock.embed.strays import Stray
 from interlock.engine.orchestrator import reconciliation
+from interlock.schema.commands import Done, LookForDomain
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Operation
 from interlock.schema.reports import HostReport
@@ -449,6 +450,25 @@ async def test_a_driver_that_tells_nothing_works_and_its_vms_are_followed_on_dem
         assert await lab.engine.reconcile() == []
         await (await lab.engine.follow("web")).wait()
         assert await where(lab) == ("Stopped", None)
+
+
+@pytest.mark.parametrize("answer", [Done(), None, ZeroDivisionError("a bug")])
+async def test_a_driver_that_cannot_be_asked_says_nothing_about_the_vm(tmp_path: Path, answer: Any) -> None:
+    """One that was written before it could be asked, or has a bug, makes nobody Unknown."""
+
+    class Old(Deaf):
+        async def perform(self, command: Any, *, token: str, fence: int) -> Any:
+            if not isinstance(command, LookForDomain):
+                return await self.inner.perform(command, token=token, fence=fence)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    async with world(tmp_path, wrap=Old) as lab:
+        await up(lab)
+        operation = await lab.run("follow")
+        assert operation.state == "Failed" and "cannot be asked" in (operation.error or "")
+        assert await where(lab) == ("Running", "h-1")
 
 
 async def test_closing_leaves_nothing_behind(tmp_path: Path) -> None:

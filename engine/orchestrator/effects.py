@@ -99,4 +99,6 @@ def _bug(effect: Effect, error: BaseException) -> Outcome:
     command = effect.command
     log.say("exception", "a driver raised: its bug", driver=command.driver, token=effect.token)
     reason = clean(f"{command.at}: driver {command.driver}: {error!r}")
-    return Refused(kind=Refusal.UNKNOWN, scope=Scope.HOST, reason=reason)
+    # A look changes nothing, and a bug in it says nothing about the host: nobody is to be taken for lost by it.
+    kind = Refusal.PERMANENT if isinstance(command, LookForDomain) else Refusal.UNKNOWN
+    return Refused(kind=kind, scope=Scope.HOST, reason=reason)

@@ -351,10 +351,7 @@ class Orchestrator:
         self.expiry.close()
         self.convergence.close()
         self.recovery.close()
-
         self.reconciliation.close()
-        if self._later is not None:
-            self._later.cancel()
         for drive in self._drives.values():
             drive.poke()
         if self._tasks:
