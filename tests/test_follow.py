@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -137,6 +138,8 @@ def test_every_case_ends_where_the_model_says(state: str, seen_on: str | None) -
         assert_books(shell)
         if (vm.state, vm.host_id) == (state, "h-1" if holds else None):
             assert {row.machine for row in shell.journal[before:]} == {"operation"}, "nothing differs, nothing written"
+        operation = decision.operation
+        assert msgspec.json.decode(msgspec.json.encode(operation.kept)) == operation.kept, "as it is read back"
         cases += 1
     assert cases == len(SAYS) ** (3 if holds else 2)
 

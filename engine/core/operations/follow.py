@@ -63,7 +63,8 @@ def _kept(draft: Draft) -> dict[str, Any]:
 
 
 def _keep(draft: Draft, **more: Any) -> None:
-    draft.noted["kept"] = {**_kept(draft), **{name: msgspec.to_builtins(value) for name, value in more.items()}}
+    """As it is read back, too: JSON's own types, lists for tuples."""
+    draft.noted["kept"] = {**_kept(draft), **msgspec.json.decode(msgspec.json.encode(more))}
 
 
 def _seen(draft: Draft) -> dict[str, Seen]:
