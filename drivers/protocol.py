@@ -3,7 +3,8 @@
 A driver performs commands and answers with outcomes; it never raises for what the world did (an exception is taken
 as Refused unknown, and logged as the driver's bug). It must be safe to perform
 
-* the same token again, at once or years later: no further change, the same outcome if it was Done;
+* the same token again, at once or years later: no further change, the same outcome if it was Done (but
+  `LookForDomain` looks again: what it finds is what is there now);
 * a command whose effect is already there, or was never there (deletes and releases of nothing are Done);
 * with a fence lower than one seen for the VM or for the subject: Refused permanent, and nothing changes. Disks change
   hands, and one that belongs to no VM (`vm_id` is empty) has only its own.
@@ -17,7 +18,7 @@ behind after `close`. Cancelling `perform` may leave the effect done or not done
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -25,6 +26,7 @@ import msgspec
 
 from interlock.schema.cloud import Host, StoragePool
 from interlock.schema.commands import AnyCommand, Capability, Outcome
+from interlock.schema.reports import HostReport, Report
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -54,6 +56,28 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Let go of everything; the world stays as it is."""
+        ...
+
+
+Tell = Callable[[Report], None]
+"""What a driver calls on the event loop when something has happened; it returns at once, and never raises."""
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """What a driver may have besides: it says what happens that no command asked for. A driver without it works; its
+    guests are looked at only when somebody asks.
+
+    Reports are hints (`schema/reports.py`): they may be late, repeated, out of order or missing, and none is needed for
+    what commands did. Those with a wrong clock or epoch are worse than none.
+    """
+
+    def listen(self, tell: Tell) -> Callable[[], None]:
+        """Call `tell` from now on, until what is returned is called."""
+        ...
+
+    async def survey(self) -> Sequence[HostReport]:
+        """What all hosts that were attached have now. A host that does not answer is left out."""
         ...
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from interlock.embed.engine import Engine as Engine
     from interlock.embed.engine import Page as Page
     from interlock.embed.handle import Handle as Handle
+    from interlock.embed.strays import Stray as Stray
     from interlock.engine.core.events import Way as Way
     from interlock.engine.core.snapshot import Policy as Policy
     from interlock.schema.cloud import FirewallRule as FirewallRule
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from interlock.schema.requests import DestroyVM as DestroyVM
     from interlock.schema.requests import DetachDisk as DetachDisk
     from interlock.schema.requests import DiskRequest as DiskRequest
+    from interlock.schema.requests import EvictGuest as EvictGuest
     from interlock.schema.requests import ExpungeVM as ExpungeVM
+    from interlock.schema.requests import FollowVM as FollowVM
     from interlock.schema.requests import MigrateVM as MigrateVM
     from interlock.schema.requests import NicRequest as NicRequest
     from interlock.schema.requests import RebootVM as RebootVM
@@ -56,6 +59,7 @@ _HOMES = {
     "interlock.embed.disks": ("DiskPage",),
     "interlock.embed.engine": ("Engine", "Page"),
     "interlock.embed.handle": ("Handle",),
+    "interlock.embed.strays": ("Stray",),
     "interlock.engine.core.events": ("Way",),
     "interlock.engine.core.snapshot": ("Policy",),
     "interlock.schema.cloud": ("FirewallRule",),
@@ -70,7 +74,9 @@ _HOMES = {
         "DestroyVM",
         "DetachDisk",
         "DiskRequest",
+        "EvictGuest",
         "ExpungeVM",
+        "FollowVM",
         "MigrateVM",
         "NicRequest",
         "RebootVM",

@@ -19,6 +19,7 @@ from typing import get_args
 import msgspec
 
 from interlock.schema.cloud import FirewallRule
+from interlock.schema.reports import Found
 
 
 class NicSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +117,8 @@ class StopDomain(Command, frozen=True, kw_only=True):
     """Stop the guest and remove it from the host, whether or not it is there. Forced: without asking the guest."""
 
     forced: bool
+    unless_up: bool = False
+    """Only remove what is left: a guest that runs after all is left alone, and Refused permanent about the VM."""
 
 
 class RebootDomain(Command, frozen=True, kw_only=True):
@@ -178,6 +181,16 @@ class ApplyRules(Command, frozen=True, kw_only=True):
     rules: tuple[RuleSpec, ...]
 
 
+class LookForDomain(Command, frozen=True, kw_only=True):
+    """Say what the host has of the guest now: Done with what was found. Changes nothing but the fence that is known
+    from now on, so that nothing sent earlier can change what was found. Under a token that was Done it looks again."""
+
+
+class QuarantineDomain(Command, frozen=True, kw_only=True):
+    """Halt the guest on the host where it stands, whether or not it is there: it writes and sends nothing, and keeps
+    what it has. One that is off stays so."""
+
+
 AnyCommand = (
     PrepareNic
     | ReleaseNic
@@ -194,6 +207,8 @@ AnyCommand = (
     | UnplugVolume
     | ResizeVolume
     | ApplyRules
+    | LookForDomain
+    | QuarantineDomain
 )
 COMMANDS: tuple[type[Command], ...] = get_args(AnyCommand)
 AtPool = CreateVolume | DeleteVolume | ResizeVolume
@@ -208,6 +223,7 @@ class Capability(StrEnum):
     LIVE_SCALE = "live-scale"
     HOT_PLUG = "hot-plug"
     LINKED_CLONE = "linked-clone"
+    QUARANTINE = "quarantine"
 
 
 class Refusal(StrEnum):
@@ -228,6 +244,9 @@ class Scope(StrEnum):
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """It is so: now, or since an earlier performance of the same token."""
+
+    found: Found | None = None
+    """Of LookForDomain: what was found."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):

@@ -163,7 +163,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What this operation takes or makes, by id: volumes, which its undo deletes, these and no others; NICs that took
     an address with their pod; of `secure`, the version of the rules that it announced."""
     kept: dict[str, Any]
-    """What a step replaced, by name: its undo puts it back."""
+    """What a step replaced, by name: its undo puts it back. Also what it was told of the world, for steps after it."""
     avoid: tuple[Avoided, ...]
     then: str | None
     """What follows the undo: replan, failed or cancelled."""

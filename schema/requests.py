@@ -231,6 +231,22 @@ class SecureVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vm: Id
 
 
+class FollowVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """See where a VM really is, and have its record say so."""
+
+    vm: Id
+    host: Id | None = None
+    """A host it was seen on, which is looked at as well."""
+
+
+class EvictGuest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Do with a guest that is no VM of ours what setting `vm.unknown.domain` says."""
+
+    guest: Id
+    """What its driver calls it."""
+    host: Id
+
+
 VmRequest = (
     StartVM
     | StopVM
@@ -247,11 +263,12 @@ VmRequest = (
     | SetDefaultNic
     | AttachDisk
     | SecureVM
+    | FollowVM
 )
 """Those that name the VM they are about."""
 DiskRequests = DetachDisk | ResizeDisk | DeleteDisk
 """Those that name a volume, and are about its VM if it has one."""
-Request = DeployVM | CreateDisk | VmRequest | DiskRequests
+Request = DeployVM | CreateDisk | EvictGuest | VmRequest | DiskRequests
 KINDS: dict[str, type[Request]] = {
     "deploy": DeployVM,
     "start": StartVM,
@@ -273,6 +290,8 @@ KINDS: dict[str, type[Request]] = {
     "resize-disk": ResizeDisk,
     "delete-disk": DeleteDisk,
     "secure": SecureVM,
+    "follow": FollowVM,
+    "evict": EvictGuest,
 }
 KIND_OF: dict[type[Request], str] = {request: kind for kind, request in KINDS.items()}
 

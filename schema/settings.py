@@ -171,6 +171,15 @@ FULL_CLONE = Setting(
     "Whether root disks are full copies of their template; false: linked to it, which is quick and ties them to it.",
     (GLOBAL, ZONE, POOL),
 )
+UNKNOWN_DOMAIN = Setting(
+    "vm.unknown.domain",
+    "report",
+    "What becomes of a guest that should not be: of no VM here, or of one that is recorded elsewhere or as not "
+    "running. report: it is logged and listed; quarantine: it is halted where it stands; end: it is stopped and "
+    "removed. Where another database uses the same hosts, its guests are such, too.",
+    (GLOBAL, ZONE, CLUSTER),
+    choices=("report", "quarantine", "end"),
+)
 
 AnySetting: TypeAlias = Setting[bool] | Setting[int] | Setting[float] | Setting[str]
 SETTINGS: Mapping[str, AnySetting] = {
@@ -192,6 +201,7 @@ SETTINGS: Mapping[str, AnySetting] = {
         ELSEWHERE,
         EXPUNGE_DELAY,
         FULL_CLONE,
+        UNKNOWN_DOMAIN,
     )
 }
 

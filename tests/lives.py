@@ -16,10 +16,12 @@ from tests.simulated import (
     apply_rules,
     create,
     delete,
+    look,
     migrate,
     plug_nic,
     plug_volume,
     prepare,
+    quarantine,
     reboot,
     release,
     resize,
@@ -66,6 +68,8 @@ COMMANDS: st.SearchStrategy[AnyCommand] = st.one_of(
     st.builds(plug_volume, VMS, HOSTS, POOLS, DEVICES),
     st.builds(unplug_volume, VMS, HOSTS, DEVICES),
     st.builds(apply_rules, VMS, HOSTS, PORTS),
+    st.builds(look, VMS, HOSTS),
+    st.builds(quarantine, VMS, HOSTS),
 )
 THERE, IN = st.sampled_from(["h1", "h2"]), st.sampled_from(["p1", "p2"])
 

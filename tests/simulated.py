@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interlock.drivers.simulator import FaultKind, Simulator, World, world
+from interlock.drivers.simulator import FaultKind, Power, Simulator, World, outside, world
 from interlock.drivers.simulator.capabilities import ALL
 from interlock.drivers.simulator.delivery import Sent, deliver
 from interlock.drivers.simulator.file import WorldFile
@@ -179,6 +179,16 @@ def unplug_volume(vm: str = "vm1", at: str = "h1", device: int = 1) -> c.UnplugV
     return c.UnplugVolume(**_common(vm, at, "vol", device), volume_id=_id("vol", vm, device))
 
 
+def look(vm: str = "vm1", at: str = "h1") -> c.LookForDomain:
+    """Ask for its guest."""
+    return c.LookForDomain(**_common(vm, at, "vm"))
+
+
+def quarantine(vm: str = "vm1", at: str = "h1") -> c.QuarantineDomain:
+    """Halt its guest."""
+    return c.QuarantineDomain(**_common(vm, at, "vm"))
+
+
 def apply_rules(vm: str = "vm1", at: str = "h1", port: int = 22) -> c.ApplyRules:
     """Filter its guest's traffic."""
     return c.ApplyRules(**_common(vm, at, "vm"), rules=rules(port))
@@ -200,6 +210,7 @@ LIFE = (
     unplug_volume(),
     prepare(at="h2"),
     migrate(),
+    quarantine(at="h2"),
     stop(at="h2"),
     delete(),
     delete(device=1),
@@ -207,7 +218,7 @@ LIFE = (
     release(device=1),
     release(at="h2"),
 )
-"""Every kind of command, in an order in which each can be done and changes the world."""
+"""Every kind of command but a look, in an order in which each can be done and changes the world."""
 UNDOING = (unplug_nic(), unplug_volume(), stop(), delete(), release())
 """Those that undo, whether or not there is something to."""
 
@@ -276,7 +287,7 @@ class Synchronous:
 
     def power_off_inside(self, vm: str) -> None:
         """The guest shuts itself down, if there is one."""
-        self.file.run([partial(world.power_off_inside, vm_id=vm)])
+        self.file.run([partial(outside.switch, vm_id=vm, power=Power.OFF, reason="", now=0.0)])
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query says."""
@@ -300,8 +311,8 @@ def up_with_all(sim: Synchronous) -> None:
 def assert_counted(sim: Synchronous) -> None:
     """The figures that the triggers keep are those that a recount gives."""
     recount = """
-        SELECT id, (SELECT coalesce(sum(cpu_held_mhz), 0) FROM domain WHERE host = id AND power = 'On'),
-            (SELECT coalesce(sum(memory_held_mib), 0) FROM domain WHERE host = id AND power = 'On') FROM host
+        SELECT id, (SELECT coalesce(sum(cpu_held_mhz), 0) FROM domain WHERE host = id AND power != 'Off'),
+            (SELECT coalesce(sum(memory_held_mib), 0) FROM domain WHERE host = id AND power != 'Off') FROM host
     """
     assert sim.query("SELECT id, cpu_used_mhz, memory_used_mib FROM host") == sim.query(recount)
     recount = "SELECT id, (SELECT coalesce(sum(size_mib), 0) FROM volume WHERE pool = pool.id) FROM pool"

@@ -295,7 +295,7 @@ def test_the_interlocks_are_listed() -> None:
     assert rows("docs/machines.md", "## Interlocks") == declared
 
 
-NO_VM = {"deploy": "(new VM)", "create-disk": "(new disk)", "delete-disk": "(no VM)"}
+NO_VM = {"deploy": "(new VM)", "create-disk": "(new disk)", "delete-disk": "(no VM)", "evict": "(no VM)"}
 """What is asked of no VM that is there, in words."""
 
 

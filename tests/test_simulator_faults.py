@@ -19,6 +19,7 @@ from tests.simulated import (
     POOLS,
     Clock,
     create,
+    delete,
     name,
     prepare,
     reboot,
@@ -46,7 +47,9 @@ async def sim(tmp_path: Path, clock: Clock) -> AsyncIterator[Simulator]:
 
 
 @pytest.mark.parametrize("command", LIFE, ids=name)
-@pytest.mark.parametrize("kind", [kind for kind in FaultKind if COURSES[kind].answer], ids=name)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in FaultKind if kind not in (FaultKind.HANG, FaultKind.OUT_OF_SPACE)], ids=name
+)
 async def test_a_fault_answers_as_ordered_and_the_next_try_is_done(
     sim: Simulator, command: AnyCommand, kind: FaultKind
 ) -> None:
@@ -75,6 +78,35 @@ async def test_a_command_that_hangs_is_not_done(sim: Simulator, command: AnyComm
     assert await sim.fired(order) == 1
     assert await sim.world() == before
     assert await say(sim, command) == DONE
+
+
+async def test_a_copy_that_runs_out_of_space_leaves_half_of_itself(sim: Simulator) -> None:
+    order = await sim.order(Fault(kind=FaultKind.OUT_OF_SPACE, command="CreateVolume"))
+    answer = await say(sim, create(size=10))
+    assert answer == Refused(kind=Refusal.PERMANENT, scope=Scope.POOL, reason=answer.reason)  # type: ignore[union-attr]
+    assert await sim.fired(order) == 1
+    [half] = (await sim.world()).volumes
+    assert (half.size_mib, half.partial) == (5, True)
+    await say(sim, prepare())
+    assert isinstance(await say(sim, start()), Refused), "half a disk is none"
+    assert await say(sim, create(size=10), token="anew") == DONE
+    [whole] = (await sim.world()).volumes
+    assert (whole.size_mib, whole.partial) == (10, False)
+    assert await say(sim, start()) == DONE
+
+
+async def test_half_a_copy_is_deleted_like_a_whole_one(sim: Simulator) -> None:
+    await sim.order(Fault(kind=FaultKind.OUT_OF_SPACE, command="CreateVolume"))
+    await say(sim, create())
+    assert (await sim.world()).volumes
+    assert await say(sim, delete()) == DONE
+    assert await sim.world() == World()
+
+
+async def test_only_a_copy_can_be_done_by_half(sim: Simulator) -> None:
+    for command in ("StartDomain", "*"):
+        with pytest.raises(InvalidRequest, match="only CreateVolume"):
+            await sim.order(Fault(kind=FaultKind.OUT_OF_SPACE, command=command))
 
 
 async def test_an_effect_comes_late(sim: Simulator, clock: Clock) -> None:

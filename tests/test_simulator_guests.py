@@ -20,6 +20,7 @@ from interlock.schema.commands import (
     MigrateDomain,
     PlugNic,
     PlugVolume,
+    QuarantineDomain,
     RuleSpec,
     ScaleDomain,
     Scope,
@@ -311,6 +312,7 @@ SPECIAL: dict[type[Command], Capability] = {
     UnplugNic: Capability.HOT_PLUG,
     PlugVolume: Capability.HOT_PLUG,
     UnplugVolume: Capability.HOT_PLUG,
+    QuarantineDomain: Capability.QUARANTINE,
 }
 
 

@@ -46,6 +46,7 @@ class Guest:
     held: tuple[int, int]
     rules: tuple[c.RuleSpec, ...] | None
     on: bool = True
+    paused: bool = False
     boots: int = 1
     nics: dict[str, NicSpec] = field(default_factory=dict)
     volumes: dict[str, PluggedVolume] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class Model:
     def running(self, command: c.Command) -> Guest | None:
         """The guest that the command is for, if it runs where the command goes."""
         guest = self.guests.get(command.vm_id)
-        return guest if guest and guest.on and guest.host == command.at else None
+        return guest if guest and guest.on and not guest.paused and guest.host == command.at else None
 
     def lacks(self, command: AnyCommand) -> bool:
         """Whether it is more than the hypervisor can."""
@@ -99,6 +100,8 @@ class Model:
                 needed = Capability.LIVE_SCALE
             case c.PlugNic() | c.PlugVolume():
                 needed = Capability.HOT_PLUG
+            case c.QuarantineDomain():
+                needed = Capability.QUARANTINE
             case c.UnplugNic() if guest and command.nic_id in guest.nics:
                 needed = Capability.HOT_PLUG
             case c.UnplugVolume() if guest and command.volume_id in guest.volumes:
@@ -158,7 +161,7 @@ class Model:
     def StartDomain(self, command: c.StartDomain) -> Scope | None:  # noqa: N802
         there = self.guests.get(command.vm_id)
         if there and (there.host != command.at or there.on):
-            return None if there.host == command.at else Scope.VM
+            return None if there.host == command.at and not there.paused else Scope.VM
         held = (command.cpu_held_mhz, command.memory_held_mib)
         if not self.fits(command.at, held) or not self.ready(command.at, command.nics):
             return Scope.HOST
@@ -194,7 +197,7 @@ class Model:
 
     def MigrateDomain(self, command: c.MigrateDomain) -> Scope | None:  # noqa: N802
         there = self.guests.get(command.vm_id)
-        if there and there.on and there.host == command.to_host:
+        if there and there.on and not there.paused and there.host == command.to_host:
             return None
         guest = self.running(command)
         if not guest:
@@ -251,10 +254,17 @@ class Model:
         self.guests[command.vm_id] = replace(guest, rules=command.rules)
         return None
 
+    def LookForDomain(self, command: c.LookForDomain) -> None:  # noqa: N802
+        """Nothing changes."""
+
+    def QuarantineDomain(self, command: c.QuarantineDomain) -> None:  # noqa: N802
+        if guest := self.running(command):
+            self.guests[command.vm_id] = replace(guest, paused=True)
+
     def power_off_inside(self, vm: str) -> None:
         """The guest shuts itself down."""
         if vm in self.guests:
-            self.guests[vm] = replace(self.guests[vm], on=False)
+            self.guests[vm] = replace(self.guests[vm], on=False, paused=False)
 
     # What it looks like
 
@@ -292,7 +302,7 @@ def domain(guest: Guest) -> Domain:
         ssh_keys=(),
         details=(),
         rules=guest.rules,
-        power=Power.ON if guest.on else Power.OFF,
+        power=Power.PAUSED if guest.paused else Power.ON if guest.on else Power.OFF,
         boots=guest.boots,
         nics=tuple(sorted(nics)),
         volumes=tuple(sorted(guest.volumes.values())),
@@ -301,7 +311,7 @@ def domain(guest: Guest) -> Domain:
 
 def scope_of(outcome: Outcome | None) -> Scope | None:
     """What an outcome is about; None if it is Done."""
-    if outcome == Done():
+    if isinstance(outcome, Done):
         return None
     assert isinstance(outcome, Refused) and outcome.kind is Refusal.PERMANENT and outcome.reason
     return outcome.scope

@@ -21,8 +21,19 @@ from hypothesis import strategies as st
 from interlock.drivers.simulator import Domain, Nic, PluggedNic, PluggedVolume, Power, Volume, World
 from interlock.drivers.simulator import world as outside
 from interlock.drivers.simulator.file import WorldFile
-from interlock.schema.commands import COMMANDS, AnyCommand, AtPool, Done, Outcome, RebootDomain, Scope
+from interlock.schema import reports
+from interlock.schema.commands import (
+    COMMANDS,
+    AnyCommand,
+    AtPool,
+    Done,
+    LookForDomain,
+    Outcome,
+    RebootDomain,
+    Scope,
+)
 from interlock.schema.errors import StoreError
+from interlock.schema.reports import Found
 from tests.lives import LIVES, of_no_vm
 from tests.simulated import (
     LIFE,
@@ -33,9 +44,11 @@ from tests.simulated import (
     create,
     delete,
     is_refused,
+    look,
     name,
     plug_volume,
     prepare,
+    quarantine,
     reboot,
     release,
     rules,
@@ -103,10 +116,47 @@ def years_later(sim: Synchronous, said: Said, answers: list[Outcome | None]) -> 
 
 
 def test_a_life_has_every_command_and_leaves_the_world_as_it_was(sim: Synchronous) -> None:
-    assert {type(command) for command in LIFE} == set(COMMANDS)
+    assert {type(command) for command in LIFE} == set(COMMANDS) - {LookForDomain}
     for command in LIFE:
         assert sim.say(command) == DONE
     assert sim.world() == World()
+
+
+def test_a_look_says_what_is_there_each_time_and_changes_nothing(sim: Synchronous) -> None:
+    def found(at: str = "h1") -> Found | None:
+        before = sim.world()
+        answer = sim.say(look(at=at), "the same token")
+        assert sim.world() == before
+        assert isinstance(answer, Done)
+        return answer.found
+
+    assert found() == Found(reports.Power.ABSENT)
+    up(sim)
+    assert found() == Found(reports.Power.ON)
+    assert found("h2") == Found(reports.Power.ABSENT)
+    sim.say(quarantine())
+    assert found() == Found(reports.Power.PAUSED)
+    sim.power_off_inside("vm1")
+    assert found() == Found(reports.Power.OFF)
+
+
+def test_what_was_sent_before_a_look_never_happens_after_it(sim: Synchronous) -> None:
+    for command in (prepare(), create()):
+        sim.say(command, fence=5)
+    assert isinstance(sim.say(look(), fence=6), Done)
+    assert is_refused(sim.say(start(), fence=5), Scope.VM, "too low")
+
+
+def test_only_what_does_not_run_is_removed_if_so_asked(sim: Synchronous) -> None:
+    up(sim)
+    gently = msgspec.structs.replace(stop(), unless_up=True)
+    assert is_refused(sim.say(gently), Scope.VM, "runs on host h1")
+    sim.say(quarantine())
+    assert is_refused(sim.say(gently), Scope.VM)
+    assert is_refused(sim.say(start()), Scope.VM, "halted")
+    sim.power_off_inside("vm1")
+    assert sim.say(gently) == sim.say(gently) == DONE
+    assert sim.world().domains == ()
 
 
 def test_the_world_shows_what_was_done(sim: Synchronous) -> None:

@@ -13,6 +13,8 @@ For running Interlock without a hypervisor, for tests of embedders and of oursel
     looks.py         what rules look at before they write
     answers.py       what they answer
     faults.py        the kinds of faults, one table, and the book of orders
+    outside.py       what happens that no command asked for, and what hosts report
+    tales.py         what is told of it to those who listen, and lies on order
     world.py         the world as a value to compare with
     options.py       what `[drivers.simulator]` may say
 """

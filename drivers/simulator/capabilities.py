@@ -23,6 +23,7 @@ from interlock.schema.commands import (
     MigrateDomain,
     PlugNic,
     PlugVolume,
+    QuarantineDomain,
     Refused,
     ScaleDomain,
     Scope,
@@ -42,6 +43,7 @@ NEEDS: Mapping[type[Command], Capability] = {
     UnplugNic: Capability.HOT_PLUG,
     PlugVolume: Capability.HOT_PLUG,
     UnplugVolume: Capability.HOT_PLUG,
+    QuarantineDomain: Capability.QUARANTINE,
 }
 """All others need nothing special; of these, some only in the cases of `_is_special`."""
 

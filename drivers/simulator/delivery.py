@@ -2,6 +2,7 @@
 
 In this order, all in one transaction:
 
+    the host is lost           it does not arrive: refused as transient, or never answered (outside.py)
     a fence higher than any seen for the VM or the subject is noted, whatever becomes of the command
     the token is Done          Done again, unless an order loses the reply; nothing more happens
     the fence is too low       refused: another worker drives this VM, or this disk, now
@@ -12,9 +13,9 @@ In this order, all in one transaction:
 A fence counts for the VM and for the subject, and is too low if it is lower than one seen for either: disks change
 hands, and a command about one that belongs to no VM has no other fence than the disk's.
 
-Only Done is remembered: a refusal may be asked again. A Done token is answered before the fence is looked
-at, since the answer is true and changes nothing. One token for two different commands is the sender's error
-and is refused.
+Only Done is remembered: a refusal may be asked again, and a look looks again. A Done token is answered before the
+fence is looked at, since the answer is true and changes nothing. One token for two different commands is the
+sender's error and is refused.
 
 Late effects wait in the file with the time they are due, and are carried out before anything else is read
 or written after that time (`settle`). So no timer runs, an effect is due even if the process that asked has
@@ -35,8 +36,21 @@ from interlock.drivers.simulator import faults
 from interlock.drivers.simulator.answers import DONE, refused
 from interlock.drivers.simulator.capabilities import incapable
 from interlock.drivers.simulator.faults import Order, When
+from interlock.drivers.simulator.outside import SILENT, unreachable
 from interlock.drivers.simulator.rules import carry_out, place_of
-from interlock.schema.commands import AnyCommand, Capability, Command, Done, Outcome, Refused, Scope
+from interlock.drivers.simulator.volumes import half_of_a_volume
+from interlock.schema.commands import (
+    AnyCommand,
+    Capability,
+    Command,
+    CreateVolume,
+    Done,
+    LookForDomain,
+    Outcome,
+    Refusal,
+    Refused,
+    Scope,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,8 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozen
     Returns:
         The outcome; None if no answer will ever come.
     """
+    if (lost := unreachable(db, sent.command)) is not None:
+        return None if lost == SILENT else Refused(kind=Refusal.TRANSIENT, scope=Scope.HOST, reason=lost)
     stale, repeated = _stale(db, sent), _done_before(db, sent)
     if isinstance(repeated, Refused):
         return repeated
@@ -111,7 +127,7 @@ def _gist(command: AnyCommand) -> tuple[str, str, str]:
 
 def _act(db: sqlite3.Connection, sent: Sent) -> Outcome:
     outcome = carry_out(db, sent.command)
-    if isinstance(outcome, Done):
+    if isinstance(outcome, Done) and not isinstance(sent.command, LookForDomain):
         row = (sent.token, *_gist(sent.command))
         db.execute("INSERT OR IGNORE INTO token (token, command, at, subject) VALUES (?, ?, ?, ?)", row)
     return outcome
@@ -121,6 +137,8 @@ def _go_wrong(db: sqlite3.Connection, sent: Sent, order: Order, due: float) -> R
     course = order.course
     if course.effect is When.NOW:
         _settle_one(db, sent)
+    elif course.effect is When.HALF and isinstance(sent.command, CreateVolume):
+        half_of_a_volume(db, sent.command)
     elif course.effect is When.LATER:
         letter = msgspec.json.encode(sent.command)
         row = (due, sent.token, sent.fence, letter)

@@ -1,12 +1,14 @@
 """The kinds of faults, as one table, and the book of orders.
 
-A kind says two things: when the effect of the command it hits happens (never, now, later), and what is
+A kind says two things: when the effect of the command it hits happens (never, half, now, later), and what is
 answered (a refusal, or nothing ever). A new kind is a new row; one that needs a third thing is a new
 column.
 
 An order stands in the world's file, so it outlives the process that gave it. The oldest order that matches
 and has times left is taken, in the transaction of the effect or non-effect that it causes: an order fires
 exactly as often as it is counted.
+
+Only a copy can be done by half: what it leaves takes space until it is deleted, or begun anew (volumes.py).
 
 What is never done: an order whose answer promises that nothing happened does not hit the repetition of a
 token that is Done. The promise would be false, and the protocol says that such a token is answered Done.
@@ -21,7 +23,7 @@ from enum import StrEnum
 
 import msgspec
 
-from interlock.schema.commands import COMMANDS, AnyCommand, Refusal, Scope
+from interlock.schema.commands import COMMANDS, AnyCommand, CreateVolume, Refusal, Scope
 from interlock.schema.errors import InvalidRequest
 
 ANY = "*"
@@ -38,12 +40,14 @@ class FaultKind(StrEnum):
     LOST_REPLY = "lost-reply"
     HANG = "hang"
     LATE = "late"
+    OUT_OF_SPACE = "out-of-space"
 
 
 class When(StrEnum):
     """When the effect of a command that is hit happens."""
 
     NEVER = "never"
+    HALF = "half"
     NOW = "now"
     LATER = "later"
 
@@ -73,6 +77,7 @@ COURSES: Mapping[FaultKind, Course] = {
     FaultKind.LOST_REPLY: Course(When.NOW, Refusal.UNKNOWN, "the reply was lost"),
     FaultKind.HANG: Course(When.NEVER, None, "no answer"),
     FaultKind.LATE: Course(When.LATER, Refusal.UNKNOWN, "no reply in time"),
+    FaultKind.OUT_OF_SPACE: Course(When.HALF, Refusal.PERMANENT, "no space left in the middle of the copy"),
 }
 
 
@@ -99,6 +104,8 @@ def check(fault: Fault) -> None:
     names = [command.__name__ for command in COMMANDS]
     if fault.command != ANY and fault.command not in names:
         raise InvalidRequest(f"a fault names the command {fault.command}; there are only {', '.join(names)}")
+    if COURSES[fault.kind].effect is When.HALF and fault.command != CreateVolume.__name__:
+        raise InvalidRequest(f"only CreateVolume can be done by half, not {fault.command}; order it for that")
     if fault.times < 1:
         raise InvalidRequest(f"a fault is ordered {fault.times} times; order at least one")
     if not fault.seconds >= 0:

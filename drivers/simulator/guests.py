@@ -1,4 +1,4 @@
-"""The rules of guests on hosts: start, stop, reboot, migrate, scale. Their refusals are listed in rules.py.
+"""The rules of guests on hosts: start, stop, reboot, migrate, scale, look, halt. Their refusals are in rules.py.
 
 A guest holds of its host what its command says that the host guarantees of it, whatever its size. One that is
 powered off holds nothing, and must find room again when it is started.
@@ -13,12 +13,16 @@ from typing import Any
 import msgspec
 
 from interlock.drivers.simulator.answers import DONE, refused
-from interlock.drivers.simulator.looks import missing, no_room, not_running, on_host, place_and_power, unready
+from interlock.drivers.simulator.looks import elsewhere, missing, no_room, not_running, on_host, power_on, unready
 from interlock.drivers.simulator.plugs import in_pool, put_nic, put_volume
 from interlock.drivers.simulator.world import Power
+from interlock.schema import reports
 from interlock.schema.commands import (
+    Done,
+    LookForDomain,
     MigrateDomain,
     Outcome,
+    QuarantineDomain,
     RebootDomain,
     Refused,
     ScaleDomain,
@@ -45,28 +49,23 @@ DEFINED = (
 DEFINE = f"""
     INSERT INTO domain (vm, host, {", ".join(DEFINED)}, power, boots)
     VALUES (?, ?, {", ".join("?" for _ in DEFINED)}, 'On', 1)
-    ON CONFLICT (vm) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in DEFINED)},
-        power = 'On', boots = boots + 1
+    ON CONFLICT (vm, host) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in DEFINED)},
+        power = 'On', boots = boots + 1, reason = ''
 """  # noqa: S608 - made of the names above
 
 
 def start_domain(db: sqlite3.Connection, command: StartDomain) -> Outcome:
     """Define the guest, with all that is plugged into it, and run it; one that runs there is left alone."""
-    there = place_and_power(db, command.vm_id)
-    if there == (command.at, Power.ON):
+    there = power_on(db, command.vm_id, command.at)
+    if there == Power.ON:
         return DONE
-    if there is not None and there[0] != command.at:
-        return _elsewhere(command.vm_id, *there)
-    if refusal := _cannot_start(db, command):
+    if there == Power.PAUSED:
+        return refused(Scope.VM, f"VM {command.vm_id} is halted on host {command.at}; stop it there first")
+    if refusal := elsewhere(db, command.vm_id, command.at) or _cannot_start(db, command):
         return refusal
     db.execute(DEFINE, (command.vm_id, command.at, *_definition(command)))
     _replug(db, command)
     return DONE
-
-
-def _elsewhere(vm_id: str, host: str, power: str) -> Refused:
-    how = "already runs" if power == Power.ON else "is still defined, powered off,"
-    return refused(Scope.VM, f"VM {vm_id} {how} on host {host}; stop it there first")
 
 
 def _cannot_start(db: sqlite3.Connection, command: StartDomain) -> Refused | None:
@@ -97,17 +96,42 @@ def _definition(command: StartDomain) -> tuple[Any, ...]:
 
 def _replug(db: sqlite3.Connection, command: StartDomain) -> None:
     """Plug in what the command names, and nothing else."""
-    db.execute("DELETE FROM plugged_nic WHERE vm = ?", (command.vm_id,))
-    db.execute("DELETE FROM plugged_volume WHERE vm = ?", (command.vm_id,))
+    guest = (command.vm_id, command.at)
+    db.execute("DELETE FROM plugged_nic WHERE vm = ? AND host = ?", guest)
+    db.execute("DELETE FROM plugged_volume WHERE vm = ? AND host = ?", guest)
     for nic in command.nics:
-        put_nic(db, command.vm_id, nic)
+        put_nic(db, guest, nic)
     for volume in command.volumes:
-        put_volume(db, command.vm_id, volume)
+        put_volume(db, guest, volume)
 
 
 def stop_domain(db: sqlite3.Connection, command: StopDomain) -> Outcome:
     """Remove the guest from this host; its volumes and the NICs that are ready stay."""
+    if command.unless_up and power_on(db, command.vm_id, command.at) not in (None, Power.OFF):
+        return refused(
+            Scope.VM, f"VM {command.vm_id} runs on host {command.at}, and is only to be removed if it does not"
+        )
     db.execute("DELETE FROM domain WHERE vm = ? AND host = ?", (command.vm_id, command.at))
+    return DONE
+
+
+def look_for_domain(db: sqlite3.Connection, command: LookForDomain) -> Outcome:
+    """Say what there is."""
+    row = db.execute(
+        "SELECT power, reason FROM domain WHERE vm = ? AND host = ?", (command.vm_id, command.at)
+    ).fetchone()
+    if row is None:
+        return Done(found=reports.Found(reports.Power.ABSENT))
+    power, reason = row
+    return Done(found=reports.Found(reports.Power(power.lower()), reason))
+
+
+def quarantine_domain(db: sqlite3.Connection, command: QuarantineDomain) -> Outcome:
+    """Halt it; it keeps what it holds of the host."""
+    db.execute(
+        "UPDATE domain SET power = ? WHERE vm = ? AND host = ? AND power = ?",
+        (Power.PAUSED, command.vm_id, command.at, Power.ON),
+    )
     return DONE
 
 
@@ -115,30 +139,32 @@ def reboot_domain(db: sqlite3.Connection, command: RebootDomain) -> Outcome:
     """Restart the guest where it runs."""
     if refusal := not_running(db, command.vm_id, command.at):
         return refusal
-    db.execute("UPDATE domain SET boots = boots + 1 WHERE vm = ?", (command.vm_id,))
+    db.execute("UPDATE domain SET boots = boots + 1 WHERE vm = ? AND host = ?", (command.vm_id, command.at))
     return DONE
 
 
 def migrate_domain(db: sqlite3.Connection, command: MigrateDomain) -> Outcome:
     """Move the guest as it runs, with all that is plugged into it. The source host holds nothing of it afterwards."""
-    if place_and_power(db, command.vm_id) == (command.to_host, Power.ON):
+    if power_on(db, command.vm_id, command.to_host) == Power.ON:
         return DONE
     if refusal := not_running(db, command.vm_id, command.at) or _cannot_arrive(db, command):
         return refusal
     db.execute(
-        "UPDATE domain SET host = ?, cpu_held_mhz = ?, memory_held_mib = ? WHERE vm = ?",
-        (command.to_host, command.cpu_held_mhz, command.memory_held_mib, command.vm_id),
+        "UPDATE domain SET host = ?, cpu_held_mhz = ?, memory_held_mib = ? WHERE vm = ? AND host = ?",
+        (command.to_host, command.cpu_held_mhz, command.memory_held_mib, command.vm_id, command.at),
     )
     return DONE
 
 
 def _cannot_arrive(db: sqlite3.Connection, command: MigrateDomain) -> Refused | None:
-    nics = "SELECT nic, ip, ip6, mac FROM plugged_nic WHERE vm = ? ORDER BY device, nic"
-    volumes = "SELECT volume, pool FROM plugged_volume WHERE vm = ? ORDER BY device, volume"
+    nics = "SELECT nic, ip, ip6, mac FROM plugged_nic WHERE vm = ? AND host = ? ORDER BY device, nic"
+    volumes = "SELECT volume, pool FROM plugged_volume WHERE vm = ? AND host = ? ORDER BY device, volume"
+    guest = (command.vm_id, command.at)
     return (
-        no_room(db, command.to_host, command.cpu_held_mhz, command.memory_held_mib)
-        or unready(db, command.to_host, db.execute(nics, (command.vm_id,)).fetchall())
-        or missing(db, db.execute(volumes, (command.vm_id,)).fetchall())
+        elsewhere(db, *guest)
+        or no_room(db, command.to_host, command.cpu_held_mhz, command.memory_held_mib)
+        or unready(db, command.to_host, db.execute(nics, guest).fetchall())
+        or missing(db, db.execute(volumes, guest).fetchall())
     )
 
 
@@ -150,15 +176,15 @@ def scale_domain(db: sqlite3.Connection, command: ScaleDomain) -> Outcome:
     db.execute(
         """
         UPDATE domain SET cpu_cores = ?, cpu_mhz = ?, memory_mib = ?, cpu_held_mhz = ?, memory_held_mib = ?
-        WHERE vm = ?
+        WHERE vm = ? AND host = ?
         """,
-        (*size, command.vm_id),
+        (*size, command.vm_id, command.at),
     )
     return DONE
 
 
 def _no_room_to_grow(db: sqlite3.Connection, command: ScaleDomain) -> Refused | None:
     cpu, memory = db.execute(
-        "SELECT cpu_held_mhz, memory_held_mib FROM domain WHERE vm = ?", (command.vm_id,)
+        "SELECT cpu_held_mhz, memory_held_mib FROM domain WHERE vm = ? AND host = ?", (command.vm_id, command.at)
     ).fetchone()
     return no_room(db, command.at, command.cpu_held_mhz - cpu, command.memory_held_mib - memory)

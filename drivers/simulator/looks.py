@@ -68,19 +68,31 @@ def unready(db: sqlite3.Connection, host: str, nics: Iterable[NicOnHost]) -> Ref
 def missing(db: sqlite3.Connection, volumes: Iterable[VolumeInPool]) -> Refused | None:
     """One of the volumes is not in its pool."""
     for volume in volumes:
-        if db.execute("SELECT 1 FROM volume WHERE id = ? AND pool = ?", volume).fetchone() is None:
+        if db.execute("SELECT 1 FROM volume WHERE id = ? AND pool = ? AND NOT partial", volume).fetchone() is None:
             return refused(Scope.VM, "volume {} is not in pool {}; create it there first".format(*volume))
     return None
 
 
-def place_and_power(db: sqlite3.Connection, vm_id: str) -> tuple[str, str] | None:
-    """Where the VM's guest is defined, and whether it is on; None: nowhere."""
-    row: tuple[str, str] | None = db.execute("SELECT host, power FROM domain WHERE vm = ?", (vm_id,)).fetchone()
-    return row
+def power_on(db: sqlite3.Connection, vm_id: str, host: str) -> str | None:
+    """Whether the VM's guest on a host is on; None: it is not defined there."""
+    row = db.execute("SELECT power FROM domain WHERE vm = ? AND host = ?", (vm_id, host)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def elsewhere(db: sqlite3.Connection, vm_id: str, host: str) -> Refused | None:
+    """The VM has a guest on another host."""
+    row = db.execute(
+        "SELECT host, power FROM domain WHERE vm = ? AND host != ? ORDER BY power = 'Off', host", (vm_id, host)
+    ).fetchone()
+    if row is None:
+        return None
+    other, power = row
+    how = "is still defined, powered off," if power == Power.OFF else "already runs"
+    return refused(Scope.VM, f"VM {vm_id} {how} on host {other}; stop it there first")
 
 
 def not_running(db: sqlite3.Connection, vm_id: str, host: str) -> Refused | None:
     """The VM has no guest on the host, or one that is powered off."""
-    if place_and_power(db, vm_id) == (host, Power.ON):
+    if power_on(db, vm_id, host) == Power.ON:
         return None
     return refused(Scope.VM, f"VM {vm_id} does not run on host {host}; start it there first")

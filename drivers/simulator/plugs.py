@@ -6,6 +6,7 @@ What is unplugged under a guest that is not there, or is on another host, is lef
 from __future__ import annotations
 
 import sqlite3
+from typing import TypeAlias
 
 import msgspec
 
@@ -29,17 +30,14 @@ def plug_nic(db: sqlite3.Connection, command: PlugNic) -> Outcome:
     refusal = not_running(db, command.vm_id, command.at) or unready(db, command.at, [on_host(command.nic)])
     if refusal:
         return refusal
-    put_nic(db, command.vm_id, command.nic)
+    put_nic(db, (command.vm_id, command.at), command.nic)
     return DONE
 
 
 def unplug_nic(db: sqlite3.Connection, command: UnplugNic) -> Outcome:
     """Take it from the guest; it stays ready on the host."""
     db.execute(
-        """
-        DELETE FROM plugged_nic WHERE vm = ? AND nic = ?
-        AND EXISTS (SELECT 1 FROM domain WHERE vm = plugged_nic.vm AND host = ?)
-        """,
+        "DELETE FROM plugged_nic WHERE vm = ? AND nic = ? AND host = ?",
         (command.vm_id, command.nic_id, command.at),
     )
     return DONE
@@ -50,17 +48,14 @@ def plug_volume(db: sqlite3.Connection, command: PlugVolume) -> Outcome:
     refusal = not_running(db, command.vm_id, command.at) or missing(db, [in_pool(command.volume)])
     if refusal:
         return refusal
-    put_volume(db, command.vm_id, command.volume)
+    put_volume(db, (command.vm_id, command.at), command.volume)
     return DONE
 
 
 def unplug_volume(db: sqlite3.Connection, command: UnplugVolume) -> Outcome:
     """Take it from the guest; it stays in its pool."""
     db.execute(
-        """
-        DELETE FROM plugged_volume WHERE vm = ? AND volume = ?
-        AND EXISTS (SELECT 1 FROM domain WHERE vm = plugged_volume.vm AND host = ?)
-        """,
+        "DELETE FROM plugged_volume WHERE vm = ? AND volume = ? AND host = ?",
         (command.vm_id, command.volume_id, command.at),
     )
     return DONE
@@ -82,20 +77,27 @@ def in_pool(volume: VolumeSpec) -> VolumeInPool:
     return volume.id, volume.pool_id
 
 
-def put_nic(db: sqlite3.Connection, vm_id: str, nic: NicSpec) -> None:
+Guest: TypeAlias = tuple[str, str]
+"""Its VM's id, and its host's."""
+
+
+def put_nic(db: sqlite3.Connection, guest: Guest, nic: NicSpec) -> None:
     """Write down that the guest has it."""
     db.execute(
-        "INSERT OR REPLACE INTO plugged_nic (vm, nic, device, is_default, ip, ip6, mac) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (vm_id, nic.id, nic.device, nic.is_default, nic.ip_address, nic.ip6_address, nic.mac_address),
+        """
+        INSERT OR REPLACE INTO plugged_nic (vm, host, nic, device, is_default, ip, ip6, mac)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (*guest, nic.id, nic.device, nic.is_default, nic.ip_address, nic.ip6_address, nic.mac_address),
     )
 
 
-def put_volume(db: sqlite3.Connection, vm_id: str, volume: VolumeSpec) -> None:
+def put_volume(db: sqlite3.Connection, guest: Guest, volume: VolumeSpec) -> None:
     """Write down that the guest has it, with the size that it finds."""
     db.execute(
         """
-        INSERT OR IGNORE INTO plugged_volume (vm, volume, pool, device, size_mib)
-        SELECT ?, id, pool, ?, size_mib FROM volume WHERE id = ? AND pool = ?
+        INSERT OR IGNORE INTO plugged_volume (vm, host, volume, pool, device, size_mib)
+        SELECT ?, ?, id, pool, ?, size_mib FROM volume WHERE id = ? AND pool = ?
         """,
-        (vm_id, volume.device, *in_pool(volume)),
+        (*guest, volume.device, *in_pool(volume)),
     )

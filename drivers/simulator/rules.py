@@ -17,6 +17,8 @@ What is refused as permanent, and the scope to avoid:
     a guest to reboot, migrate, scale or plug
     something into that does not run there       the VM
     rules for a guest that is not there          the VM
+    a guest that runs, to be removed unless it
+    does                                         the VM
     what this hypervisor cannot                  the VM              (capabilities.py, before any rule is asked)
 
 Never looked at: whether a disk or NIC is in use when it is removed, whether a disk is plugged into two guests or a
@@ -50,6 +52,8 @@ RULES: Mapping[type[Command], Callable[[sqlite3.Connection, Any], Outcome]] = {
     commands.PlugVolume: plugs.plug_volume,
     commands.UnplugVolume: plugs.unplug_volume,
     commands.ApplyRules: plugs.apply_rules,
+    commands.LookForDomain: guests.look_for_domain,
+    commands.QuarantineDomain: guests.quarantine_domain,
 }
 
 

@@ -1,8 +1,9 @@
 """The simulator: a `Driver` whose hypervisor, storage and network are a file.
 
-Beside the protocol it takes orders for faults, shows its world, and acts as the outside world: a guest that
-shuts itself down. All state is in the file; several simulators, also of different processes, may work on
-one.
+Beside the protocol it takes orders for faults, shows its world, and acts as the outside world (outside.py): guests
+shut themselves down, crash, move, appear; hosts are lost and come back. What happens so is told to those who listen,
+truthfully unless `tales` is ordered to lie. All state of the world is in the file; several simulators, also of
+different processes, may work on one.
 
 Promises: commands that arrive at one moment share a transaction (worker.py). Cancelling one `perform`
 disturbs no other; its effect is then done or not done, as the protocol allows. `close` waits for what is
@@ -24,15 +25,18 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from interlock.drivers.protocol import Home
-from interlock.drivers.simulator import capabilities, faults, options, world
+from interlock.drivers.simulator import capabilities, faults, options, outside, world
 from interlock.drivers.simulator.delivery import Sent, deliver
 from interlock.drivers.simulator.faults import Fault
 from interlock.drivers.simulator.file import WorldFile
+from interlock.drivers.simulator.outside import Told
+from interlock.drivers.simulator.tales import Tales, Tell
 from interlock.drivers.simulator.worker import Worker
-from interlock.drivers.simulator.world import World
+from interlock.drivers.simulator.world import Power, World
 from interlock.schema.cloud import Host, StoragePool
 from interlock.schema.commands import AnyCommand, Capability, Outcome
 from interlock.schema.errors import EngineClosed, NotFound
+from interlock.schema.reports import HostReport
 
 T = TypeVar("T")
 
@@ -54,6 +58,10 @@ class Simulator:
         """What its hypervisor can; never changes."""
         self._latency, self._jitter = latency, jitter
         self._clock = clock
+        self.tales = Tales()
+        """What is told of the outside world; takes orders to lie."""
+        self._hosts: set[str] = set()
+        self._slow: dict[str, float] = {}
         self._under_way = 0
         self._closing, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
@@ -101,13 +109,15 @@ class Simulator:
 
     async def attach(self, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
         """Build hosts and pools, or resize them; what is not named stays."""
+        self._hosts.update(host.id for host in hosts)
         await self._do(partial(world.attach, hosts=tuple(hosts), pools=tuple(pools)))
 
     async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
         """Carry out one command; see `drivers/protocol.py`, and `delivery.py` for how."""
         with self._counted():
-            if self._latency or self._jitter:
-                await asyncio.sleep(self._latency + self._jitter * _share(token))
+            travel = self._latency + self._jitter * _share(token) + self._slow.get(command.at, 0.0)
+            if travel:
+                await asyncio.sleep(travel)
             sent = Sent(command, token, fence)
             job = partial(deliver, sent=sent, now=self._clock(), capabilities=self.capabilities)
             outcome = await self._worker.submit(job)
@@ -115,6 +125,14 @@ class Simulator:
                 await self._closing.wait()
                 raise self._is_closed()
             return outcome
+
+    def listen(self, tell: Tell) -> Callable[[], None]:
+        """Tell somebody what happens that no command asked for; see `drivers/protocol.py`."""
+        return self.tales.listen(tell)
+
+    async def survey(self) -> Sequence[HostReport]:
+        """What the hosts that were attached have; those that are lost say nothing."""
+        return await self._do(partial(outside.survey, hosts=frozenset(self._hosts), now=self._clock()))
 
     async def close(self) -> None:
         """Finish what is under way and let go of the file; once more does nothing."""
@@ -160,8 +178,63 @@ class Simulator:
         Raises:
             NotFound: there is no such guest.
         """
-        if not await self._do(partial(world.power_off_inside, vm_id=vm_id)):
-            raise NotFound(f"no host has a guest of VM {vm_id}")
+        await self._switch(vm_id, Power.OFF, outside.SHUT_DOWN)
+
+    async def crash(self, vm_id: str) -> None:
+        """The guest breaks off; it stays defined on its host, powered off."""
+        await self._switch(vm_id, Power.OFF, outside.CRASHED)
+
+    async def boot_outside(self, vm_id: str) -> None:
+        """Somebody starts a guest that is defined and off, behind everybody's back."""
+        await self._switch(vm_id, Power.ON, "")
+
+    async def undefine_outside(self, vm_id: str) -> None:
+        """Somebody removes the guest from its host."""
+        self._tell(await self._do(partial(outside.undefine, vm_id=vm_id, now=self._clock())), vm_id)
+
+    async def move(self, vm_id: str, to_host: str) -> None:
+        """Somebody moves the guest to another host."""
+        job = partial(outside.move, vm_id=vm_id, to_host=to_host, now=self._clock())
+        self._tell(await self._do(job), vm_id)
+
+    async def appear(self, vm_id: str, host: str) -> None:
+        """A guest runs on a host that nobody has started: one of a VM that was stopped, or a stranger."""
+        self._tell(await self._do(partial(outside.appear, vm_id=vm_id, host=host, now=self._clock())), vm_id)
+
+    async def lose(self, host: str, *, dies: bool = False, silent: bool = False) -> None:
+        """A host is not heard any more, until it is brought back.
+
+        Args:
+            dies: its guests die with it, and it boots meanwhile; else they run on.
+            silent: it never answers what it is asked; else that is refused as transient.
+
+        Raises:
+            NotFound: there is no such host.
+        """
+        job = partial(outside.lose, host=host, dies=dies, silent=silent, now=self._clock())
+        self._tell(await self._do(job), host)
+
+    async def bring_back(self, host: str) -> None:
+        """A host that was lost is heard again, and reports."""
+        self._tell(await self._do(partial(outside.bring_back, host=host, now=self._clock())), host)
+
+    async def report(self, *hosts: str) -> None:
+        """Have hosts report all they have, as they would from time to time; without any, all that were attached."""
+        asked = frozenset(hosts or self._hosts)
+        self.tales.tell(await self._do(partial(outside.survey, hosts=asked, now=self._clock())))
+
+    def slow(self, place: str, seconds: float) -> None:
+        """Have a host or pool take that much longer for everything; 0: no longer."""
+        self._slow[place] = seconds
+
+    async def _switch(self, vm_id: str, power: Power, reason: str) -> None:
+        job = partial(outside.switch, vm_id=vm_id, power=power, reason=reason, now=self._clock())
+        self._tell(await self._do(job), vm_id)
+
+    def _tell(self, told: Told | None, what: str) -> None:
+        if told is None:
+            raise NotFound(f"there is no guest or host {what} in {self._worker.file.path}")
+        self.tales.tell(told)
 
     @property
     def transactions(self) -> int:

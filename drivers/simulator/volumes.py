@@ -18,9 +18,10 @@ Make: TypeAlias = tuple[str, int, str | None, str | None]
 
 
 def create_volume(db: sqlite3.Connection, command: CreateVolume) -> Outcome:
-    """Make it, unless just this volume is there."""
+    """Make it, unless just this volume is there; a copy that broke off is begun anew."""
     volume = command.volume
     make = (command.vm_id, volume.size_mib, volume.template_id, volume.clone)
+    db.execute("DELETE FROM volume WHERE id = ? AND pool = ? AND partial", (volume.id, command.at))
     there = db.execute(
         "SELECT vm, size_mib, template, clone FROM volume WHERE id = ? AND pool = ?", (volume.id, command.at)
     ).fetchone()
@@ -33,6 +34,16 @@ def create_volume(db: sqlite3.Connection, command: CreateVolume) -> Outcome:
         (volume.id, command.at, *make),
     )
     return DONE
+
+
+def half_of_a_volume(db: sqlite3.Connection, command: CreateVolume) -> None:
+    """Copy half of it, and leave that."""
+    volume, there = command.volume, (command.volume.id, command.at)
+    if db.execute("SELECT 1 FROM volume WHERE id = ? AND pool = ?", there).fetchone() is None:
+        db.execute(
+            "INSERT INTO volume (id, pool, vm, size_mib, template, clone, partial) VALUES (?, ?, ?, ?, ?, ?, 1)",
+            (*there, command.vm_id, max(1, volume.size_mib // 2), volume.template_id, volume.clone),
+        )
 
 
 def _other_make(id: str, pool: str, there: Make) -> Refused:
@@ -71,8 +82,7 @@ def _no_space_to_grow(db: sqlite3.Connection, command: ResizeVolume) -> Refused 
 def _tell_guest(db: sqlite3.Connection, command: ResizeVolume) -> None:
     db.execute(
         """
-        UPDATE plugged_volume SET size_mib = ? WHERE vm = ? AND volume = ? AND pool = ?
-        AND EXISTS (SELECT 1 FROM domain WHERE vm = plugged_volume.vm AND host = ?)
+        UPDATE plugged_volume SET size_mib = ? WHERE vm = ? AND volume = ? AND pool = ? AND host = ?
         """,
         (command.size_mib, command.vm_id, command.volume_id, command.at, command.host_id),
     )

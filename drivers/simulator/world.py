@@ -1,4 +1,4 @@
-"""The world as a value, and what happens to it that no command asked for.
+"""The world as a value, and its hosts and pools. What happens to it that no command asked for is in outside.py.
 
 Promises: `read` is one consistent moment, sorted, so that two worlds compare with `==`. What is not part of
 it: tokens, fences and orders, for they are memory, not world. A volume or NIC that was left behind
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -20,9 +20,10 @@ from interlock.schema.commands import RuleSpec
 
 
 class Power(StrEnum):
-    """Whether a defined guest runs."""
+    """Whether a defined guest runs; one that is paused keeps what it holds."""
 
     ON = "On"
+    PAUSED = "Paused"
     OFF = "Off"
 
 
@@ -69,6 +70,8 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     """None: nothing is filtered."""
     power: Power
     boots: int
+    reason: str = ""
+    """Why it is off, if it was not told to be."""
     nics: tuple[PluggedNic, ...]
     """By device, as the volumes."""
     volumes: tuple[PluggedVolume, ...]
@@ -83,6 +86,8 @@ class Volume(msgspec.Struct, frozen=True, order=True, array_like=True):
     size_mib: int
     template_id: str | None
     clone: str | None
+    partial: bool = False
+    """Its copy broke off: space is taken, and there is no disk."""
 
 
 class Nic(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -106,12 +111,12 @@ class World(msgspec.Struct, frozen=True):
 
 DOMAINS = """
     SELECT vm, host, name, instance_name, cpu_cores, cpu_mhz, memory_mib, cpu_held_mhz, memory_held_mib, iso,
-        user_data_sha256, ssh_keys, details, rules, power, boots
-    FROM domain ORDER BY vm
+        user_data_sha256, ssh_keys, details, rules, power, boots, reason
+    FROM domain ORDER BY vm, host
 """
-PLUGGED_NICS = "SELECT vm, device, nic, is_default, ip, ip6, mac FROM plugged_nic ORDER BY vm, device, nic"
-PLUGGED_VOLUMES = "SELECT vm, device, volume, pool, size_mib FROM plugged_volume ORDER BY vm, device, volume"
-VOLUMES = "SELECT id, pool, vm, size_mib, template, clone FROM volume ORDER BY id, pool"
+PLUGGED_NICS = "SELECT vm, host, device, nic, is_default, ip, ip6, mac FROM plugged_nic ORDER BY vm, device, nic"
+PLUGGED_VOLUMES = "SELECT vm, host, device, volume, pool, size_mib FROM plugged_volume ORDER BY vm, device, volume"
+VOLUMES = "SELECT id, pool, vm, size_mib, template, clone, partial FROM volume ORDER BY id, pool"
 NICS = "SELECT id, host, vm, ip, ip6, mac FROM nic ORDER BY id, host"
 
 T = TypeVar("T")
@@ -121,7 +126,7 @@ def read(db: sqlite3.Connection) -> World:
     """The world as it is."""
     return World(
         domains=_domains(db),
-        volumes=msgspec.convert(db.execute(VOLUMES).fetchall(), tuple[Volume, ...]),
+        volumes=msgspec.convert(db.execute(VOLUMES).fetchall(), tuple[Volume, ...], strict=False),
         nics=msgspec.convert(db.execute(NICS).fetchall(), tuple[Nic, ...]),
     )
 
@@ -131,10 +136,16 @@ def _domains(db: sqlite3.Connection) -> tuple[Domain, ...]:
     cursor = db.execute(DOMAINS)
     fields = [_FIELD_OF.get(column, column) for column, *_ in cursor.description]
     guests = (dict(zip(fields, row, strict=True)) for row in cursor.fetchall())
-    return tuple(_domain(guest, nics.get(guest["vm_id"], ()), volumes.get(guest["vm_id"], ())) for guest in guests)
+    return tuple(_domain(guest, nics.get(_key(guest), ()), volumes.get(_key(guest), ())) for guest in guests)
 
 
 _FIELD_OF = {"vm": "vm_id", "host": "host_id"}
+Key: TypeAlias = tuple[str, str]
+"""A guest's VM and host."""
+
+
+def _key(guest: dict[str, Any]) -> Key:
+    return guest["vm_id"], guest["host_id"]
 
 
 def _domain(guest: dict[str, Any], nics: Sequence[PluggedNic], volumes: Sequence[PluggedVolume]) -> Domain:
@@ -150,11 +161,11 @@ def _domain(guest: dict[str, Any], nics: Sequence[PluggedNic], volumes: Sequence
     )
 
 
-def _plugged(db: sqlite3.Connection, query: str, kind: type[T]) -> dict[str, list[T]]:
-    """What is plugged, by VM."""
-    found: dict[str, list[T]] = {}
-    for vm_id, *row in db.execute(query):
-        found.setdefault(vm_id, []).append(msgspec.convert(row, kind, strict=False))
+def _plugged(db: sqlite3.Connection, query: str, kind: type[T]) -> dict[Key, list[T]]:
+    """What is plugged, by guest."""
+    found: dict[Key, list[T]] = {}
+    for vm_id, host_id, *row in db.execute(query):
+        found.setdefault((vm_id, host_id), []).append(msgspec.convert(row, kind, strict=False))
     return found
 
 
@@ -172,8 +183,3 @@ def attach(db: sqlite3.Connection, hosts: Sequence[Host], pools: Sequence[Storag
     overcommit. None is ever torn down: another engine's may share the file."""
     db.executemany(HOST, [(host.id, host.cpu_mhz, host.memory_mib) for host in hosts])
     db.executemany(POOL, [(pool.id, int(pool.size_mib * pool.overcommit)) for pool in pools])
-
-
-def power_off_inside(db: sqlite3.Connection, vm_id: str) -> bool:
-    """The guest shuts itself down: it stays defined. False if there is no such guest."""
-    return db.execute("UPDATE domain SET power = ? WHERE vm = ?", (Power.OFF, vm_id)).rowcount > 0

@@ -6,6 +6,7 @@ the end. The operation's own record moves once for each leg; its journal row say
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from interlock.engine.core.decision import Effect
@@ -44,17 +45,30 @@ def forward(draft: Draft, event: str, **attributes: Any) -> None:
         act = steps[number].forward
         try:
             act.announce(draft)
+            commands = act.effects(draft)
+            if not commands:
+                act.settle(draft)
         except Refusal as refusal:
             _open(draft, event, attributes)
             _refused(draft, number, refusal)
             return
-        if commands := act.effects(draft):
+        if commands:
             _announce(draft, number, "do", commands)
             draft.move(draft.operation, event, **{**attributes, "step": number, "tries": 0, "wake_at": None})
             return
-        act.settle(draft)
     _open(draft, event, attributes)
     draft.move(draft.operation, "OperationSucceeded", step=number, tries=0, wake_at=None, worker_id=None)
+
+
+def go_on(draft: Draft) -> None:
+    """The present step's effects have answered: settle it, and enter those that follow."""
+    try:
+        present_act(draft).settle(draft)
+    except Refusal as refusal:
+        _refused(draft, draft.operation.step, refusal)
+        return
+    draft.outcomes = ()
+    forward(draft, "StepSucceeded")
 
 
 def _open(draft: Draft, event: str, attributes: dict[str, Any]) -> None:
@@ -166,5 +180,10 @@ def _ways_out(draft: Draft) -> tuple[Way, ...]:
 def _announce(draft: Draft, number: int, direction: str, commands: tuple[AnyCommand, ...]) -> None:
     operation = draft.operation
     prefix = f"{operation.id}/{operation.attempt}/{steps_of(draft)[number].name}/{direction}"
-    draft.effects = tuple(Effect(token=f"{prefix}/{command.subject}", command=command) for command in commands)
+    subjects = Counter(command.subject for command in commands)
+    draft.effects = tuple(
+        # Several places may be asked about one subject; all others are named as ever, for operations under way.
+        Effect(token=f"{prefix}/{each.subject}" + (f"/{each.at}" if subjects[each.subject] > 1 else ""), command=each)
+        for each in commands
+    )
     draft.detail["effects"] = [f"{type(command).__name__} {command.subject} at {command.at}" for command in commands]

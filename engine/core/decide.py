@@ -26,6 +26,7 @@ from interlock.engine.core.course import (
     backward,
     finish_undo,
     forward,
+    go_on,
     perform_again,
     present_act,
     steps_of,
@@ -134,6 +135,7 @@ def _settled(draft: Draft, event: Settled) -> None:
         for command, outcome in zip(commands, event.outcomes, strict=True)
         if isinstance(outcome, Refused)
     ]
+    draft.outcomes = event.outcomes
     draft.detail["outcomes"] = [_said(outcome) for outcome in event.outcomes]
     if draft.operation.state == "Undoing":
         _undo_settled(draft, answers)
@@ -149,8 +151,7 @@ def _step_done(draft: Draft) -> None:
         # Not settled: every undo copes with effects that happened and were not written down.
         turn_back(draft, CANCELLED, operation.error or "cancelled")
         return
-    present_act(draft).settle(draft)
-    forward(draft, "StepSucceeded")
+    go_on(draft)
 
 
 def _refused(draft: Draft, answers: Answers) -> None:
@@ -162,6 +163,9 @@ def _refused(draft: Draft, answers: Answers) -> None:
     if not _hopeless(answers) and tries < policy.tries:
         wake_at = draft.at + wait(policy, operation.id, tries)
         draft.move(operation, "OperationRetry", cause=_reason(answers), tries=tries, wake_at=wake_at)
+        return
+    if present_act(draft).bears:
+        go_on(draft)
         return
     placed = place_in(steps_of(draft)) is not None
     again = placed and _may_go_elsewhere(draft, answers) and operation.attempt < policy.placements
@@ -209,11 +213,12 @@ def _refusers(draft: Draft, command: AnyCommand, outcome: Refused) -> tuple[str,
 
 def _undo_settled(draft: Draft, answers: Answers) -> None:
     operation, policy = draft.operation, draft.rules.policy
-    tries = operation.tries + 1
-    if not answers:
-        present_act(draft).settle(draft)
+    tries, act = operation.tries + 1, present_act(draft)
+    over = _hopeless(answers) or tries >= policy.undo_tries
+    if not answers or (over and act.bears):
+        act.settle(draft)
         backward(draft, operation.step - 1)
-    elif _hopeless(answers) or tries >= policy.undo_tries:
+    elif over:
         stick(draft, f"its undo was refused: {_reason(answers)}")
     else:
         wake_at = draft.at + wait(policy, operation.id, tries)
@@ -301,7 +306,9 @@ def _try_again(draft: Draft, cause: str) -> None:
 
 
 def _said(outcome: Outcome) -> str:
-    return "Done" if isinstance(outcome, Done) else f"{outcome.kind} ({outcome.scope}): {outcome.reason}"
+    if isinstance(outcome, Done):
+        return f"found {outcome.found}" if outcome.found else "Done"
+    return f"{outcome.kind} ({outcome.scope}): {outcome.reason}"
 
 
 def _reason(answers: Answers) -> str:

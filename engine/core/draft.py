@@ -15,6 +15,7 @@ from interlock.engine.core.decision import Author, Change, Decision, Effect, End
 from interlock.engine.core.snapshot import Cloud, Rules, Snapshot
 from interlock.planners.protocol import Plan
 from interlock.schema.cloud import SecurityGroup
+from interlock.schema.commands import Outcome
 from interlock.schema.errors import InterlockViolated, TableError
 from interlock.schema.interlocks import BY_ENTRY, Standing, violated
 from interlock.schema.machine import CREATED
@@ -47,6 +48,8 @@ class Draft:
         self.noted: dict[str, Any] = {}
         """Attributes of the operation that a rule wants kept; written with the operation's next transition."""
         self.effects: tuple[Effect, ...] = ()
+        self.outcomes: tuple[Outcome, ...] = ()
+        """What the effects of the present step have answered, in their order, while it is settled; else nothing."""
         self.if_fresh = False
         self._author = Author(at=at, operation_id=operation_id, actor=actor)
         self.groups: tuple[SecurityGroup, ...] = ()

@@ -2,11 +2,13 @@
 
 An act has three parts. `announce` writes the transitions that say what is about to happen; they are committed before
 anything does. `effects` are the driver calls, computed from the committed records alone, so that a worker that takes
-over computes the same. `settle` writes what follows once all effects are Done. A step without effects settles in the
+over computes the same. `settle` writes what follows once all effects are Done; it may look at `draft.outcomes`, and
+must keep (in `kept`) what later steps need of them. A step without effects settles in the
 decision that announces it. The undo of a step must cope with effects that happened, did not, or may have.
 
 Who owns which field of the operation's record: the steps that make something own `made`, those that replace something
-`kept`, `course.py` and `decide.py` all others. Rules that refuse raise `Refusal` before they move anything.
+or are told something `kept`, `course.py` and `decide.py` all others. Rules that refuse raise `Refusal` before they move
+anything.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class Act:
     announce: Rule = nothing
     effects: Effects = no_effects
     settle: Rule = nothing
+    bears: bool = False
+    """Whether refusals are borne: when asking again is over it is settled all the same, and `draft.outcomes` tells."""
 
 
 def always(request: Mapping[str, Any]) -> bool:

@@ -67,6 +67,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Too low: a struggling host is hammered; too high: recovery is noticed late."""
     avoid_for: float = 900.0
     """How long a refusal keeps an operation away from a host or pool."""
+    look_within: float = 10.0
+    """How long a host may take to say what it has of a guest, before it counts as not answering. Too low: busy hosts
+    count as lost; too high: VMs of lost hosts are Running in the records for as long, times `tries`."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from interlock.drivers.protocol import Driver
 from interlock.engine.core.decision import Effect
 from interlock.engine.orchestrator import log
-from interlock.schema.commands import AtPool, Done, Outcome, Refusal, Refused, Scope
+from interlock.schema.commands import AnyCommand, AtPool, Done, LookForDomain, Outcome, Refusal, Refused, Scope
+from interlock.schema.reports import Found, Power
 from interlock.schema.words import clean
 
 PER_PLACE = 32
@@ -20,10 +21,16 @@ PER_PLACE = 32
 
 
 class Performer:
-    """Sends commands to drivers."""
+    """Sends commands to drivers.
 
-    def __init__(self, drivers: Mapping[str, Driver]) -> None:
+    Args:
+        look_within: seconds that a host has to say what is there. All else takes as long as it takes, until its
+            deadline; but a host that does not even say that counts as not answering.
+    """
+
+    def __init__(self, drivers: Mapping[str, Driver], look_within: float) -> None:
         self._drivers = drivers
+        self._look_within = look_within
         self._places: dict[str, _Place] = {}
 
     async def perform(self, effect: Effect, fence: int) -> Outcome:
@@ -38,11 +45,21 @@ class Performer:
         place.users += 1
         try:
             async with place.turn:
-                return await _outcome(driver, effect, fence)
+                return await self._within(driver, effect, fence)
         finally:
             place.users -= 1
             if place.users == 0:
                 self._places.pop(command.at, None)
+
+    async def _within(self, driver: Driver, effect: Effect, fence: int) -> Outcome:
+        if not isinstance(effect.command, LookForDomain):
+            return await _outcome(driver, effect, fence)
+        try:
+            async with asyncio.timeout(self._look_within):
+                return await _outcome(driver, effect, fence)
+        except TimeoutError:
+            reason = f"{effect.command.at}: it does not say within {self._look_within} s what is there"
+            return Refused(kind=Refusal.UNKNOWN, scope=Scope.HOST, reason=reason)
 
 
 class _Place:
@@ -55,7 +72,7 @@ class _Place:
 
 async def _outcome(driver: Driver, effect: Effect, fence: int) -> Outcome:
     try:
-        return _checked(await driver.perform(effect.command, token=effect.token, fence=fence))
+        return _checked(effect.command, await driver.perform(effect.command, token=effect.token, fence=fence))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -65,12 +82,16 @@ async def _outcome(driver: Driver, effect: Effect, fence: int) -> Outcome:
         return _bug(effect, error)
 
 
-def _checked(answer: object) -> Outcome:
+def _checked(command: AnyCommand, answer: object) -> Outcome:
     """The outcome, if it is one: what drivers say goes into records."""
     if isinstance(answer, Refused):
         return Refused(kind=Refusal(answer.kind), scope=Scope(answer.scope), reason=clean(answer.reason))
-    if isinstance(answer, Done):
+    if isinstance(answer, Done) and not isinstance(command, LookForDomain):
         return answer
+    if isinstance(answer, Done) and isinstance(answer.found, Found):
+        return Done(found=Found(Power(answer.found.power), clean(answer.found.reason)))
+    if isinstance(answer, Done):
+        raise TypeError("perform of LookForDomain must say what was found: Done(found=Found(…))")
     raise TypeError(f"perform must answer Done or Refused, not {answer!r}")
 
 
@@ -78,4 +99,6 @@ def _bug(effect: Effect, error: BaseException) -> Outcome:
     command = effect.command
     log.say("exception", "a driver raised: its bug", driver=command.driver, token=effect.token)
     reason = clean(f"{command.at}: driver {command.driver}: {error!r}")
-    return Refused(kind=Refusal.UNKNOWN, scope=Scope.HOST, reason=reason)
+    # A look changes nothing, and a bug in it says nothing about the host: nobody is to be taken for lost by it.
+    kind = Refusal.PERMANENT if isinstance(command, LookForDomain) else Refusal.UNKNOWN
+    return Refused(kind=kind, scope=Scope.HOST, reason=reason)

@@ -36,6 +36,7 @@ from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.expiry import Expiry
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import Lease, Worker
+from interlock.engine.orchestrator.reconciliation import Reconciliation
 from interlock.engine.orchestrator.recovery import Recovery
 from interlock.engine.store import queries
 from interlock.engine.store.store import Case, Store
@@ -44,7 +45,7 @@ from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.operation import DRIVEN
 from interlock.schema.records import Operation
-from interlock.schema.requests import ExpungeVM, Request, checked, subject_of
+from interlock.schema.requests import EvictGuest, ExpungeVM, Request, checked, subject_of
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class Orchestrator:
     def __init__(self, store: Store, inventory: Inventory, rules: Rules, drivers: Mapping[str, Driver]) -> None:
         self.store = store
         self.commits = Commits(store, inventory, rules, lambda: self._closed)
-        self._performer = Performer(drivers)
+        self._performer = Performer(drivers, rules.policy.look_within)
         self._lease = Lease(self._write_worker, store.forget_workers, lambda: bool(self._ends) and not self._closed)
         self._drives: dict[str, Drive] = {}
         self._started = 0
@@ -77,6 +78,7 @@ class Orchestrator:
         self._closed = False
         self.recovery = Recovery(store, self._lease.worker_id, self._ends.keys(), self._enqueue, self._spawn)
         self.convergence = Convergence(store, inventory, self.submit, self._spawn, self._ends.__contains__)
+        self.reconciliation = Reconciliation(store, inventory, drivers, self.submit, self._spawn, self._owned)
 
     # --- requests
 
@@ -118,6 +120,8 @@ class Orchestrator:
         request = checked(request)
         ids, worker_id = fresh_ids(ids_needed(request)), self._lease.held_by
         vm_id, volume_id = subject_of(request)
+        if isinstance(request, EvictGuest):
+            await self._must_be_a_stranger(request.guest)
         case = None
         if vm_id or volume_id:
             case = await self.store.subject(vm_id, volume_id)
@@ -125,6 +129,11 @@ class Orchestrator:
         return case, lambda at: Requested(
             at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=worker_id
         )
+
+    async def _must_be_a_stranger(self, guest: str) -> None:
+        """Only an operation that owns a VM may touch its guest."""
+        for vm in await self.store.vms(queries.vms_of((guest,))):
+            raise InvalidRequest(f"guest {guest} is VM {vm.name}: stop it, or `interlock reconcile {vm.name}`")
 
     def begin(self, decision: Decision) -> None:
         """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""
@@ -151,6 +160,10 @@ class Orchestrator:
     def _others_wrote(self) -> None:
         self.expiry.others_wrote()
         self.recovery.glance()
+
+    def _owned(self) -> frozenset[str]:
+        """The VMs of the operations that are driven here now."""
+        return frozenset(drive.case.vm.id for drive in self._drives.values() if drive.case.vm is not None)
 
     async def _expunge(self, vm_id: str) -> None:
         await self.submit(ExpungeVM(vm_id), OURS, None)
@@ -226,7 +239,12 @@ class Orchestrator:
 
     async def idle(self) -> None:
         """Return when nothing is under way here."""
-        while waits := (*self._ends.values(), *self._joining, *self.convergence.under_way):
+        while waits := (
+            *self._ends.values(),
+            *self._joining,
+            *self.convergence.under_way,
+            *self.reconciliation.under_way,
+        ):
             await asyncio.gather(*map(asyncio.shield, waits))
 
     # --- driving
@@ -307,6 +325,7 @@ class Orchestrator:
             self._over(operation_id, decision.operation if decision else None)
             if decision is not None:
                 self.convergence.ended(decision)
+                self.reconciliation.ended(decision)
             if decision is not None and decision.vm is not None:
                 self.expiry.ended(decision.operation.kind, decision.vm)
 
@@ -332,6 +351,7 @@ class Orchestrator:
         self.expiry.close()
         self.convergence.close()
         self.recovery.close()
+        self.reconciliation.close()
         for drive in self._drives.values():
             drive.poke()
         if self._tasks:

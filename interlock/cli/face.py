@@ -56,21 +56,23 @@ class Face:
             yield engine
 
     @asynccontextmanager
-    async def acting(self, cloud: CloudDescription | None = None) -> AsyncIterator[Engine]:
+    async def acting(self, cloud: CloudDescription | None = None, *, listens: bool = True) -> AsyncIterator[Engine]:
         """An engine that takes over what no living engine drives; with a cloud to load it may make the database."""
-        async with self._opened(create=cloud is not None, recover=True, cloud=cloud) as engine:
+        async with self._opened(create=cloud is not None, recover=True, cloud=cloud, listens=listens) as engine:
             yield engine
 
     @asynccontextmanager
     async def _opened(
-        self, *, create: bool, recover: bool, cloud: CloudDescription | None = None
+        self, *, create: bool, recover: bool, cloud: CloudDescription | None = None, listens: bool = False
     ) -> AsyncIterator[Engine]:
         from interlock.cli.running import whole
         from interlock.embed.engine import Engine
 
         with engine_heard():
             async with AsyncExitStack() as stack:
-                opening = Engine.open(self.db, create=create, recover=recover, cloud=cloud, actor=actor())
+                opening = Engine.open(
+                    self.db, create=create, recover=recover, listen=listens, cloud=cloud, actor=actor()
+                )
                 # A connection that is cancelled while it is made leaves a thread that complains when the loop is gone.
                 yield await whole(stack.enter_async_context(opening))
 

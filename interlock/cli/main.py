@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rules": ("groups", "Give a security group other rules."),
     "machines": ("machines", "Show the state machines, as tables or pictures."),
     "fuzz": ("fuzz", "Shake the lifecycle until it breaks: ours, or your own plug-ins."),
+    "reconcile": ("reconcile", "Have the records say what hosts really have."),
     "doctor": ("doctor", "Look for what should not be."),
     "resolve": ("resolve", "Take a way out for a Stuck operation."),
     "cancel": ("resolve", "Have an abandoned operation undone."),

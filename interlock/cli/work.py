@@ -269,15 +269,21 @@ class Work:
 
 
 @asynccontextmanager
-async def working(face: Face, reporter: Reporter, *, cloud: CloudDescription | None = None) -> AsyncIterator[Work]:
+async def working(
+    face: Face, reporter: Reporter, *, cloud: CloudDescription | None = None, listens: bool = True
+) -> AsyncIterator[Work]:
     """An engine with work: takes over what was left, runs the body, and waits until everything has ended.
+
+    Args:
+        cloud: is loaded first.
+        listens: whether the engine looks by itself at what hosts have.
 
     Raises:
         Interrupted: Ctrl-C; says how many operations are still under way.
     """
     work = None
     try:
-        async with face.acting(cloud) as engine:
+        async with face.acting(cloud, listens=listens) as engine:
             work = Work(engine, reporter)
             reporter.begin(work)
             try:

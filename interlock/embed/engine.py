@@ -25,6 +25,7 @@ from interlock.embed.loading import write_described
 from interlock.embed.opening import open_described, open_drivers
 from interlock.embed.rules import write_rules
 from interlock.embed.settings import SettingState, put_setting, remove_setting, states
+from interlock.embed.strays import Stray, strays
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
 from interlock.engine.orchestrator import plugins
@@ -35,7 +36,7 @@ from interlock.engine.store.commit import Counters
 from interlock.engine.store.joined import transaction
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
-from interlock.schema.cloud import FirewallRule, Place, SecurityGroup
+from interlock.schema.cloud import FirewallRule, Host, Place, SecurityGroup
 from interlock.schema.commands import Capability
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
@@ -46,6 +47,7 @@ from interlock.schema.requests import (
     DeployVM,
     DestroyVM,
     ExpungeVM,
+    FollowVM,
     MigrateVM,
     NicRequest,
     RebootVM,
@@ -99,6 +101,7 @@ class Engine(Disks):
         *,
         create: bool = True,
         recover: bool = True,
+        listen: bool = True,
         cloud: CloudDescription | None = None,
         policy: Policy | None = None,
         planners: Mapping[str, HostPlanner] | None = None,
@@ -112,6 +115,8 @@ class Engine(Disks):
             url: a SQLAlchemy URL of SQLite or PostgreSQL, or the path of a SQLite file.
             create: whether a database that is not there is made.
             recover: whether abandoned operations are taken over; tools that only look say no.
+            listen: whether what drivers report is followed, beginning with all that hosts have now; if not, only on
+                demand (`follow`, `reconcile`). Without `recover`, never.
             cloud: is written first, as `load` would; it may correct one whose drivers do not open.
             policy: the knobs of the core.
             planners, gurus, drivers: own ones by name, beside those installed as entry points. Drivers handed in
@@ -148,6 +153,7 @@ class Engine(Disks):
             if recover:
                 await orchestrator.recovery.look()
                 orchestrator.convergence.look()
+                orchestrator.reconciliation.begin(listen=listen)
                 await orchestrator.expiry.begin()
             yield engine
 
@@ -259,6 +265,37 @@ class Engine(Disks):
         """Tell the host of a Running VM, by name or id, the rules of its security groups. Done by itself when they
         change."""
         return await self.submit(SecureVM(vm))
+
+    async def follow(self, vm: str, host: str | None = None) -> Handle:
+        """See where a VM, by name or id, really is, and have its record say so. Done by itself when a driver reports
+        that something differs.
+
+        Args:
+            host: one that it was seen on, which is asked as well.
+        """
+        return await self.submit(FollowVM(vm, host))
+
+    async def reconcile(self, host: str | None = None) -> list[Handle]:
+        """Compare all that hosts have, or one host, with all that is recorded there, as if nothing were known.
+
+        Returns:
+            What was asked for because something differs: `follow` of VMs, `evict` of strangers.
+
+        Raises:
+            NotFound: there is no such host.
+            EngineClosed: the engine is closed, or was opened to look only.
+        """
+        self._orchestrator.check_open()
+        known = self._orchestrator.commits.inventory.ids(Host)
+        if host is not None and host not in known:
+            raise NotFound(f"there is no host {host!r}; `interlock hosts` lists them")
+        asked = await self._orchestrator.reconciliation.reconcile(host)
+        return [Handle(each.operation, each.operation.actor, self._orchestrator) for each in asked]
+
+    async def strays(self) -> list[Stray]:
+        """Guests that should not be where they are, by host, as the hosts have them now: of no VM here, or of one that
+        is recorded elsewhere or as not running. VMs that an operation is just moving are left out."""
+        return await strays(self._opened, self._store)
 
     async def submit(
         self,
@@ -459,6 +496,7 @@ class Engine(Disks):
             await self._orchestrator.commits.reload()
             await self._open_drivers()
         self._orchestrator.convergence.look()
+        self._orchestrator.reconciliation.drivers_changed()
         await self._orchestrator.expiry.look()
 
     async def settings(self) -> list[SettingState]:
@@ -491,6 +529,7 @@ class Engine(Disks):
 
     async def _settings_changed(self) -> None:
         self._orchestrator.commits.inventory.set_values(await self._store.settings())
+        self._orchestrator.reconciliation.settings_changed()
         await self._orchestrator.expiry.look()
 
     async def set_rules(

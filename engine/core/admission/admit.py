@@ -85,7 +85,7 @@ def _queue(draft: Draft, event: Requested, operation_id: str) -> None:
         id=operation_id,
         kind=kind,
         vm_id=draft.vm.id if draft.has_vm else None,
-        volume_id=subject_of(event.request)[1] or (None if draft.has_vm else draft.volumes[0].id),
+        volume_id=subject_of(event.request)[1] or (None if draft.has_vm or not draft.volumes else draft.volumes[0].id),
         actor=event.actor,
         caller_id=event.caller_id,
         request=request,

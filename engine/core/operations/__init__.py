@@ -15,7 +15,9 @@ from interlock.engine.core.operations.delete_disk import DELETE_DISK
 from interlock.engine.core.operations.deploy import DEPLOY
 from interlock.engine.core.operations.destroy import DESTROY
 from interlock.engine.core.operations.detach_disk import DETACH_DISK
+from interlock.engine.core.operations.evict import EVICT
 from interlock.engine.core.operations.expunge import EXPUNGE
+from interlock.engine.core.operations.follow import FOLLOW
 from interlock.engine.core.operations.migrate import MIGRATE
 from interlock.engine.core.operations.reboot import REBOOT
 from interlock.engine.core.operations.recover import RECOVER
@@ -35,5 +37,6 @@ PROGRAMS: Mapping[str, Program] = {
         *(DEPLOY, START, STOP, REBOOT, DESTROY, RECOVER, EXPUNGE, MIGRATE, SCALE, RESTORE, ASSIGN),
         *(CREATE_DISK, ATTACH_DISK, DETACH_DISK, RESIZE_DISK, DELETE_DISK),
         *(ADD_NIC, REMOVE_NIC, SET_DEFAULT_NIC, SECURE),
+        *(FOLLOW, EVICT),
     )
 }

@@ -118,6 +118,14 @@ def _together(draft: Draft) -> Mapping[str, str] | None:
     return wanted
 
 
+def kept_apart(draft: Draft, host_id: str) -> str | None:
+    """Why the VM's strict groups forbid a host; None if they do not."""
+    here = _together(draft)
+    if here is not None and host_id not in here:
+        return f"the other VMs of one of its {TOGETHER} groups are elsewhere"
+    return _members(draft, APART).get(host_id)
+
+
 def _liked(draft: Draft) -> dict[str, int]:
     """What the groups would like, without insisting."""
     liked: dict[str, int] = {}

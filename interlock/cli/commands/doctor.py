@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interlock.cli.commands.init import places_counted
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import BAD, DIM, HEAD
 from interlock.cli.output import Out
+
+if TYPE_CHECKING:
+    from interlock.embed.checkup import Finding
+    from interlock.embed.strays import Stray
 
 GROUPS = ("planners", "gurus", "drivers")
 LABEL = 11
@@ -20,10 +24,11 @@ LABEL = 11
 async def doctor(face: Face) -> Exit:
     """Check the database's own books, and show what it holds and which plug-ins are installed.
 
-    Exits with 1 if something was found: a counter that is off, a VM that nobody drives, an operation that is Stuck.
+    Exits with 1 if something was found: a counter that is off, a VM that nobody drives, an operation that is Stuck, a
+    guest that should not be where it is.
     """
     async with face.looking() as engine:
-        findings = await engine.check()
+        findings = [*await engine.check(), *map(_as_finding, await engine.strays())]
         places = await engine.places()
         vms = await engine.counts()
     drivers = sorted({place.driver for kind in ("host", "storage_pool") for place in places[kind]})  # type: ignore[union-attr]
@@ -43,6 +48,16 @@ async def doctor(face: Face) -> Exit:
             face.out.line([(" " * LABEL + finding.remedy, DIM)])
         face.out.line([("nothing found", "green") if not findings else (_found(len(findings)), BAD)])
     return Exit.FAILED if findings else Exit.OK
+
+
+def _as_finding(stray: Stray) -> Finding:
+    from interlock.embed.checkup import Finding
+
+    where = f"guest {stray.vm_name or stray.guest_id} ({stray.power}) is on host {stray.host_id}"
+    remedy = (
+        "see to it there, or say what becomes of such: `interlock settings set vm.unknown.domain quarantine`, or end"
+    )
+    return Finding(code="stray", message=f"{where}: {stray.why}", remedy=remedy)
 
 
 def _size(db: str) -> dict[str, int]:

@@ -31,6 +31,9 @@ GURUS: dict[str, NetworkGuru] = {"direct": DirectGuru(), "isolated": IsolatedGur
 POLICY = Policy(placements=3, tries=3, undo_tries=4)
 """Fewer tries than in production: the ends of patience are met within a short run."""
 CLOUD = """
+[settings]
+"vm.unknown.domain" = "end"
+
 [[domains]]
 name = "corp"
 limits = { vms = 8 }

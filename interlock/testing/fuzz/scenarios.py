@@ -76,4 +76,8 @@ SCENARIOS = (
     Scenario("delete-disk, used", (RICH, DETACH), ("delete-disk", {"volume": "1-5"})),
     Scenario("delete-disk, not made", (SPARE,), ("delete-disk", {"volume": "1-1"})),
     Scenario("secure", (BARE,), _of("secure")),
+    Scenario("follow, all is well", (RICH,), _of("follow")),
+    Scenario("follow, seen elsewhere", (BARE,), _of("follow", host="a1-h-2")),
+    Scenario("follow, stopped", (BARE, STOP), _of("follow")),
+    Scenario("evict, nobody there", (), ("evict", {"guest": "stranger", "host": "a1-h-1"})),
 )
