@@ -38,6 +38,8 @@ class Disk:
     vm: str | None
     size_mib: int
     gone: bool = False
+    holds_data: bool = False
+    """It has been seen at rest in a pool: from then on somebody's data are on it."""
 
 
 LEADS_TO = {
@@ -60,6 +62,7 @@ class Model:
     def __init__(self) -> None:
         self.vms: dict[str, Machine] = {}
         self.disks: dict[str, Disk] = {}
+        self._cancelled: set[str] = set()
 
     def wrote(self, decision: Decision, store: MemoryStore) -> None:
         """A decision was committed: take in what a request made, and what an operation's end means.
@@ -70,6 +73,10 @@ class Model:
         operation = decision.operation
         if operation.version == 1 or decision.changes[-1].before is None:
             self._asked(operation, decision, store)
+        if any(change.entry.event == "CancelRequested" for change in decision.changes):
+            self._cancelled.add(operation.id)
+        if operation.state == "Succeeded" and operation.id in self._cancelled:
+            raise Violation("cancel", f"{operation.kind} {operation.id} was cancelled, and Succeeded")
         if operation.state in ENDED:
             self._ended(operation)
             self._agree(operation, store)
@@ -198,6 +205,9 @@ class Model:
             raise Violation(
                 "model", f"disk {record.id} is {record.state}, and should {'' if disk.gone else 'not '}be gone"
             )
+        if disk.holds_data and record.state == "Allocated":
+            raise Violation("data", f"disk {record.id} had data, and is Allocated: they were deleted, and nobody asked")
+        disk.holds_data |= record.state == "Ready"
         if not gone and not doomed and (record.vm_id, record.size_mib) != (disk.vm, disk.size_mib):
             raise Violation("model", f"disk {record.id} is {record.size_mib} MiB of VM {record.vm_id}, model: {disk}")
 
