@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interlock.engine.core.decision import Decision
+from interlock.schema.cloud import Offering
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.testing.fuzz.violation import Violation
 
@@ -186,6 +187,11 @@ class Model:
         expected: tuple[Any, ...] = (vm.account, vm.offering, vm.networks, vm.default)
         if told != expected:
             raise Violation("model", f"VM {record.id} ({record.state}): it is {told}, and should be {expected}")
+        offering: Offering = store.places["offering"][vm.offering]
+        for name in ("cpu_cores", "memory_mib"):
+            if getattr(offering, name) not in (None, getattr(record, name)):
+                size = f"{name} {getattr(record, name)}, its offering {offering.id} {getattr(offering, name)}"
+                raise Violation("model", f"VM {record.id} ({record.state}) has {size}")
         roots = [each for each in store.parts.get(record.id, {}).values() if isinstance(each, Volume)]
         data = {each.id for each in roots if each.kind == "DATA"}
         wanted = {each for each in vm.disks if store.records["volume"][each].kind == "DATA"}

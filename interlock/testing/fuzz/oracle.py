@@ -63,9 +63,9 @@ class Oracle:
             self._matches(entity.id)
         if any(isinstance(change.after, Operation) and change.before is None for change in decision.changes):
             self._is_alone(decision.operation)
-        self._model.wrote(decision, self._store)
         if decision.outcome is not None and decision.outcome != "Stuck":
             self._is_at_rest(decision.operation)
+        self._model.wrote(decision, self._store)
 
     def performed(self, message: Message, outcome: Outcome) -> None:
         """A command was carried out. What is found is raised by `after_event`, not into the driver's face."""
@@ -293,11 +293,22 @@ class Oracle:
             for place_id in self._store.places[row.resource]:
                 self._recount(row, place_id)
         self._nothing_unknown()
+        self._has_its_size()
         self._model.agrees(self._store)
 
     def _is_free(self, operation: Operation) -> bool:
         keys = (("vm", operation.vm_id or ""), ("volume", operation.volume_id or ""))
         return not any(key in self._store.active for key in keys)
+
+    def _has_its_size(self) -> None:
+        """Guests and disks are as large as their records say, and hold as much."""
+        world, records = self._hypervisor.world(), self._store.records
+        for domain in world.domains:
+            if domain.vm_id not in self._vouched:
+                _same_size(domain.vm_id, _GUEST, domain, records["vm"][domain.vm_id])
+        for disk in world.volumes:
+            if disk.id not in self._vouched:
+                _same_size(disk.id, _DISK, disk, records["volume"][disk.id])
 
     def _nothing_unknown(self) -> None:
         """Nothing is in the world that no record knows."""
@@ -312,6 +323,17 @@ def _ids(hypervisor: Hypervisor) -> Iterable[str]:
     yield from (domain.vm_id for domain in world.domains)
     yield from (volume.id for volume in world.volumes)
     yield from (nic.id for nic in world.nics)
+
+
+_GUEST = ("cpu_cores", "cpu_mhz", "memory_mib", "cpu_held_mhz", "memory_held_mib")
+_DISK = ("size_mib",)
+
+
+def _same_size(entity_id: str, columns: tuple[str, ...], there: object, record: object) -> None:
+    for column in columns:
+        if getattr(there, column) != getattr(record, column):
+            said = getattr(record, column)
+            raise Violation("world", f"{entity_id} has {column} {getattr(there, column)}; its record says {said}")
 
 
 _OF_A_RUNNING: dict[type[Entity], tuple[str, ...]] = {
