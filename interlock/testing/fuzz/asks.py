@@ -18,8 +18,9 @@ Fields = dict[str, Any]
 IN_STATE: dict[str, tuple[str, ...]] = {
     "Allocated": ("start", "start", "scale", "assign", "add-nic", "attach-disk", "destroy", "expunge"),
     "Running": (
-        *("stop", "stop", "stop", "reboot", "migrate", "destroy", "scale", "scale", "secure", "add-nic", "remove-nic"),
-        *("set-default-nic", "attach-disk", "attach-disk", "detach-disk", "resize-disk", "resize-disk"),
+        *("stop", "stop", "stop", "reboot", "migrate", "migrate", "migrate", "destroy", "scale", "scale", "secure"),
+        *("add-nic", "remove-nic", "set-default-nic", "attach-disk", "attach-disk", "detach-disk"),
+        *("resize-disk", "resize-disk"),
     ),
     "Stopped": (
         *("start", "start", "start", "start", "destroy", "scale", "restore", "restore", "assign", "expunge", "expunge"),
@@ -32,7 +33,7 @@ IN_STATE: dict[str, tuple[str, ...]] = {
 KINDS_ASKED = tuple(dict.fromkeys(kind for kinds in IN_STATE.values() for kind in kinds))
 LEADS_TO = {"restore": "stop", "recover": "destroy", "assign": "stop", "start": "stop", "attach-disk": "detach-disk"}
 """What brings a VM to where it can be asked that."""
-ODD = 0.03
+ODD = 0.06
 """How often something is asked that the state does not allow. Too low: no refusal is seen; too high: all is refused."""
 LIVING_MOST = 7
 """VMs that are not expunged. Too few: they do not meet; too many: runs are nothing but deploys."""
