@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from interlock.schema.cloud import DiskOffering, Network, Zone
+from interlock.schema.cloud import DiskOffering, Host, Network, Zone
 from interlock.schema.records import Nic, Vm, Volume
 from interlock.testing.fuzz.store import MemoryStore
 
@@ -82,6 +82,12 @@ class Asks:
 
     def _host(self, zone_id: str) -> str:
         return self._sensibly(self._all("host"), lambda host: bool(host.zone_id == zone_id)).id  # type: ignore[no-any-return]
+
+    def _neighbour(self, vm: Vm) -> str:
+        """Another host that reaches its disks."""
+        hosts: list[Host] = self._all("host")
+        clusters = {host.cluster_id for host in hosts if host.id == vm.host_id}
+        return self._sensibly(hosts, lambda host: host.cluster_id in clusters and host.id != vm.host_id).id
 
     def _all(self, name: str) -> list[Any]:
         return list(self._store.places[name].values())
@@ -173,7 +179,7 @@ class Asks:
         return {"vm": vm.id, "forced": self._maybe(0.3)}
 
     def _migrate(self, vm: Vm) -> Fields:
-        return {"vm": vm.id, "host": self._host(vm.zone_id)} if self._maybe(0.5) else {"vm": vm.id}
+        return {"vm": vm.id, "host": self._neighbour(vm)} if self._maybe(0.5) else {"vm": vm.id}
 
     def _scale(self, vm: Vm) -> Fields:
         return {

@@ -33,11 +33,11 @@ POLICY = Policy(placements=3, tries=3, undo_tries=4)
 CLOUD = """
 [[domains]]
 name = "corp"
-limits = { vms = 8 }
+limits = { vms = 6 }
 [[accounts]]
 name = "ann"
 domain = "corp"
-limits = { vms = 5, storage_mib = 40960, public_ips = 2 }
+limits = { vms = 3, storage_mib = 40960, public_ips = 2 }
 [[accounts]]
 name = "ben"
 domain = "corp"
