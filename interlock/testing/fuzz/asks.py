@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from interlock.schema.cloud import DiskOffering, Network, Zone
+from interlock.schema.cloud import DiskOffering, Host, Network, Zone
 from interlock.schema.records import Nic, Vm, Volume
 from interlock.testing.fuzz.store import MemoryStore
 
@@ -18,8 +18,9 @@ Fields = dict[str, Any]
 IN_STATE: dict[str, tuple[str, ...]] = {
     "Allocated": ("start", "start", "scale", "assign", "add-nic", "attach-disk", "destroy", "expunge"),
     "Running": (
-        *("stop", "stop", "stop", "reboot", "migrate", "destroy", "scale", "scale", "secure", "add-nic", "remove-nic"),
-        *("set-default-nic", "attach-disk", "attach-disk", "detach-disk", "resize-disk", "resize-disk"),
+        *("stop", "stop", "stop", "reboot", "migrate", "migrate", "migrate", "destroy", "scale", "scale", "secure"),
+        *("add-nic", "remove-nic", "set-default-nic", "attach-disk", "attach-disk", "detach-disk"),
+        *("resize-disk", "resize-disk"),
     ),
     "Stopped": (
         *("start", "start", "start", "start", "destroy", "scale", "restore", "restore", "assign", "expunge", "expunge"),
@@ -32,7 +33,7 @@ IN_STATE: dict[str, tuple[str, ...]] = {
 KINDS_ASKED = tuple(dict.fromkeys(kind for kinds in IN_STATE.values() for kind in kinds))
 LEADS_TO = {"restore": "stop", "recover": "destroy", "assign": "stop", "start": "stop", "attach-disk": "detach-disk"}
 """What brings a VM to where it can be asked that."""
-ODD = 0.03
+ODD = 0.06
 """How often something is asked that the state does not allow. Too low: no refusal is seen; too high: all is refused."""
 LIVING_MOST = 7
 """VMs that are not expunged. Too few: they do not meet; too many: runs are nothing but deploys."""
@@ -81,6 +82,12 @@ class Asks:
 
     def _host(self, zone_id: str) -> str:
         return self._sensibly(self._all("host"), lambda host: bool(host.zone_id == zone_id)).id  # type: ignore[no-any-return]
+
+    def _neighbour(self, vm: Vm) -> str:
+        """Another host that reaches its disks."""
+        hosts: list[Host] = self._all("host")
+        clusters = {host.cluster_id for host in hosts if host.id == vm.host_id}
+        return self._sensibly(hosts, lambda host: host.cluster_id in clusters and host.id != vm.host_id).id
 
     def _all(self, name: str) -> list[Any]:
         return list(self._store.places[name].values())
@@ -172,7 +179,7 @@ class Asks:
         return {"vm": vm.id, "forced": self._maybe(0.3)}
 
     def _migrate(self, vm: Vm) -> Fields:
-        return {"vm": vm.id, "host": self._host(vm.zone_id)} if self._maybe(0.5) else {"vm": vm.id}
+        return {"vm": vm.id, "host": self._neighbour(vm)} if self._maybe(0.5) else {"vm": vm.id}
 
     def _scale(self, vm: Vm) -> Fields:
         return {

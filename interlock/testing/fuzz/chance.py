@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -25,8 +26,10 @@ SERIOUS = (Fault.HANG, Fault.MUTE)
 class Mix(msgspec.Struct, frozen=True, kw_only=True):
     """How often what happens, as shares of all events. All zero: nothing goes wrong."""
 
-    ask: float = 0.10
+    ask: float = 0.20
     """Too low: nothing meets; too high: all is refused."""
+    again: float = 0.35
+    """Of asks: those that somebody makes once more at once. Too low: nobody races for the last room or one address."""
     crash: float = 0.006
     """Killed, and another opened."""
     pause: float = 0.004
@@ -92,6 +95,8 @@ class Chance:
         self._universe, self._mix = universe, mix
         self._asks = Asks(self._chance, universe.store, mix.favourites)
         self._numbers = 0
+        self._last: tuple[str, dict[str, Any]] | None = None
+        self._in_a_race = False
         self._opened = len(universe.workers)
         self._doomed: str | None = None
 
@@ -154,16 +159,24 @@ class Chance:
         return e.Resolve(worker=worker, operation=self._chance.choice(stuck), way=way)
 
     def _asked(self) -> e.Event | None:
-        if len(self._universe.store.driven) >= self._mix.under_way or self._chance.random() >= self._mix.ask:
+        awake = [name for name, worker in self._universe.workers.items() if not worker.paused]
+        if not awake or len(self._universe.store.driven) >= self._mix.under_way or not self._is_time_to_ask():
             return None
-        drawn = self._asks.draw()
-        if drawn is None:
+        again = self._last is not None and self._chance.random() < self._mix.again
+        self._last = self._last if again else self._asks.draw()
+        if self._last is None:
             return None
-        kind, fields = drawn
+        kind, fields = self._last
         self._numbers += 1
-        worker = self._chance.choice(list(self._universe.workers))
         slow = self._chance.random() < self._mix.slow
-        return e.Ask(worker=worker, number=self._numbers, kind=kind, fields=fields, slow=slow)
+        self._in_a_race = slow and not self._in_a_race
+        return e.Ask(worker=self._chance.choice(awake), number=self._numbers, kind=kind, fields=fields, slow=slow)
+
+    def _is_time_to_ask(self) -> bool:
+        """By chance; and while a request waits to be written, or where nothing can go on: else most of a run would be
+        waiting for the next one who asks."""
+        idle = self._mix.ask > 0 and not progress(self._universe)
+        return idle or self._in_a_race or self._chance.random() < self._mix.ask
 
     def _progress(self) -> e.Event | None:
         able = list(progress(self._universe))

@@ -1,6 +1,6 @@
 """The ground on which runs play, unless one brings another: a cloud so small that everything is scarce.
 
-Two zones, one advanced with filtered and plain networks, one basic; four hosts in three clusters, shared and local
+Two zones, one advanced with filtered and plain networks, one basic; six hosts in three clusters, shared and local
 pools, accounts with limits, affinity groups of all kinds. A few VMs meet every limit.
 """
 
@@ -36,11 +36,11 @@ CLOUD = """
 
 [[domains]]
 name = "corp"
-limits = { vms = 8 }
+limits = { vms = 6 }
 [[accounts]]
 name = "ann"
 domain = "corp"
-limits = { vms = 5, storage_mib = 40960, public_ips = 2 }
+limits = { vms = 3, storage_mib = 40960, public_ips = 2 }
 [[accounts]]
 name = "ben"
 domain = "corp"
@@ -79,10 +79,10 @@ size_mib = 12288
 name = "a2"
 [[zones.pods.clusters.hosts]]
 name = "a2-h"
-count = 1
-cpu_cores = 4
+count = 2
+cpu_cores = 2
 cpu_mhz = 1000
-memory_mib = 4096
+memory_mib = 2048
 [[zones.pods.clusters.pools]]
 name = "a2-nfs"
 size_mib = 16384

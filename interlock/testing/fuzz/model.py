@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interlock.engine.core.decision import Decision
+from interlock.schema.cloud import Offering
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.testing.fuzz.violation import Violation
 
@@ -38,6 +39,8 @@ class Disk:
     vm: str | None
     size_mib: int
     gone: bool = False
+    holds_data: bool = False
+    """It has been seen at rest in a pool: from then on somebody's data are on it."""
 
 
 LEADS_TO = {
@@ -60,6 +63,7 @@ class Model:
     def __init__(self) -> None:
         self.vms: dict[str, Machine] = {}
         self.disks: dict[str, Disk] = {}
+        self._cancelled: set[str] = set()
 
     def wrote(self, decision: Decision, store: MemoryStore) -> None:
         """A decision was committed: take in what a request made, and what an operation's end means.
@@ -70,6 +74,10 @@ class Model:
         operation = decision.operation
         if operation.version == 1 or decision.changes[-1].before is None:
             self._asked(operation, decision, store)
+        if any(change.entry.event == "CancelRequested" for change in decision.changes):
+            self._cancelled.add(operation.id)
+        if operation.state == "Succeeded" and operation.id in self._cancelled:
+            raise Violation("cancel", f"{operation.kind} {operation.id} was cancelled, and Succeeded")
         if operation.state in ENDED:
             self._ended(operation)
             self._agree(operation, store)
@@ -179,6 +187,11 @@ class Model:
         expected: tuple[Any, ...] = (vm.account, vm.offering, vm.networks, vm.default)
         if told != expected:
             raise Violation("model", f"VM {record.id} ({record.state}): it is {told}, and should be {expected}")
+        offering: Offering = store.places["offering"][vm.offering]
+        for name in ("cpu_cores", "memory_mib"):
+            if getattr(offering, name) not in (None, getattr(record, name)):
+                size = f"{name} {getattr(record, name)}, its offering {offering.id} {getattr(offering, name)}"
+                raise Violation("model", f"VM {record.id} ({record.state}) has {size}")
         roots = [each for each in store.parts.get(record.id, {}).values() if isinstance(each, Volume)]
         data = {each.id for each in roots if each.kind == "DATA"}
         wanted = {each for each in vm.disks if store.records["volume"][each].kind == "DATA"}
@@ -198,6 +211,9 @@ class Model:
             raise Violation(
                 "model", f"disk {record.id} is {record.state}, and should {'' if disk.gone else 'not '}be gone"
             )
+        if disk.holds_data and record.state == "Allocated":
+            raise Violation("data", f"disk {record.id} had data, and is Allocated: they were deleted, and nobody asked")
+        disk.holds_data |= record.state == "Ready"
         if not gone and not doomed and (record.vm_id, record.size_mib) != (disk.vm, disk.size_mib):
             raise Violation("model", f"disk {record.id} is {record.size_mib} MiB of VM {record.vm_id}, model: {disk}")
 

@@ -14,10 +14,12 @@ from collections.abc import Iterable
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.rebuild import JournalBroken, Rebuild
+from interlock.schema.cloud import Account, Domain
 from interlock.schema.commands import Outcome
 from interlock.schema.holdings import METERED, UNIQUE, Limited, Metered
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
+from interlock.schema.operation import ACTIVE
 from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
 from interlock.testing.fuzz.hypervisor import Hypervisor
 from interlock.testing.fuzz.model import Model
@@ -39,6 +41,8 @@ class Oracle:
         self._vouched: set[str] = set()
         """Ids of VMs and volumes that are not compared with the world."""
         self._broken: Violation | None = None
+        self._read = 0
+        """Rows of the store's journal that were looked at."""
 
     # --- what happened
 
@@ -57,9 +61,11 @@ class Oracle:
             self._owns_alone(entity)
         for entity in touched.values():
             self._matches(entity.id)
-        self._model.wrote(decision, self._store)
+        if any(isinstance(change.after, Operation) and change.before is None for change in decision.changes):
+            self._is_alone(decision.operation)
         if decision.outcome is not None and decision.outcome != "Stuck":
             self._is_at_rest(decision.operation)
+        self._model.wrote(decision, self._store)
 
     def performed(self, message: Message, outcome: Outcome) -> None:
         """A command was carried out. What is found is raised by `after_event`, not into the driver's face."""
@@ -90,6 +96,11 @@ class Oracle:
 
     def _is_written(self, decision: Decision) -> None:
         """The journal alone gives the records; each row follows the rows before it."""
+        rows, self._read = self._store.journal[self._read :], self._store.head
+        if rows != list(decision.journal):
+            raise Violation(
+                "journal", f"{len(decision.journal)} rows were decided, and {len(rows)} are there, or others"
+            )
         for change in decision.changes:
             try:
                 after = self._rebuilt.add(change.entry)
@@ -127,6 +138,35 @@ class Oracle:
         if most is not None and held > most:
             kind = "limits" if isinstance(row, Limited) else "capacity"
             raise Violation(kind, f"{row.resource} {place_id}: {held} of {row.used} are held, there are {most}")
+        if isinstance(row, Limited):
+            self._recount_domains(row, place_id)
+
+    def _recount_domains(self, row: Limited, account_id: str) -> None:
+        """What a domain has used is what the accounts in it and below it have."""
+        for domain in self._above(self._store.places["account"][account_id]):
+            accounts: Iterable[Account] = self._store.places["account"].values()
+            held = sum(getattr(each, row.used) for each in accounts if domain in self._above(each))
+            used, most = getattr(domain, row.used), getattr(domain, row.total)
+            if held != used:
+                raise Violation("ledger", f"domain {domain.id}: {row.used} is {used}, its accounts have {held}")
+            if most is not None and held > most:
+                raise Violation("limits", f"domain {domain.id}: {held} of {row.used} are used, it may have {most}")
+
+    def _above(self, account: Account) -> list[Domain]:
+        found: list[Domain] = []
+        domain_id: str | None = account.domain_id
+        while domain_id is not None:
+            found.append(self._store.places["domain"][domain_id])
+            domain_id = found[-1].parent_id
+        return found
+
+    def _is_alone(self, operation: Operation) -> None:
+        """A VM, and a disk, has one operation at a time."""
+        mine = {("vm", operation.vm_id), ("volume", operation.volume_id)}
+        for other in self._store.records["operation"].values():
+            shared = mine & {("vm", other.vm_id), ("volume", other.volume_id)} - {("vm", None), ("volume", None)}
+            if other.id != operation.id and other.state in ACTIVE and shared:
+                raise Violation("one operation", f"{operation.id} and {other.id} both have {shared}")
 
     def _owns_alone(self, entity: Entity) -> None:
         """No address and no name twice."""
@@ -243,17 +283,32 @@ class Oracle:
         for operation in self._store.records["operation"].values():
             if MACHINES["operation"].states[operation.state].stability is Stability.TRANSITIONAL:
                 raise Violation("liveness", f"operation {operation.id} ({operation.kind}) is still {operation.state}")
-            if operation.state != "Stuck":
+            if operation.state == "Stuck":
+                raise Violation(
+                    "liveness", f"operation {operation.id} ({operation.kind}) is Stuck, and no undo ends it"
+                )
+            else:
                 self._is_at_rest(operation) if self._is_free(operation) else None
         for row in METERED:
             for place_id in self._store.places[row.resource]:
                 self._recount(row, place_id)
         self._nothing_unknown()
+        self._has_its_size()
         self._model.agrees(self._store)
 
     def _is_free(self, operation: Operation) -> bool:
         keys = (("vm", operation.vm_id or ""), ("volume", operation.volume_id or ""))
         return not any(key in self._store.active for key in keys)
+
+    def _has_its_size(self) -> None:
+        """Guests and disks are as large as their records say, and hold as much."""
+        world, records = self._hypervisor.world(), self._store.records
+        for domain in world.domains:
+            if domain.vm_id not in self._vouched:
+                _same_size(domain.vm_id, _GUEST, domain, records["vm"][domain.vm_id])
+        for disk in world.volumes:
+            if disk.id not in self._vouched:
+                _same_size(disk.id, _DISK, disk, records["volume"][disk.id])
 
     def _nothing_unknown(self) -> None:
         """Nothing is in the world that no record knows."""
@@ -268,6 +323,17 @@ def _ids(hypervisor: Hypervisor) -> Iterable[str]:
     yield from (domain.vm_id for domain in world.domains)
     yield from (volume.id for volume in world.volumes)
     yield from (nic.id for nic in world.nics)
+
+
+_GUEST = ("cpu_cores", "cpu_mhz", "memory_mib", "cpu_held_mhz", "memory_held_mib")
+_DISK = ("size_mib",)
+
+
+def _same_size(entity_id: str, columns: tuple[str, ...], there: object, record: object) -> None:
+    for column in columns:
+        if getattr(there, column) != getattr(record, column):
+            said = getattr(record, column)
+            raise Violation("world", f"{entity_id} has {column} {getattr(there, column)}; its record says {said}")
 
 
 _OF_A_RUNNING: dict[type[Entity], tuple[str, ...]] = {

@@ -99,14 +99,12 @@ def rest(universe: Universe) -> Iterator[e.Event]:
             yield e.Wake(worker=each.name)
     if not universe.workers:
         yield e.Open(worker=LAST)
+    yield from _until_idle(universe)
     for _ in range(ROUNDS):
-        yield from _until_idle(universe)
-        stuck = _stuck(universe)
-        if not stuck:
-            break
         worker = next(iter(universe.workers))
-        for operation_id in stuck:
+        for operation_id in _stuck(universe):
             yield e.Resolve(worker=worker, operation=operation_id, way=_way(universe, operation_id))
+        yield from _until_idle(universe)
     for name in list(universe.network.held):
         yield e.Arrive(message=name)
 
