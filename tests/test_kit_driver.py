@@ -20,7 +20,7 @@ from interlock.testing.kits.lives import life
 from interlock.testing.kits.model import Model, Must
 from interlock.testing.kits.promises import Promise
 from interlock.testing.kits.scene import a_host
-from interlock.testing.kits.seen import Disk, Guest, differences, seen_in
+from interlock.testing.seen import Disk, Guest, differences, seen_in
 from tests import planted_drivers as planted
 
 ROOT = Path(__file__).parent.parent

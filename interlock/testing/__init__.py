@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from interlock.testing.kits.guru import GuruConformance as GuruConformance
     from interlock.testing.kits.planner import PlannerConformance as PlannerConformance
     from interlock.testing.kits.scene import Scene as Scene
-    from interlock.testing.kits.seen import Disk as Disk
-    from interlock.testing.kits.seen import Guest as Guest
-    from interlock.testing.kits.seen import ReadyNic as ReadyNic
-    from interlock.testing.kits.seen import Seen as Seen
+    from interlock.testing.seen import Disk as Disk
+    from interlock.testing.seen import Guest as Guest
+    from interlock.testing.seen import ReadyNic as ReadyNic
+    from interlock.testing.seen import Seen as Seen
 
 _HOME_OF = {
     "Broken": "interlock.testing.kits.broken",
-    "Disk": "interlock.testing.kits.seen",
+    "Disk": "interlock.testing.seen",
     "DriverConformance": "interlock.testing.kits.driver",
-    "Guest": "interlock.testing.kits.seen",
+    "Guest": "interlock.testing.seen",
     "GuruConformance": "interlock.testing.kits.guru",
     "PlannerConformance": "interlock.testing.kits.planner",
-    "ReadyNic": "interlock.testing.kits.seen",
+    "ReadyNic": "interlock.testing.seen",
     "Scene": "interlock.testing.kits.scene",
-    "Seen": "interlock.testing.kits.seen",
+    "Seen": "interlock.testing.seen",
 }
 
 __all__ = list(_HOME_OF)

@@ -28,6 +28,7 @@ IN_STATE: dict[str, tuple[str, ...]] = {
     ),
     "Destroyed": ("recover", "recover", "expunge", "expunge", "detach-disk"),
     "Error": ("expunge",),
+    "Unknown": ("follow", "follow", "stop", "destroy"),
 }
 """What a VM may be asked, the commoner the more often."""
 KINDS_ASKED = tuple(dict.fromkeys(kind for kinds in IN_STATE.values() for kind in kinds))
@@ -42,10 +43,19 @@ SENSIBLE = 0.85
 
 
 class Asks:
-    """Draws requests for one cloud; `favourites` are kinds that are asked for whenever they can be."""
+    """Draws requests for one cloud.
 
-    def __init__(self, chance: Random, store: MemoryStore, favourites: Sequence[str] = ()) -> None:
-        self._chance, self._store, self._favourites = chance, store, favourites
+    Args:
+        chance: where draws come from.
+        store: what there is.
+        favourites: kinds that are asked for whenever they can be.
+        astray: guests that are not where commands have put them, each with a host that has it, if one does.
+    """
+
+    def __init__(
+        self, chance: Random, store: MemoryStore, favourites: Sequence[str], astray: Callable[[], list[tuple[str, str]]]
+    ) -> None:
+        self._chance, self._store, self._favourites, self._astray = chance, store, favourites, astray
 
     def draw(self) -> tuple[str, Fields] | None:
         """A kind and the fields of its request; None if nothing came to mind."""
@@ -57,6 +67,8 @@ class Asks:
         if not living:
             return None
         vm: Vm = self._chance.choice(living)
+        if (seen := self._seen_astray()) is not None:
+            return seen
         usual = IN_STATE.get(vm.state, ()) if self._chance.random() >= ODD else KINDS_ASKED
         usual = tuple(kind for kind in usual if self._likes(kind) and self._maybe(0.7)) or usual
         if not usual:
@@ -64,6 +76,16 @@ class Asks:
         kind = self._chance.choice(usual)
         fields = _FIELDS[kind](self, vm) if kind in _FIELDS else {"vm": vm.id}
         return None if fields is None else (kind, fields)
+
+    def _seen_astray(self) -> tuple[str, Fields] | None:
+        """What a report of a host would have asked for."""
+        guests = self._astray()
+        if not guests or not self._maybe(0.4):
+            return None
+        guest, host = self._chance.choice(guests)
+        if guest in self._store.records["vm"]:
+            return "follow", {"vm": guest, "host": host or None}
+        return "evict", {"guest": guest, "host": host}
 
     def _likes(self, kind: str) -> bool:
         """It is a favourite, or leads to one."""

@@ -12,9 +12,12 @@ from typing import Any
 
 import msgspec
 
+from interlock.schema.cloud import Host
+from interlock.schema.records import Vm
 from interlock.testing.fuzz import events as e
 from interlock.testing.fuzz.asks import KINDS_ASKED, Asks
 from interlock.testing.fuzz.coverage import WRONGS
+from interlock.testing.fuzz.hypervisor import Act
 from interlock.testing.fuzz.network import Fault
 from interlock.testing.fuzz.universe import Universe
 from interlock.testing.fuzz.worker import LEASE, NEVER, Worker
@@ -38,6 +41,8 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     defect: float = 0.002
     arrive: float = 0.02
     """Late messages that come."""
+    outside: float = 0.004
+    """Guests that do what no command asked for."""
     resolve: float = 0.05
     """Of a Stuck operation, if there is one."""
     fault: float = 0.16
@@ -70,6 +75,7 @@ def a_mix(seed: str, number: int) -> Mix:
         fault=chance.choice([0.05, 0.12, 0.25]),
         forgotten=chance.choice([0.05, 0.15, 0.35]),
         fate=chance.choice([0.03, 0.08, 0.2]),
+        outside=chance.choice([0.0, 0.003, 0.012]),
         defect=chance.choice([0.0, 0.004, 0.03]),
         cancel=chance.choice([0.004, 0.012, 0.03]),
         resolve=chance.choice([0.02, 0.2]),
@@ -93,7 +99,7 @@ class Chance:
     def __init__(self, seed: str, number: int, universe: Universe, mix: Mix) -> None:
         self._chance = Random(f"{seed}/{number}")  # noqa: S311 - to repeat, not to keep a secret
         self._universe, self._mix = universe, mix
-        self._asks = Asks(self._chance, universe.store, mix.favourites)
+        self._asks = Asks(self._chance, universe.store, mix.favourites, self._astray)
         self._numbers = 0
         self._last: tuple[str, dict[str, Any]] | None = None
         self._in_a_race = False
@@ -121,6 +127,7 @@ class Chance:
             (mix.defect, lambda: self._of_a_drive(e.Break, workers[name])),
             (mix.arrive, self._arrive),
             (mix.resolve, self._resolve),
+            (mix.outside, self._outside),
         )
         for share, make in chances:
             if draw < share:
@@ -150,13 +157,33 @@ class Chance:
         return e.Arrive(message=self._chance.choice(held)) if held else None
 
     def _resolve(self) -> e.Event | None:
-        records = self._universe.store.records["operation"]
-        stuck = [each for each in self._universe.store.active.values() if records[each].state == "Stuck"]
+        stuck = list(self._universe.store.stuck)
         if not stuck or not self._universe.workers:
             return None
         worker = self._chance.choice(list(self._universe.workers))
         way = self._chance.choice(["retry", "undo", "undo", "accept"])
         return e.Resolve(worker=worker, operation=self._chance.choice(stuck), way=way)
+
+    def _outside(self) -> e.Event | None:
+        """Mostly to a VM's guest; it is moved within its cluster. Sometimes a stranger appears."""
+        hosts: list[Host] = list(self._universe.store.places["host"].values())
+        act = self._chance.choice(list(Act))
+        if act is Act.APPEARS:
+            host = self._chance.choice(hosts).id
+            return e.Outside(act=act, guest=f"stranger-on-{host}", host=host)
+        running = [vm for vm in self._universe.store.records["vm"].values() if vm.state == "Running"]
+        if not running:
+            return None
+        vm: Vm = self._chance.choice(running)
+        if act is not Act.MOVES:
+            return e.Outside(act=act, guest=vm.id)
+        [cluster] = [host.cluster_id for host in hosts if host.id == vm.host_id]
+        near = [host.id for host in hosts if host.cluster_id == cluster and host.id != vm.host_id]
+        return e.Outside(act=act, guest=vm.id, host=self._chance.choice(near)) if near else None
+
+    def _astray(self) -> list[tuple[str, str]]:
+        guests = self._universe.oracle.unfollowed
+        return [(guest, next((host for host, _ in self._universe.hypervisor.guests(guest)), "")) for guest in guests]
 
     def _asked(self) -> e.Event | None:
         awake = [name for name, worker in self._universe.workers.items() if not worker.paused]

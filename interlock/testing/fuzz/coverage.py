@@ -40,8 +40,7 @@ UNWRITTEN = _rows("""
     vm         Starting            AgentReportRunning AgentReportStopped AgentReportShutdowned
     vm         Starting            FollowAgentPowerOnReport FollowAgentPowerOffReport
     vm         Running             OperationSucceeded AgentReportRunning AgentReportStopped AgentReportShutdowned
-    vm         Running             AgentReportMigrated FollowAgentPowerOnReport FollowAgentPowerOffReport HostLost
-    vm         Unknown             FollowAgentPowerOnReport FollowAgentPowerOffReport StopRequested
+    vm         Running             FollowAgentPowerOnReport
     vm         Stopping            StopRequested AgentReportRunning AgentReportStopped AgentReportShutdowned
     vm         Stopping            FollowAgentPowerOnReport FollowAgentPowerOffReport
     vm         Migrating           AgentReportRunning AgentReportStopped AgentReportShutdowned

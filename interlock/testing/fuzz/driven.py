@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from interlock.drivers.protocol import Driver, Home
 from interlock.schema.cloud import Host, StoragePool
 from interlock.schema.commands import AnyCommand, Done, Outcome, Refused
-from interlock.testing.fuzz.hypervisor import Hypervisor
+from interlock.testing.fuzz.hypervisor import Act, Hypervisor
 from interlock.testing.fuzz.violation import Violation
-from interlock.testing.kits.seen import Seen
+from interlock.testing.seen import Seen
 
 T = TypeVar("T")
 Make = Callable[[Home], Awaitable[Any]]
@@ -81,6 +81,10 @@ class Driven:
         if self._seen is None:
             self._seen = self._do(_observed(self._observe, self._driver))
         return self._seen
+
+    def happens(self, act: Act, guest: str, host: str) -> bool:
+        """See `Hypervisor`: nobody else acts on the driver's world."""
+        return False
 
     def close(self) -> None:
         """See `Hypervisor`."""

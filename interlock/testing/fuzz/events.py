@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from interlock.testing.fuzz.hypervisor import Act
 from interlock.testing.fuzz.network import Fault
 
 
@@ -80,6 +81,14 @@ class Arrive(Happening, frozen=True, kw_only=True, tag=True):
     message: str
 
 
+class Outside(Happening, frozen=True, kw_only=True, tag=True):
+    """Something happens to a guest that no command asked for."""
+
+    act: Act
+    guest: str
+    host: str = ""
+
+
 class Cancel(Happening, frozen=True, kw_only=True, tag=True):
     """Somebody wants an operation undone."""
 
@@ -145,6 +154,7 @@ Event = (
     | Write
     | Deliver
     | Arrive
+    | Outside
     | Cancel
     | Break
     | Resolve

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Protocol
 
-from interlock.drivers.simulator import capabilities, tables, world
+from interlock.drivers.simulator import capabilities, outside, tables, world
 from interlock.drivers.simulator.delivery import Sent, deliver
 from interlock.schema.cloud import Host, StoragePool
 from interlock.schema.commands import AnyCommand, Capability, Outcome
+from interlock.testing.seen import Seen, seen_in
 
 STATEMENTS = 256
 """Compiled statements kept. Too low: each is compiled anew; too high: nothing, there are about 70."""
@@ -22,6 +24,16 @@ STATEMENTS = 256
 GUESTS = "SELECT host, power FROM domain WHERE vm = ?"
 DISKS = "SELECT pool FROM volume WHERE id = ? ORDER BY pool"
 NICS = "SELECT host FROM nic WHERE id = ? ORDER BY host"
+
+
+class Act(StrEnum):
+    """What happens to guests that no command asked for."""
+
+    SHUTS_DOWN = "shuts down"
+    CRASHES = "crashes"
+    VANISHES = "vanishes"
+    MOVES = "is moved"
+    APPEARS = "appears"
 
 
 class Hypervisor(Protocol):
@@ -40,16 +52,20 @@ class Hypervisor(Protocol):
         """The hosts that have a guest of the VM, and whether it runs there."""
         ...
 
-    def disks(self, volume_id: str) -> Iterable[str]:
-        """The pools that have the disk."""
+    def disks(self, volume_id: str) -> Iterable[str] | None:
+        """The pools that have the disk; None: that cannot be seen."""
         ...
 
-    def nics(self, nic_id: str) -> Iterable[str]:
-        """The hosts on which the NIC is ready."""
+    def nics(self, nic_id: str) -> Iterable[str] | None:
+        """The hosts on which the NIC is ready; None: that cannot be seen."""
         ...
 
-    def world(self) -> world.World:
-        """All there is now."""
+    def seen(self) -> Seen:
+        """All there is now, as far as can be seen."""
+        ...
+
+    def happens(self, act: Act, guest: str, host: str) -> bool:
+        """Something happens to a guest that no command asked for; False if it cannot, or changes nothing."""
         ...
 
     def close(self) -> None:
@@ -86,9 +102,21 @@ class MemoryHypervisor:
         """See `Hypervisor`."""
         return [host for (host,) in self._db.execute(NICS, (nic_id,))]
 
-    def world(self) -> world.World:
+    def seen(self) -> Seen:
         """See `Hypervisor`."""
-        return world.read(self._db)
+        return seen_in(world.read(self._db))
+
+    def happens(self, act: Act, guest: str, host: str) -> bool:
+        """See `Hypervisor`."""
+        match act:
+            case Act.SHUTS_DOWN | Act.CRASHES:
+                return bool(outside.switch(self._db, guest, world.Power.OFF, str(act), 0.0))
+            case Act.VANISHES:
+                return bool(outside.undefine(self._db, guest, 0.0))
+            case Act.MOVES:
+                return bool(outside.move(self._db, guest, host, 0.0))
+            case Act.APPEARS:
+                return bool(outside.appear(self._db, guest, host, 0.0))
 
     def close(self) -> None:
         """See `Hypervisor`."""

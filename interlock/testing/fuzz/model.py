@@ -54,6 +54,8 @@ LEADS_TO = {
 """Where a VM stands when an operation of that kind has succeeded; others leave it where it is."""
 FAILS_TO = {"deploy": {"Error"}, "expunge": {"Error"}, "start": {"Stopped"}}
 """Where it stands when it has not; others leave it where it was."""
+BY_ITSELF = ("Running", "Stopped", "Unknown")
+"""Where a VM may turn out to be that was followed; whether it is, the oracle sees from the world."""
 ENDED = ("Succeeded", "Failed", "Cancelled")
 
 
@@ -168,6 +170,8 @@ class Model:
         else:
             # An operation that never began, or was refused before it did anything, leaves the VM where it was.
             expected = {vm.state, *FAILS_TO.get(operation.kind, ())} - ({"Allocated"} if not started else set())
+        if operation.kind == "follow" and vm.state in BY_ITSELF:
+            expected |= set(BY_ITSELF)
         if operation.kind == "deploy" and operation.state != "Succeeded":
             expected = {"Error"}
         if record.state not in expected:

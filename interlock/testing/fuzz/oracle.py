@@ -19,13 +19,14 @@ from interlock.schema.commands import Outcome
 from interlock.schema.holdings import METERED, UNIQUE, Limited, Metered
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
-from interlock.schema.operation import ACTIVE
+from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
 from interlock.testing.fuzz.hypervisor import Hypervisor
 from interlock.testing.fuzz.model import Model
 from interlock.testing.fuzz.network import Message
 from interlock.testing.fuzz.store import Case, MemoryStore
 from interlock.testing.fuzz.violation import Violation
+from interlock.testing.seen import Seen
 
 NOT_HOME = ("Allocated", "Stopped", "Destroyed", "Error", "Expunged")
 """VM states in which, with no operation under way, nothing of it is on any host."""
@@ -40,6 +41,10 @@ class Oracle:
         self._model = Model()
         self._vouched: set[str] = set()
         """Ids of VMs and volumes that are not compared with the world."""
+        self._astray: dict[str, int] = {}
+        """Guests that are not where a command has put them, until they have been followed: the journal's head then."""
+        self._asked: dict[str, int] = {}
+        """The operations under way that follow guests: the journal's head when they were asked for."""
         self._broken: Violation | None = None
         self._read = 0
         """Rows of the store's journal that were looked at."""
@@ -63,6 +68,8 @@ class Oracle:
             self._matches(entity.id)
         if any(isinstance(change.after, Operation) and change.before is None for change in decision.changes):
             self._is_alone(decision.operation)
+        if decision.operation.kind in ("follow", "evict"):
+            self._followed(decision.operation)
         if decision.outcome is not None and decision.outcome != "Stuck":
             self._is_at_rest(decision.operation)
         self._model.wrote(decision, self._store)
@@ -88,9 +95,29 @@ class Oracle:
         nics, volumes = (each.id for each in case.nics), (each.id for each in case.volumes)
         self._vouched |= {*filter(None, subjects), *case.operation.made, *nics, *volumes}
 
-    def is_vouched(self, operation: Operation) -> bool:
-        """Whether somebody vouched for what the operation is about."""
-        return not self._vouched.isdisjoint({operation.vm_id, operation.volume_id})
+    def astray(self, guest: str) -> None:
+        """Something happened to a guest that no command asked for: its record has to catch up."""
+        self._astray[guest] = self._store.head
+
+    @property
+    def unfollowed(self) -> list[str]:
+        """The guests of which that has not been seen yet."""
+        return sorted(self._astray)
+
+    def needs_vouching(self, operation: Operation) -> bool:
+        """Whether its undo may be refused for ever: the world is not as commands have left it, or as was vouched."""
+        return not (self._vouched | self._astray.keys()).isdisjoint({operation.vm_id, operation.volume_id})
+
+    def _followed(self, operation: Operation) -> None:
+        """Once it was looked for, the record says what is: unless nobody answered, or it has moved on since."""
+        asked = self._asked.setdefault(operation.id, self._store.head)
+        if operation.state not in DRIVEN:
+            del self._asked[operation.id]
+        vm = self._store.records["vm"].get(operation.vm_id or "")
+        guest = operation.vm_id or operation.request.get("guest", "")
+        known = operation.state == "Succeeded" and (vm is None or vm.state != "Unknown")
+        if known and self._astray.get(guest, asked) < asked:
+            del self._astray[guest]
 
     # --- promises about records
 
@@ -208,14 +235,14 @@ class Oracle:
 
     def _matches(self, entity_id: str) -> None:
         """What is in the world is held by its record, at every moment."""
-        if entity_id in self._vouched:
+        if entity_id in self._vouched or entity_id in self._astray:
             return
         records = self._store.records
         if (vm := records["vm"].get(entity_id)) is not None:
             self._guest_is_held(vm)
         elif (volume := records["volume"].get(entity_id)) is not None:
             self._disk_is_held(volume)
-        elif (nic := records["nic"].get(entity_id)) is not None:
+        elif (nic := records["nic"].get(entity_id)) is not None and nic.vm_id not in self._astray:
             self._nic_is_held(nic)
 
     def _guest_is_held(self, vm: Vm) -> None:
@@ -228,14 +255,14 @@ class Oracle:
                 raise Violation("world", f"the guest of VM {vm.id} ({vm.state}) runs on {host}; it holds {held}")
 
     def _disk_is_held(self, volume: Volume) -> None:
-        for pool in self._hypervisor.disks(volume.id):
+        for pool in self._hypervisor.disks(volume.id) or ():
             if pool != volume.pool_id:
                 raise Violation("world", f"disk {volume.id} ({volume.state}) is in {pool}; it holds {volume.pool_id}")
 
     def _nic_is_held(self, nic: Nic) -> None:
         vm = self._store.records["vm"][nic.vm_id]
         held = {vm.host_id, vm.target_host_id} if nic.state in ("Reserving", "Reserved", "Releasing") else set()
-        for host in self._hypervisor.nics(nic.id):
+        for host in self._hypervisor.nics(nic.id) or ():
             if host not in held:
                 raise Violation("world", f"NIC {nic.id} ({nic.state}) is ready on {host}; its VM holds {held - {None}}")
 
@@ -257,16 +284,19 @@ class Oracle:
     def _vm_is_as_recorded(self, vm: Vm) -> None:
         running = [host for host, on in self._hypervisor.guests(vm.id) if on]
         expected = [vm.host_id] if vm.state == "Running" else []
-        if running != expected:
+        if running != expected and vm.state != "Unknown" and vm.id not in self._astray:
             raise Violation("world", f"VM {vm.id} is {vm.state}: it runs on {running}, not on {expected}")
         for nic in self._store.parts.get(vm.id, {}).values():
             if isinstance(nic, Nic) and nic.id not in self._vouched:
-                hosts = list(self._hypervisor.nics(nic.id))
-                if hosts != ([vm.host_id] if nic.state == "Reserved" else []):
+                hosts = self._hypervisor.nics(nic.id)
+                if hosts is not None and list(hosts) != ([vm.host_id] if nic.state == "Reserved" else []):
                     raise Violation("world", f"NIC {nic.id} of VM {vm.id} is {nic.state}, and ready on {hosts}")
 
     def _disk_is_as_recorded(self, volume: Volume) -> None:
-        pools = list(self._hypervisor.disks(volume.id))
+        found = self._hypervisor.disks(volume.id)
+        if found is None:
+            return
+        pools = list(found)
         if volume.state == "Ready" and pools != [volume.pool_id]:
             raise Violation("world", f"disk {volume.id} is Ready in {volume.pool_id}, and it is in {pools}")
         if volume.state in ("Allocated", "Expunged") and pools:
@@ -301,37 +331,36 @@ class Oracle:
         return not any(key in self._store.active for key in keys)
 
     def _has_its_size(self) -> None:
-        """Guests and disks are as large as their records say, and hold as much."""
-        world, records = self._hypervisor.world(), self._store.records
-        for domain in world.domains:
-            if domain.vm_id not in self._vouched:
-                _same_size(domain.vm_id, _GUEST, domain, records["vm"][domain.vm_id])
-        for disk in world.volumes:
+        """Guests and disks are as large as their records say."""
+        seen, records = self._hypervisor.seen(), self._store.records
+        for guest in seen.guests:
+            if guest.vm_id not in self._vouched:
+                _same_size(guest.vm_id, _GUEST, guest, records["vm"][guest.vm_id])
+        for disk in seen.disks or ():
             if disk.id not in self._vouched:
                 _same_size(disk.id, _DISK, disk, records["volume"][disk.id])
 
     def _nothing_unknown(self) -> None:
         """Nothing is in the world that no record knows."""
         known = {entity_id for rows in self._store.records.values() for entity_id in rows}
-        for entity_id in _ids(self._hypervisor):
+        for entity_id in _ids(self._hypervisor.seen()):
             if entity_id not in known:
                 raise Violation("leak", f"{entity_id} is in the world, and no record knows it")
 
 
-def _ids(hypervisor: Hypervisor) -> Iterable[str]:
-    world = hypervisor.world()
-    yield from (domain.vm_id for domain in world.domains)
-    yield from (volume.id for volume in world.volumes)
-    yield from (nic.id for nic in world.nics)
+def _ids(seen: Seen) -> Iterable[str]:
+    yield from (guest.vm_id for guest in seen.guests)
+    yield from (disk.id for disk in seen.disks or ())
+    yield from (nic.id for nic in seen.nics or ())
 
 
-_GUEST = ("cpu_cores", "cpu_mhz", "memory_mib", "cpu_held_mhz", "memory_held_mib")
+_GUEST = ("cpu_cores", "memory_mib")
 _DISK = ("size_mib",)
 
 
 def _same_size(entity_id: str, columns: tuple[str, ...], there: object, record: object) -> None:
     for column in columns:
-        if getattr(there, column) != getattr(record, column):
+        if getattr(there, column) not in (None, getattr(record, column)):
             said = getattr(record, column)
             raise Violation("world", f"{entity_id} has {column} {getattr(there, column)}; its record says {said}")
 

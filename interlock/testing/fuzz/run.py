@@ -24,6 +24,8 @@ LENGTH = 400
 """Events of a run before rest. Too few: VMs do not grow old; too many: what went wrong is long to tell."""
 LAST = "last"
 """The worker that is opened for rest if all are dead."""
+FIRST_FOLLOW = 100_000
+"""Above all numbers of requests that are drawn, so that ids do not meet."""
 REST_MOST = 20_000
 """Events after which rest is given up: nothing ends by itself any more."""
 ROUNDS = 8
@@ -102,16 +104,31 @@ def rest(universe: Universe) -> Iterator[e.Event]:
     yield from _until_idle(universe)
     for _ in range(ROUNDS):
         worker = next(iter(universe.workers))
-        for operation_id in _stuck(universe):
+        for operation_id in list(universe.store.stuck):
             yield e.Resolve(worker=worker, operation=operation_id, way=_way(universe, operation_id))
         yield from _until_idle(universe)
+    yield from _followed(universe)
     for name in list(universe.network.held):
         yield e.Arrive(message=name)
 
 
+def _followed(universe: Universe) -> Iterator[e.Event]:
+    """Every guest that went astray is looked for, as reports would have it, until its record has caught up."""
+    worker = next(iter(universe.workers))
+    for number in range(FIRST_FOLLOW, FIRST_FOLLOW + ROUNDS):
+        for position, guest in enumerate(universe.oracle.unfollowed):
+            hosts = [host for host, _ in universe.hypervisor.guests(guest)]
+            if guest in universe.store.records["vm"]:
+                kind, fields = "follow", {"vm": guest, "host": hosts[0] if hosts else None}
+            else:
+                kind, fields = "evict", {"guest": guest, "host": hosts[0] if hosts else ""}
+            yield e.Ask(worker=worker, number=number * FIRST_FOLLOW + position, kind=kind, fields=fields)
+        yield from _until_idle(universe)
+
+
 def _way(universe: Universe, operation_id: str) -> str:
     """Undo; of what somebody vouched for falsely the undo may be refused for ever, and vouching again ends it."""
-    return "accept" if universe.oracle.is_vouched(universe.store.records["operation"][operation_id]) else "undo"
+    return "accept" if universe.oracle.needs_vouching(universe.store.records["operation"][operation_id]) else "undo"
 
 
 def _until_idle(universe: Universe) -> Iterator[e.Event]:
@@ -131,8 +148,3 @@ def _until_idle(universe: Universe) -> Iterator[e.Event]:
     raise Violation(
         "liveness", f"after {REST_MOST} events without a fault, {list(universe.store.driven)} have not ended"
     )
-
-
-def _stuck(universe: Universe) -> list[str]:
-    records = universe.store.records["operation"]
-    return [each for each in universe.store.active.values() if records[each].state == "Stuck"]

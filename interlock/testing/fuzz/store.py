@@ -32,6 +32,7 @@ from interlock.schema.transition import Entry
 TERMINAL = {name: frozenset(machine.names(Stability.TERMINAL)) for name, machine in MACHINES.items()}
 NAMELESS = ("Error", "Expunging", "Expunged")
 """VM states in which its name is free; of the index vm_name_once."""
+STUCK = ("Stuck",)
 _METERED = {row.thing: row for row in METERED}
 _UNIQUE = {row.thing: row for row in UNIQUE}
 _LOST_FOR = {"mac": Why.MAC, "name": Why.NAME}
@@ -79,6 +80,8 @@ class MemoryStore:
         """The operation that owns a VM or a volume."""
         self.driven: dict[str, None] = {}
         """The operations that a worker is to drive, in the order of their writing."""
+        self.stuck: dict[str, None] = {}
+        """Those that wait for a person."""
         self.names: dict[tuple[str, str], str] = {}
         self.owned: dict[tuple[str, ...], str] = {}
         """The owner of each indivisible thing."""
@@ -292,10 +295,11 @@ class MemoryStore:
                 self.active[key] = operation.id
             elif self.active.get(key) == operation.id:
                 del self.active[key]
-        if operation.state in DRIVEN:
-            self.driven[operation.id] = None
-        else:
-            self.driven.pop(operation.id, None)
+        for states, ids in ((DRIVEN, self.driven), (STUCK, self.stuck)):
+            if operation.state in states:
+                ids[operation.id] = None
+            else:
+                ids.pop(operation.id, None)
 
     def _name(self, before: Entity | None, vm: Vm) -> None:
         if isinstance(before, Vm) and self.names.get((before.name_scope, before.name)) == vm.id:

@@ -75,6 +75,7 @@ _WORDS: dict[type[e.Event], Callable[[Any], str]] = {
     e.Think: lambda it: f"{it.worker} decides what follows for {it.operation}",
     e.Write: lambda it: f"{it.worker} commits it for {it.operation}" + (f"  !! {it.fate}" if it.fate else ""),
     e.Arrive: lambda it: f"{it.message} arrives after all",
+    e.Outside: lambda it: f"  !! guest {it.guest} {it.act}" + (f" on {it.host}" if it.host else ""),
     e.Cancel: lambda it: f"somebody cancels {it.operation}",
     e.Break: lambda it: f"{it.worker} meets a defect in {it.operation}",
     e.Resolve: lambda it: f"a person resolves {it.operation} by --{it.way}",

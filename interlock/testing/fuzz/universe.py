@@ -150,6 +150,12 @@ class Universe:
         self.network.arrive(event.message)
         return True
 
+    def _on_outside(self, event: e.Outside) -> bool:
+        if not self.hypervisor.happens(event.act, event.guest, event.host):
+            return False
+        self.oracle.astray(event.guest)
+        return True
+
     def _on_cancel(self, event: e.Cancel) -> bool:
         worker = self._driving(event.worker, event.operation)
         if worker is not None:

@@ -6,7 +6,6 @@
     promises.py    the sentences of the protocols that the checks hold a plug-in to, word for word
     broken.py      the failure that names the sentence
     scene.py       a driver's places and the commands of a VM's life there
-    seen.py        what is in the world, as a value
     told.py        a conversation with a driver, written down
     model.py       the reference model of the driver protocol
     lives.py       command sequences at random

@@ -31,9 +31,9 @@ from interlock.testing.kits import promises as p
 from interlock.testing.kits.broken import Broken
 from interlock.testing.kits.lives import NOWHERE, Step, cancelled, life, live, shortest
 from interlock.testing.kits.scene import of_no_vm
-from interlock.testing.kits.seen import Seen
 from interlock.testing.kits.told import Told, aged
 from interlock.testing.kits.under_test import DriverUnderTest, check, in_a_loop
+from interlock.testing.seen import Seen
 
 TURNS = (0, 1, 2, 5, 20)
 """After how many turns of the event loop a call is cancelled. Too few: an await deep in a driver is never hit."""

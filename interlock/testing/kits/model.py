@@ -16,7 +16,7 @@ import msgspec
 from interlock.schema import commands as c
 from interlock.schema.commands import AnyCommand, Capability, Scope
 from interlock.testing.kits.scene import Scene
-from interlock.testing.kits.seen import Disk, Guest, ReadyNic, Seen
+from interlock.testing.seen import Disk, Guest, ReadyNic, Seen
 
 Place = tuple[str, str]
 """A volume's id and its pool, or a NIC's and its host."""

@@ -31,7 +31,7 @@ from interlock.schema.commands import (
 from interlock.testing.kits.broken import Broken
 from interlock.testing.kits.promises import ALREADY_THERE, FENCE, NEVER_RAISES, SCOPE, TRUTH, Promise
 from interlock.testing.kits.scene import Scene
-from interlock.testing.kits.seen import Seen, differences
+from interlock.testing.seen import Seen, differences
 
 TRIES = 4
 """How often a command is said before its transient or unknown refusal counts. Too low: a mood fails a check; too high:

@@ -20,8 +20,8 @@ from interlock.testing.kits.broken import Broken
 from interlock.testing.kits.lives import cancelled
 from interlock.testing.kits.model import Model
 from interlock.testing.kits.scene import Scene
-from interlock.testing.kits.seen import Seen, differences
 from interlock.testing.kits.told import Told
+from interlock.testing.seen import Seen, differences
 
 Check = Callable[[Any, Told], Awaitable[None]]
 
