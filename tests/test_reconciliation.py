@@ -114,6 +114,22 @@ async def test_the_old_hosts_report_alone_does_not_stop_a_vm_that_moved(tmp_path
         assert events[-1] == "RulesTold", "the new host is told the rules of its security groups"
 
 
+async def test_a_vm_that_moved_and_ended_leaves_no_remains_that_keep_it_from_starting(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Found by the fuzzer: the guest that is off on the new host would be a second one of the VM anywhere else."""
+    async with world(tmp_path, url=database_url, listen=False) as lab:
+        vm_id = await up(lab)
+        await lab.simulator.move(vm_id, "h-2")
+        await lab.simulator.crash(vm_id)
+        assert (await lab.run("follow")).state == "Succeeded"
+        assert await where(lab) == ("Stopped", None)
+        assert not (await lab.books()).truth.domains
+        assert (await lab.run("start")).state == "Succeeded"
+        assert await where(lab) == ("Running", "h-1")
+        await lab.assert_sound()
+
+
 async def test_a_move_to_where_the_books_have_no_room_is_recorded_when_there_is(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,12 +56,14 @@ class Kind(StrEnum):
 
 
 class Conclusion(msgspec.Struct, frozen=True):
-    """What is concluded, and why, in words. `to`: where it has moved; `strays`: hosts whose guests should not be."""
+    """What is concluded, and why, in words. `to`: where it has moved; `strays`: hosts whose guests should not be;
+    `remains`: hosts that have one which is off, and nobody's. They would keep the VM from starting anywhere else."""
 
     kind: Kind
     cause: str = ""
     to: str | None = None
     strays: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()
 
 
 def must_search(recorded: str | None, seen: Mapping[str, Seen]) -> bool:
@@ -76,6 +78,11 @@ def concluded(recorded: str | None, seen: Mapping[str, Seen]) -> Conclusion:
         recorded: the host that the VM holds, if it holds one; it has been asked.
         seen: what hosts have said, those first that are to be believed first.
     """
+    remains = tuple(host for host, each in seen.items() if each.power is Power.OFF)
+    return msgspec.structs.replace(_concluded(recorded, seen), remains=remains)
+
+
+def _concluded(recorded: str | None, seen: Mapping[str, Seen]) -> Conclusion:
     up = tuple(host for host, each in seen.items() if each.is_up)
     if recorded is None:
         return _of_none(seen, up)

@@ -6,7 +6,7 @@ others of its cluster: a guest that somebody moved is gone from the old host bef
 have found is kept with the operation; the conclusion is drawn from that alone (`core/sightings.py`), and then:
 
     here      an Unknown VM is Running again (FollowAgentPowerOnReport); of a Running one nothing is written
-    stopped   what is left on the host is removed, unless it runs by now, its NICs are released, and it is Stopped
+    stopped   what is left on any host is removed, unless it runs by now, its NICs are released, and it is Stopped
               (FollowAgentPowerOffReport); its capacity is free, disks and addresses stay its own
     moved     its NICs are made ready there and released here, and it is Running there (AgentReportMigrated; an Unknown
               one FollowAgentPowerOnReport); capacity moves in that commit
@@ -162,10 +162,13 @@ def _searched(draft: Draft) -> None:
 
 
 def _forget(draft: Draft) -> tuple[AnyCommand, ...]:
-    """Remove what is left of the guest where it was; only that."""
-    if not (_is(draft, Kind.STOPPED) or _is(draft, Kind.MOVED)):
+    """Remove what is left of the guest where it was, and wherever else it was found off; only that."""
+    conclusion = conclusion_of(_kept(draft))
+    if conclusion is None or conclusion.kind is Kind.LOST:
         return ()
-    return (StopDomain(**to_guest(draft, host_of(draft)), forced=True, unless_up=True),)
+    gone = (draft.vm.host_id,) if conclusion.kind in (Kind.STOPPED, Kind.MOVED) else ()
+    hosts = [draft.cloud.find(Host, each) for each in dict.fromkeys((*gone, *conclusion.remains)) if each]
+    return tuple(StopDomain(**to_guest(draft, host), forced=True, unless_up=True) for host in hosts if host)
 
 
 def _give_up_nics(draft: Draft) -> None:
