@@ -11,9 +11,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import msgspec
 
@@ -26,6 +29,8 @@ _context.set_forkserver_preload(["tests.killing.worker", "sqlalchemy.dialects.po
 
 PATIENCE = 60.0
 """Seconds that anything may take. Too low: a busy machine fails a round; too high: a hang is found late."""
+LOCK_SECONDS = 0.5
+"""Too low: a busy neighbour is taken for the one that was stopped; too high: the pause is late."""
 MOMENT = 4.0
 """Seconds until a process is struck whose moment does not come (what it waits for hangs, or is not so often)."""
 
@@ -114,11 +119,18 @@ class Process:
         self._join()
         self.death = self._present()
 
-    def pause(self) -> None:
-        """Stop it where it stands; it may have ended before."""
-        if self._process.is_alive():
+    def pause(self, world: Path) -> None:
+        """Stop it where it stands; it may have ended before.
+
+        Not while it holds the lock of the simulator's file: no hypervisor waits for one that asks it.
+        """
+        while self._process.is_alive() and not self.paused:
             os.kill(self._pid, signal.SIGSTOP)
-            self.paused = self._present()
+            if _is_free(world):
+                self.paused = self._present()
+            else:
+                os.kill(self._pid, signal.SIGCONT)
+                time.sleep(0.001)
 
     def go_on(self) -> None:
         """Let it go on, if it was paused."""
@@ -157,3 +169,16 @@ class Process:
             effects=count[Kind.EFFECT] - count[Kind.EFFECTED],
             in_flight=count[Kind.ACKED] - count[Kind.ENDED],
         )
+
+
+def _is_free(world: Path) -> bool:
+    """Whether somebody else may write the simulator's file."""
+    if not world.exists():
+        return True
+    with closing(sqlite3.connect(world, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return False
+    return True

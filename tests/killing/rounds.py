@@ -177,7 +177,7 @@ def pair(ground: Ground, plan: Plan) -> Result:
         other = this.begin(successor=False, asks=Asks(FEW_ASKS), lease=lease)
         if pauses:
             other.reach(plan.pause)
-            other.pause()
+            other.pause(this.place.world)
         first.reach(plan.deaths[0])
         first.kill()
         this.calm()

@@ -16,11 +16,14 @@ from interlock.testing.fuzz.store import MemoryStore
 T = TypeVar("T")
 Fields = dict[str, Any]
 IN_STATE: dict[str, tuple[str, ...]] = {
-    "Allocated": ("start", "start", "scale", "assign", "add-nic", "attach-disk", "destroy", "expunge"),
+    "Allocated": (
+        *("start", "start", "scale", "assign", "add-nic", "attach-disk", "attach-disk", "attach-disk"),
+        *("destroy", "expunge", "expunge"),
+    ),
     "Running": (
         *("stop", "stop", "stop", "reboot", "migrate", "migrate", "migrate", "destroy", "scale", "scale", "secure"),
         *("add-nic", "remove-nic", "set-default-nic", "attach-disk", "attach-disk", "detach-disk"),
-        *("resize-disk", "resize-disk"),
+        *("resize-disk", "resize-disk", "follow", "follow"),
     ),
     "Stopped": (
         *("start", "start", "start", "start", "destroy", "scale", "restore", "restore", "assign", "expunge", "expunge"),
@@ -28,7 +31,7 @@ IN_STATE: dict[str, tuple[str, ...]] = {
     ),
     "Destroyed": ("recover", "recover", "expunge", "expunge", "detach-disk"),
     "Error": ("expunge",),
-    "Unknown": ("follow", "follow", "stop", "destroy"),
+    "Unknown": ("follow", "follow", "follow", "stop", "destroy"),
 }
 """What a VM may be asked, the commoner the more often."""
 KINDS_ASKED = tuple(dict.fromkeys(kind for kinds in IN_STATE.values() for kind in kinds))

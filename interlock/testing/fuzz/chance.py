@@ -85,7 +85,7 @@ def a_mix(seed: str, number: int) -> Mix:
     )
 
 
-TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk")
+TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk", "follow", "follow")
 """The kinds that are hard to come by, more than once."""
 FAVOURITES = 2
 """Besides the one whose turn it is. Too few: little happens besides; too many: none is one."""

@@ -105,8 +105,9 @@ class Oracle:
         return sorted(self._astray)
 
     def needs_vouching(self, operation: Operation) -> bool:
-        """Whether its undo may be refused for ever: the world is not as commands have left it, or as was vouched."""
-        return not (self._vouched | self._astray.keys()).isdisjoint({operation.vm_id, operation.volume_id})
+        """Whether its undo may be refused for ever: what it is about is not as was vouched, or some guest is where no
+        command has put it, and fills a host that has room by the books."""
+        return bool(self._astray) or not self._vouched.isdisjoint({operation.vm_id, operation.volume_id})
 
     def _followed(self, operation: Operation) -> None:
         """Once it was looked for, the record says what is: unless nobody answered, or it has moved on since."""

@@ -223,12 +223,12 @@ class Universe:
         return bool(found)
 
     def is_abandoned(self, operation_id: str, by: str) -> bool:
-        """Whether a worker may take an operation over."""
-        owner = self.store.records["operation"][operation_id].worker_id
-        worker = self.workers.get(owner)
-        if worker is not None and owner == by:
-            return operation_id not in worker.drives
-        return worker is None or (worker.paused and worker.lease_until <= self.now)
+        """Whether a worker may take an operation over. One that believes it drives it finds out at its next commit."""
+        taker = self.workers.get(by)
+        if taker is None or operation_id in taker.drives:
+            return False
+        owner = self.workers.get(self.store.records["operation"][operation_id].worker_id)
+        return owner is None or owner is taker or (owner.paused and owner.lease_until <= self.now)
 
     # --- between the parts
 
