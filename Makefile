@@ -3,6 +3,7 @@
 #   make test    every test
 #   make check   what CI checks besides: format, lint, types, the import rule
 #   make bench   the benchmarks
+#   make fuzz    a million events of the lifecycle, shaken until it breaks
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$each -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench fuzz clean
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh .demo
@@ -28,6 +29,9 @@ check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.deploys
 	$(BIN)/python -m benchmarks.planning
+
+fuzz: $(VENV)/.installed
+	$(BIN)/interlock fuzz --events 1000000 $(ARGS)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Interlock needs Python 3.11 or newer with venv; none was found on the path." >&2; exit 1; }

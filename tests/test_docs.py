@@ -127,7 +127,7 @@ def kits(mark: str) -> Iterator[Any]:
             yield pytest.param(page, number, code, id=f"{page}-{number + 1}")
 
 
-def tested(folder: Path, page: str, code: str) -> subprocess.CompletedProcess[str]:
+def judged(folder: Path, page: str, code: str) -> subprocess.CompletedProcess[str]:
     """What pytest says of a test module that stands beside the page's modules and the programs of plugins.md."""
     for _, program in blocks("docs/plugins.md", "python", "runnable"):
         [name] = re.findall(r"^class (\w+):", program, re.MULTILINE)
@@ -141,13 +141,13 @@ def tested(folder: Path, page: str, code: str) -> subprocess.CompletedProcess[st
 
 @pytest.mark.parametrize(("page", "number", "code"), list(kits("kit")))
 def test_kits_pass_as_printed(page: str, number: int, code: str, tmp_path: Path) -> None:
-    done = tested(tmp_path, page, code)
+    done = judged(tmp_path, page, code)
     assert done.returncode == 0 and re.search(r"\d+ passed", done.stdout), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("page", "number", "code"), list(kits("broken")))
 def test_what_is_broken_fails_in_the_words_that_are_printed(page: str, number: int, code: str, tmp_path: Path) -> None:
-    done = tested(tmp_path, page, code)
+    done = judged(tmp_path, page, code)
     assert done.returncode == 1, done.stdout + done.stderr
     words = [text for _, text in blocks(page, "text", "said")][number]
     for line in words.splitlines():

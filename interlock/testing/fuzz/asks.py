@@ -41,6 +41,8 @@ ODD = 0.06
 """How often something is asked that the state does not allow. Too low: no refusal is seen; too high: all is refused."""
 LIVING_MOST = 7
 """VMs that are not expunged. Too few: they do not meet; too many: runs are nothing but deploys."""
+SEIZED = 0.25
+"""How often a rare opportunity is seized. Too low: it passes; too high: nothing else becomes of such VMs."""
 SENSIBLE = 0.85
 """How often a wish is one that a rule may grant, where that is easily told."""
 
@@ -70,8 +72,8 @@ class Asks:
         if not living:
             return None
         vm: Vm = self._chance.choice(living)
-        if (seen := self._seen_astray()) is not None:
-            return seen
+        if (chosen := self._seen_astray() or self._unusual()) is not None:
+            return chosen
         usual = IN_STATE.get(vm.state, ()) if self._chance.random() >= ODD else KINDS_ASKED
         usual = tuple(kind for kind in usual if self._likes(kind) and self._maybe(0.7)) or usual
         if not usual:
@@ -89,6 +91,21 @@ class Asks:
         if guest in self._store.records["vm"]:
             return "follow", {"vm": guest, "host": host or None}
         return "evict", {"guest": guest, "host": host}
+
+    def _unusual(self) -> tuple[str, Fields] | None:
+        """What comes about only if it is seized: a VM that never ran and has a disk with data, and its end."""
+        if not self._maybe(SEIZED):
+            return None
+        for vm in self._store.records["vm"].values():
+            if vm.state != "Allocated":
+                continue
+            if any(isinstance(part, Volume) and part.state == "Ready" for part in self._store.parts[vm.id].values()):
+                return "expunge", {"vm": vm.id}
+            whose = (vm.zone_id, vm.account_id, "Ready")
+            free = [each.id for each in self._disks(None) if (each.zone_id, each.account_id, each.state) == whose]
+            if free:
+                return "attach-disk", {"vm": vm.id, "volume": self._chance.choice(free)}
+        return None
 
     def _likes(self, kind: str) -> bool:
         """It is a favourite, or leads to one."""

@@ -75,7 +75,7 @@ def a_mix(seed: str, number: int) -> Mix:
         fault=chance.choice([0.05, 0.12, 0.25]),
         forgotten=chance.choice([0.05, 0.15, 0.35]),
         fate=chance.choice([0.03, 0.08, 0.2]),
-        outside=chance.choice([0.0, 0.003, 0.012]),
+        outside=0.03 if TURNS[kind] == "follow" else chance.choice([0.0, 0.003, 0.012]),
         defect=chance.choice([0.0, 0.004, 0.03]),
         cancel=chance.choice([0.004, 0.012, 0.03]),
         resolve=chance.choice([0.02, 0.2]),
@@ -89,6 +89,8 @@ TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk", "foll
 """The kinds that are hard to come by, more than once."""
 FAVOURITES = 2
 """Besides the one whose turn it is. Too few: little happens besides; too many: none is one."""
+BACK = 0.5
+"""How often a lost host comes back before anything else happens. Too low: all is refused; too high: nobody notices."""
 ON_FOCUS = 0.4
 """How often what goes wrong is what is in focus. Too low: it meets little; too high: it meets nothing else."""
 
@@ -165,12 +167,20 @@ class Chance:
         return e.Resolve(worker=worker, operation=self._chance.choice(stuck), way=way)
 
     def _outside(self) -> e.Event | None:
-        """Mostly to a VM's guest; it is moved within its cluster. Sometimes a stranger appears."""
+        """Mostly to a VM's guest; it is moved within its cluster. Sometimes a stranger appears, or a host is lost."""
         hosts: list[Host] = list(self._universe.store.places["host"].values())
-        act = self._chance.choice(list(Act))
+        lost = list(self._universe.hypervisor.lost())
+        if lost and self._chance.random() < BACK:
+            return e.Outside(act=Act.IS_BACK, host=self._chance.choice(lost))
+        act = self._chance.choice([each for each in Act if each is not Act.IS_BACK])
+        host = self._chance.choice(hosts).id
+        if act is Act.IS_LOST:
+            return e.Outside(act=act, host=host)
         if act is Act.APPEARS:
-            host = self._chance.choice(hosts).id
             return e.Outside(act=act, guest=f"stranger-on-{host}", host=host)
+        return self._of_a_guest(act, hosts)
+
+    def _of_a_guest(self, act: Act, hosts: list[Host]) -> e.Event | None:
         running = [vm for vm in self._universe.store.records["vm"].values() if vm.state == "Running"]
         if not running:
             return None

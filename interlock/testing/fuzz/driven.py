@@ -86,6 +86,10 @@ class Driven:
         """See `Hypervisor`: nobody else acts on the driver's world."""
         return False
 
+    def lost(self) -> Iterable[str]:
+        """See `Hypervisor`."""
+        return ()
+
     def close(self) -> None:
         """See `Hypervisor`."""
         self._do(self._driver.close())

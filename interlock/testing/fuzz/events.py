@@ -82,10 +82,10 @@ class Arrive(Happening, frozen=True, kw_only=True, tag=True):
 
 
 class Outside(Happening, frozen=True, kw_only=True, tag=True):
-    """Something happens to a guest that no command asked for."""
+    """Something happens to a guest, or to a host, that no command asked for."""
 
     act: Act
-    guest: str
+    guest: str = ""
     host: str = ""
 
 

@@ -23,17 +23,21 @@ STATEMENTS = 256
 
 GUESTS = "SELECT host, power FROM domain WHERE vm = ?"
 DISKS = "SELECT pool FROM volume WHERE id = ? ORDER BY pool"
+LOST = "SELECT id FROM host WHERE lost IS NOT NULL ORDER BY id"
 NICS = "SELECT host FROM nic WHERE id = ? ORDER BY host"
 
 
 class Act(StrEnum):
-    """What happens to guests that no command asked for."""
+    """What happens to guests and hosts that no command asked for."""
 
     SHUTS_DOWN = "shuts down"
     CRASHES = "crashes"
     VANISHES = "vanishes"
     MOVES = "is moved"
     APPEARS = "appears"
+    IS_LOST = "is lost"
+    """A host: no command reaches it, and its guests run on."""
+    IS_BACK = "is back"
 
 
 class Hypervisor(Protocol):
@@ -65,7 +69,11 @@ class Hypervisor(Protocol):
         ...
 
     def happens(self, act: Act, guest: str, host: str) -> bool:
-        """Something happens to a guest that no command asked for; False if it cannot, or changes nothing."""
+        """Something happens to a guest or a host that no command asked for; False if it cannot, or changes nothing."""
+        ...
+
+    def lost(self) -> Iterable[str]:
+        """The hosts that are lost now."""
         ...
 
     def close(self) -> None:
@@ -117,6 +125,14 @@ class MemoryHypervisor:
                 return bool(outside.move(self._db, guest, host, 0.0))
             case Act.APPEARS:
                 return bool(outside.appear(self._db, guest, host, 0.0))
+            case Act.IS_LOST:
+                return bool(outside.lose(self._db, host, dies=False, silent=False, now=0.0))
+            case Act.IS_BACK:
+                return bool(outside.bring_back(self._db, host, 0.0))
+
+    def lost(self) -> Iterable[str]:
+        """See `Hypervisor`."""
+        return [host for (host,) in self._db.execute(LOST)]
 
     def close(self) -> None:
         """See `Hypervisor`."""

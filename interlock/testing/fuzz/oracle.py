@@ -283,9 +283,11 @@ class Oracle:
                 self._disk_is_as_recorded(volume)
 
     def _vm_is_as_recorded(self, vm: Vm) -> None:
+        if vm.state == "Unknown" or vm.id in self._astray:
+            return
         running = [host for host, on in self._hypervisor.guests(vm.id) if on]
         expected = [vm.host_id] if vm.state == "Running" else []
-        if running != expected and vm.state != "Unknown" and vm.id not in self._astray:
+        if running != expected:
             raise Violation("world", f"VM {vm.id} is {vm.state}: it runs on {running}, not on {expected}")
         for nic in self._store.parts.get(vm.id, {}).values():
             if isinstance(nic, Nic) and nic.id not in self._vouched:

@@ -16,6 +16,7 @@ import msgspec
 from interlock.testing.fuzz import events as e
 from interlock.testing.fuzz.chance import Chance, Mix, a_mix, progress, until_next
 from interlock.testing.fuzz.coverage import Coverage
+from interlock.testing.fuzz.hypervisor import Act
 from interlock.testing.fuzz.universe import Setting, Universe
 from interlock.testing.fuzz.violation import Violation
 
@@ -99,6 +100,8 @@ def rest(universe: Universe) -> Iterator[e.Event]:
     for each in list(universe.workers.values()):
         if each.paused:
             yield e.Wake(worker=each.name)
+    for host in list(universe.hypervisor.lost()):
+        yield e.Outside(act=Act.IS_BACK, host=host)
     if not universe.workers:
         yield e.Open(worker=LAST)
     yield from _until_idle(universe)

@@ -29,7 +29,6 @@ def timeline(setting: Setting, events: Sequence[e.Event]) -> Iterator[str]:
         universe.oracle.quiet()
         yield "-- all is well"
     except Violation as violation:
-        yield from _after(universe, universe.store.journal[-1:])
         yield f"VIOLATION  {violation}"
     finally:
         universe.close()
@@ -39,11 +38,19 @@ def _told(universe: Universe, events: Iterable[e.Event]) -> Iterator[str]:
     for event in events:
         head = universe.store.head
         said = _said(universe, event)
-        applied = universe.happen(event)
-        if applied:
-            seconds = (universe.now - BEGIN) / SECOND
-            yield f"{seconds:10.1f} s  {said}"
+        try:
+            applied = universe.happen(event)
+        except Violation:
+            yield _line(universe, said)
             yield from _after(universe, universe.store.journal[head:])
+            raise
+        if applied:
+            yield _line(universe, said)
+            yield from _after(universe, universe.store.journal[head:])
+
+
+def _line(universe: Universe, said: str) -> str:
+    return f"{(universe.now - BEGIN) / SECOND:10.1f} s  {said}"
 
 
 def _after(universe: Universe, rows: Sequence[Entry]) -> Iterator[str]:
@@ -69,13 +76,17 @@ def _asked(event: e.Ask) -> str:
     return f"{event.worker} is asked to {event.kind} ({fields})" + ", and is slow to write it" * event.slow
 
 
+def _about(event: e.Outside) -> str:
+    return f"guest {event.guest}" if event.guest else f"host {event.host}"
+
+
 _WORDS: dict[type[e.Event], Callable[[Any], str]] = {
     e.Ask: _asked,
     e.Submit: lambda it: f"{it.worker} writes request {it.number}",
     e.Think: lambda it: f"{it.worker} decides what follows for {it.operation}",
     e.Write: lambda it: f"{it.worker} commits it for {it.operation}" + (f"  !! {it.fate}" if it.fate else ""),
     e.Arrive: lambda it: f"{it.message} arrives after all",
-    e.Outside: lambda it: f"  !! guest {it.guest} {it.act}" + (f" on {it.host}" if it.host else ""),
+    e.Outside: lambda it: f"  !! {_about(it)} {it.act}" + (f": {it.host}" if it.guest and it.host else ""),
     e.Cancel: lambda it: f"somebody cancels {it.operation}",
     e.Break: lambda it: f"{it.worker} meets a defect in {it.operation}",
     e.Resolve: lambda it: f"a person resolves {it.operation} by --{it.way}",

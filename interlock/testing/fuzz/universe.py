@@ -153,7 +153,8 @@ class Universe:
     def _on_outside(self, event: e.Outside) -> bool:
         if not self.hypervisor.happens(event.act, event.guest, event.host):
             return False
-        self.oracle.astray(event.guest)
+        if event.guest:
+            self.oracle.astray(event.guest)
         return True
 
     def _on_cancel(self, event: e.Cancel) -> bool:
