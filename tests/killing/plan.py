@@ -137,10 +137,11 @@ def _pause(draw: Random) -> Moment:
 
 def _fault(draw: Random) -> Fault:
     kind = draw.choice(list(FaultKind))
-    lasting = kind in (FaultKind.REFUSE, FaultKind.REFUSE_VM)
+    lasting = kind in (FaultKind.REFUSE, FaultKind.REFUSE_VM, FaultKind.OUT_OF_SPACE)
+    command = draw.choice(FORWARD if lasting else ANY_TIME)
     return Fault(
         kind=kind,
-        command=draw.choice(FORWARD if lasting else ANY_TIME),
+        command="CreateVolume" if kind is FaultKind.OUT_OF_SPACE else command,
         times=1 if lasting or kind is FaultKind.HANG else draw.randint(1, 3),
         seconds=draw.uniform(0.0, 0.2) if kind is FaultKind.LATE else 0.0,
     )

@@ -88,6 +88,9 @@ class Asks:
         if not guests or not self._maybe(0.4):
             return None
         guest, host = self._chance.choice(guests)
+        vm: Vm | None = self._store.records["vm"].get(guest)
+        if vm is not None and vm.state == "Unknown" and self._maybe(0.5):
+            return self._chance.choice(["stop", "destroy"]), {"vm": guest}
         if guest in self._store.records["vm"]:
             return "follow", {"vm": guest, "host": host or None}
         return "evict", {"guest": guest, "host": host}

@@ -43,6 +43,8 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     """Late messages that come."""
     outside: float = 0.004
     """Guests that do what no command asked for."""
+    losses: float = 0.2
+    """Of those: hosts that are lost or come back, and not guests."""
     resolve: float = 0.05
     """Of a Stuck operation, if there is one."""
     fault: float = 0.16
@@ -71,20 +73,24 @@ def a_mix(seed: str, number: int) -> Mix:
     """
     chance = Random(f"mix of {seed}/{number}")  # noqa: S311 - to repeat, not to keep a secret
     turn, kind = divmod(number, len(TURNS))
+    focus = WRONGS[turn % len(WRONGS)]
     return Mix(
         fault=chance.choice([0.05, 0.12, 0.25]),
-        forgotten=chance.choice([0.05, 0.15, 0.35]),
+        forgotten=0.5 if focus in FINAL else chance.choice([0.05, 0.15, 0.35]),
         fate=chance.choice([0.03, 0.08, 0.2]),
-        outside=0.03 if TURNS[kind] == "follow" else chance.choice([0.0, 0.003, 0.012]),
+        outside=0.04 if TURNS[kind] == "follow" else chance.choice([0.0, 0.003, 0.012]),
+        losses=chance.choice([0.1, 0.9]),
         defect=chance.choice([0.0, 0.004, 0.03]),
         cancel=chance.choice([0.004, 0.012, 0.03]),
         resolve=chance.choice([0.02, 0.2]),
         slow=chance.choice([0.05, 0.4]),
         favourites=(TURNS[kind], *chance.sample(KINDS_ASKED, FAVOURITES)),
-        focus=WRONGS[turn % len(WRONGS)],
+        focus=focus,
     )
 
 
+FINAL = (Fault.REFUSE, Fault.REFUSE_VM, Fault.HANG, Fault.MUTE)
+"""Faults after which nothing is asked again, unless whoever heard the answer forgets it."""
 TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk", "follow", "follow")
 """The kinds that are hard to come by, more than once."""
 FAVOURITES = 2
@@ -169,13 +175,12 @@ class Chance:
     def _outside(self) -> e.Event | None:
         """Mostly to a VM's guest; it is moved within its cluster. Sometimes a stranger appears, or a host is lost."""
         hosts: list[Host] = list(self._universe.store.places["host"].values())
-        lost = list(self._universe.hypervisor.lost())
-        if lost and self._chance.random() < BACK:
-            return e.Outside(act=Act.IS_BACK, host=self._chance.choice(lost))
-        act = self._chance.choice([each for each in Act if each is not Act.IS_BACK])
         host = self._chance.choice(hosts).id
-        if act is Act.IS_LOST:
-            return e.Outside(act=act, host=host)
+        if self._chance.random() < self._mix.losses:
+            lost = list(self._universe.hypervisor.lost())
+            back = bool(lost) and self._chance.random() < BACK
+            return e.Outside(act=Act.IS_BACK, host=lost[0]) if back else e.Outside(act=Act.IS_LOST, host=host)
+        act = self._chance.choice([each for each in Act if each not in (Act.IS_LOST, Act.IS_BACK)])
         if act is Act.APPEARS:
             return e.Outside(act=act, guest=f"stranger-on-{host}", host=host)
         return self._of_a_guest(act, hosts)
@@ -192,8 +197,13 @@ class Chance:
         return e.Outside(act=act, guest=vm.id, host=self._chance.choice(near)) if near else None
 
     def _astray(self) -> list[tuple[str, str]]:
+        """Also those of lost hosts, and those of which nothing is known."""
+        lost = set(self._universe.hypervisor.lost())
+        vms: list[Vm] = list(self._universe.store.records["vm"].values())
+        silent = [(vm.id, "") for vm in vms if vm.state == "Unknown" or (vm.state == "Running" and vm.host_id in lost)]
         guests = self._universe.oracle.unfollowed
-        return [(guest, next((host for host, _ in self._universe.hypervisor.guests(guest)), "")) for guest in guests]
+        seen = self._universe.hypervisor.guests
+        return [*silent, *((guest, next((host for host, _ in seen(guest)), "")) for guest in guests)]
 
     def _asked(self) -> e.Event | None:
         awake = [name for name, worker in self._universe.workers.items() if not worker.paused]

@@ -65,7 +65,7 @@ name = "a1"
 cpu_overcommit = 2.0
 [[zones.pods.clusters.hosts]]
 name = "a1-h"
-count = 2
+count = 3
 cpu_cores = 3
 cpu_mhz = 1000
 memory_mib = 3072

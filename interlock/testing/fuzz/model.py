@@ -170,6 +170,8 @@ class Model:
         else:
             # An operation that never began, or was refused before it did anything, leaves the VM where it was.
             expected = {vm.state, *FAILS_TO.get(operation.kind, ())} - ({"Allocated"} if not started else set())
+            if vm.state == "Unknown" and operation.kind in ("stop", "destroy"):
+                expected.add("Running")  # its undo has made sure that it runs
         if operation.kind == "follow" and vm.state in BY_ITSELF:
             expected |= set(BY_ITSELF)
         if operation.kind == "deploy" and operation.state != "Succeeded":
