@@ -41,7 +41,7 @@ ODD = 0.06
 """How often something is asked that the state does not allow. Too low: no refusal is seen; too high: all is refused."""
 LIVING_MOST = 7
 """VMs that are not expunged. Too few: they do not meet; too many: runs are nothing but deploys."""
-SEIZED = 0.25
+SEIZED = 0.4
 """How often a rare opportunity is seized. Too low: it passes; too high: nothing else becomes of such VMs."""
 SENSIBLE = 0.85
 """How often a wish is one that a rule may grant, where that is easily told."""

@@ -44,7 +44,7 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     outside: float = 0.004
     """Guests that do what no command asked for."""
     losses: float = 0.2
-    """Of those: hosts that are lost or come back, and not guests."""
+    """Of those: hosts that are lost, and not guests."""
     resolve: float = 0.05
     """Of a Stuck operation, if there is one."""
     fault: float = 0.16
@@ -91,12 +91,12 @@ def a_mix(seed: str, number: int) -> Mix:
 
 FINAL = (Fault.REFUSE, Fault.REFUSE_VM, Fault.HANG, Fault.MUTE)
 """Faults after which nothing is asked again, unless whoever heard the answer forgets it."""
-TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk", "follow", "follow")
+TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk", "follow", "follow", "migrate", "expunge")
 """The kinds that are hard to come by, more than once."""
 FAVOURITES = 2
 """Besides the one whose turn it is. Too few: little happens besides; too many: none is one."""
-BACK = 0.5
-"""How often a lost host comes back before anything else happens. Too low: all is refused; too high: nobody notices."""
+BACK = 0.04
+"""How often a lost host comes back before the next event. Too low: all is refused; too high: nobody notices."""
 ON_FOCUS = 0.4
 """How often what goes wrong is what is in focus. Too low: it meets little; too high: it meets nothing else."""
 
@@ -116,7 +116,19 @@ class Chance:
 
     def next(self) -> e.Event:
         """The next event."""
-        return self._forgotten() or self._something_wrong() or self._asked() or self._progress() or self._time()
+        return (
+            self._forgotten()
+            or self._back()
+            or self._something_wrong()
+            or self._asked()
+            or self._progress()
+            or self._time()
+        )
+
+    def _back(self) -> e.Event | None:
+        """A host does not stay lost for long: else all of a run would be refused."""
+        lost = list(self._universe.hypervisor.lost())
+        return e.Outside(act=Act.IS_BACK, host=lost[0]) if lost and self._chance.random() < BACK else None
 
     def _forgotten(self) -> e.Event | None:
         doomed, self._doomed = self._doomed, None
@@ -177,9 +189,7 @@ class Chance:
         hosts: list[Host] = list(self._universe.store.places["host"].values())
         host = self._chance.choice(hosts).id
         if self._chance.random() < self._mix.losses:
-            lost = list(self._universe.hypervisor.lost())
-            back = bool(lost) and self._chance.random() < BACK
-            return e.Outside(act=Act.IS_BACK, host=lost[0]) if back else e.Outside(act=Act.IS_LOST, host=host)
+            return e.Outside(act=Act.IS_LOST, host=host)
         act = self._chance.choice([each for each in Act if each not in (Act.IS_LOST, Act.IS_BACK)])
         if act is Act.APPEARS:
             return e.Outside(act=act, guest=f"stranger-on-{host}", host=host)
