@@ -91,12 +91,13 @@ def a_mix(seed: str, number: int) -> Mix:
 
 FINAL = (Fault.REFUSE, Fault.REFUSE_VM, Fault.HANG, Fault.MUTE)
 """Faults after which nothing is asked again, unless whoever heard the answer forgets it."""
-TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk", "follow", "follow", "migrate", "expunge")
+TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk", *(["follow"] * 5), "migrate", "expunge")
 """The kinds that are hard to come by, more than once."""
 FAVOURITES = 2
 """Besides the one whose turn it is. Too few: little happens besides; too many: none is one."""
-BACK = 0.04
-"""How often a lost host comes back before the next event. Too low: all is refused; too high: nobody notices."""
+BACK = (0.003, 0.05)
+"""How often a lost host comes back before the next event: as long as nobody has noticed, and then. Too low: all is
+refused; too high: nobody notices, or nothing befalls who does."""
 ON_FOCUS = 0.4
 """How often what goes wrong is what is in focus. Too low: it meets little; too high: it meets nothing else."""
 
@@ -126,9 +127,12 @@ class Chance:
         )
 
     def _back(self) -> e.Event | None:
-        """A host does not stay lost for long: else all of a run would be refused."""
+        """A host does not stay lost for long, once it was noticed: else all of a run would be refused."""
         lost = list(self._universe.hypervisor.lost())
-        return e.Outside(act=Act.IS_BACK, host=lost[0]) if lost and self._chance.random() < BACK else None
+        if not lost:
+            return None
+        noticed = any(vm.state == "Unknown" for vm in self._universe.store.records["vm"].values())
+        return e.Outside(act=Act.IS_BACK, host=lost[0]) if self._chance.random() < BACK[noticed] else None
 
     def _forgotten(self) -> e.Event | None:
         doomed, self._doomed = self._doomed, None
@@ -196,7 +200,7 @@ class Chance:
         return self._of_a_guest(act, hosts)
 
     def _of_a_guest(self, act: Act, hosts: list[Host]) -> e.Event | None:
-        running = [vm for vm in self._universe.store.records["vm"].values() if vm.state == "Running"]
+        running = [vm for vm in self._universe.store.records["vm"].values() if vm.state in ("Running", "Unknown")]
         if not running:
             return None
         vm: Vm = self._chance.choice(running)
