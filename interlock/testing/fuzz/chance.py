@@ -55,6 +55,8 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     """Of faults: those whose answer dies with the worker, killed at once."""
     fate: float = 0.06
     """Of commits: those that something befalls."""
+    patience: float = 0.03
+    """Waits between tries that end though others go on. Too low: what is tried again is hardly ever seen."""
     slow: float = 0.15
     """Of requests: those that are decided now and written later."""
     under_way: int = 6
@@ -75,7 +77,7 @@ def a_mix(seed: str, number: int) -> Mix:
     turn, kind = divmod(number, len(TURNS))
     focus = WRONGS[turn % len(WRONGS)]
     return Mix(
-        fault=chance.choice([0.05, 0.12, 0.25]),
+        fault=0.25 if TURNS[kind] == "follow" else chance.choice([0.05, 0.12, 0.25]),
         forgotten=0.5 if focus in FINAL else chance.choice([0.05, 0.15, 0.35]),
         fate=chance.choice([0.03, 0.08, 0.2]),
         outside=0.04 if TURNS[kind] == "follow" else chance.choice([0.0, 0.003, 0.012]),
@@ -152,6 +154,7 @@ class Chance:
             (mix.arrive, self._arrive),
             (mix.resolve, self._resolve),
             (mix.outside, self._outside),
+            (mix.patience, self._a_little_later),
         )
         for share, make in chances:
             if draw < share:
@@ -209,6 +212,11 @@ class Chance:
         [cluster] = [host.cluster_id for host in hosts if host.id == vm.host_id]
         near = [host.id for host in hosts if host.cluster_id == cluster and host.id != vm.host_id]
         return e.Outside(act=act, guest=vm.id, host=self._chance.choice(near)) if near else None
+
+    def _a_little_later(self) -> e.Event | None:
+        """The next try of somebody who waits; no deadline."""
+        later = until_next(self._universe)
+        return later if later is not None and later.time < LEASE else None
 
     def _astray(self) -> list[tuple[str, str]]:
         """Also those of lost hosts, and those of which nothing is known."""
@@ -290,7 +298,7 @@ def progress(universe: Universe) -> list[e.Event]:
     return able
 
 
-def until_next(universe: Universe) -> e.Event | None:
+def until_next(universe: Universe) -> e.Pass | None:
     """The time until something is due; None if nothing ever is."""
     times = [worker.wakes_at(drive) for worker in universe.workers.values() for drive in worker.drives.values()]
     times += [worker.lease_until for worker in universe.workers.values() if worker.paused]

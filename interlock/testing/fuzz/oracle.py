@@ -117,8 +117,17 @@ class Oracle:
         vm = self._store.records["vm"].get(operation.vm_id or "")
         guest = operation.vm_id or operation.request.get("guest", "")
         known = operation.state == "Succeeded" and (vm is None or vm.state != "Unknown")
+        known = known and (self._is_told(operation) or not self._runs_elsewhere(guest, vm))
         if known and self._astray.get(guest, asked) < asked:
             del self._astray[guest]
+
+    def _is_told(self, operation: Operation) -> bool:
+        """It was told where to look: it must find what is there."""
+        return operation.request.get("host") is not None
+
+    def _runs_elsewhere(self, guest: str, vm: Vm | None) -> bool:
+        """On a host that nobody has named: reports of that host name it, sooner or later."""
+        return any(on and (vm is None or host != vm.host_id) for host, on in self._hypervisor.guests(guest))
 
     # --- promises about records
 
