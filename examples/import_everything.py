@@ -7,8 +7,8 @@ import pkgutil
 
 import interlock
 
-SCRIPTS = ("interlock.schema.migrations.env",)
-"""Run by Alembic inside a migration, not imported."""
+SCRIPTS = ("interlock.schema.migrations.env", "interlock.testing.plugin")
+"""Run by Alembic inside a migration, and by pytest: not imported."""
 EXTRA = "interlock.testing.kits"
 """Needs the extra `testing`; without it, it must say so."""
 
