@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pytest
 from sqlalchemy import make_url
 
 from interlock.engine.store import queries
+from interlock.engine.store.joined import transaction
 from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed
 from interlock.schema.errors import StoreError
@@ -356,9 +357,23 @@ asyncio.run(main())
 """
 
 
+async def _reads(desk: Clerk) -> None:
+    await desk.store.locked_read(queries.journal_head())
+
+
+async def _puts(desk: Clerk) -> None:
+    await desk.store.put_after(lambda places: {})
+
+
+async def _joins(desk: Clerk) -> None:
+    async with transaction(desk.store.engine):
+        pass
+
+
 @on_postgresql
+@pytest.mark.parametrize("goes_on", [works, _reads, _puts, _joins], ids=["commit", "read", "put", "join"])
 async def test_a_process_that_is_paused_in_the_middle_of_a_message_does_not_stop_the_others(
-    cloud_url: str, monkeypatch: pytest.MonkeyPatch
+    cloud_url: str, monkeypatch: pytest.MonkeyPatch, goes_on: Callable[[Clerk], Awaitable[None]]
 ) -> None:
     """Its session is not idle for the server, which has been told half of what it is to do."""
     monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", 0.5)
@@ -370,7 +385,7 @@ async def test_a_process_that_is_paused_in_the_middle_of_a_message_does_not_stop
             try:
                 while os.waitpid(paused.pid, os.WUNTRACED | os.WNOHANG) == (0, 0):  # noqa: ASYNC222 - it does not wait
                     await asyncio.sleep(0.05)
-                await asyncio.wait_for(works(desk), 20)
+                await asyncio.wait_for(goes_on(desk), 20)
             finally:
                 paused.kill()
         assert await other.rows("SELECT * FROM half") == []

@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+from asyncpg.exceptions import LockNotAvailableError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.core.decision import Decision
+from interlock.engine.store import postgresql
 from interlock.engine.store.commit import Ask, RowRefused, Written, commit
-from interlock.engine.store.postgresql import TAKE_LOCK
+from interlock.engine.store.postgresql import CUT_OFF, JOURNAL_LOCK, TAKE_LOCK
 from interlock.engine.store.statements import Statements, statements
 from interlock.engine.store.verdict import Verdict
 from interlock.schema.errors import InvalidRequest, StoreError
@@ -62,9 +64,28 @@ async def take_lock(connection: AsyncConnection) -> None:
     if dialect not in ("sqlite", "postgresql"):
         raise InvalidRequest(f"the connection speaks {dialect}; it must be one to the engine's own database")
     try:
-        await connection.exec_driver_sql(TAKE_LOCK if dialect == "postgresql" else TAKE_WRITE_LOCK)
+        if dialect == "sqlite":
+            await connection.exec_driver_sql(TAKE_WRITE_LOCK)
+        elif not await _taken_in_time(connection):
+            await connection.exec_driver_sql(CUT_OFF, (postgresql.IDLE_SECONDS, JOURNAL_LOCK))
+            await connection.exec_driver_sql(TAKE_LOCK)
     except DBAPIError as error:
         raise StoreError(f"the database cannot be locked in this transaction: {error.orig}") from error
+
+
+async def _taken_in_time(connection: AsyncConnection) -> bool:
+    """Take PostgreSQL's lock; False if its holder does not let go, and may be paused. The timeout is the lock's alone:
+    what the transaction does afterwards waits as it always did."""
+    try:
+        async with connection.begin_nested():
+            await connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(2000 * postgresql.IDLE_SECONDS)}")
+            await connection.exec_driver_sql(TAKE_LOCK)
+            await connection.exec_driver_sql("SET LOCAL lock_timeout = DEFAULT")
+    except DBAPIError as error:
+        if not isinstance(getattr(error.orig, "__cause__", None), LockNotAvailableError):
+            raise
+        return False
+    return True
 
 
 async def write_joined(connection: AsyncConnection, decision: Decision) -> Verdict:

@@ -8,9 +8,9 @@ A broken connection is replaced by a new one at the next batch.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from asyncpg.exceptions import (
     DataError,
@@ -27,6 +27,8 @@ from interlock.engine.core.decision import Decision
 from interlock.engine.store.commit import Ask, Conversation, Counters, IsStale, RowRefused, Written, commit
 from interlock.engine.store.statements import Statements
 from interlock.schema.errors import StoreError
+
+T = TypeVar("T")
 
 JOURNAL_LOCK = 0x1_7E41_0C4
 """The advisory lock under which the journal grows; any number that no other program on the database uses."""
@@ -75,13 +77,7 @@ class Postgresql:
 
     async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
         """See `Database.write`."""
-        try:
-            written = await self._write(decisions, is_stale)
-        except StoreError as error:
-            if not isinstance(error.__cause__, LockNotAvailableError):
-                raise
-            await self._cut_off_the_paused()
-            written = await self._write(decisions, is_stale)
+        written = await self._with_the_lock(lambda: self._write(decisions, is_stale))
         self.counters.statements += 1
         self.counters.commits += 1
         self.counters.decisions += len(decisions)
@@ -89,9 +85,25 @@ class Postgresql:
         return written
 
     async def _write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
+        async with self._locked() as driver:
+            return await self._converse(driver, commit(decisions, is_stale, self._statements))
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[Any]:
+        """A transaction that holds the lock. It is waited for no longer than somebody who is alive would keep it."""
         async with self._driver() as driver, driver.transaction(isolation=ISOLATION):
             await driver.execute(f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}; {TAKE_LOCK}")
-            return await self._converse(driver, commit(decisions, is_stale, self._statements))
+            yield driver
+
+    async def _with_the_lock(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Work that takes the lock; once more, if its holder was paused."""
+        try:
+            return await work()
+        except StoreError as error:
+            if not isinstance(error.__cause__, LockNotAvailableError):
+                raise
+        await self._cut_off_the_paused()
+        return await work()
 
     async def _cut_off_the_paused(self) -> None:
         async with self._driver() as driver:
@@ -113,8 +125,10 @@ class Postgresql:
     async def locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
         """See `Database.locked_read`."""
         self.counters.statements += 2
-        async with self._driver() as driver, driver.transaction(isolation=ISOLATION):
-            await driver.execute(TAKE_LOCK)
+        return await self._with_the_lock(lambda: self._locked_read(sql))
+
+    async def _locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
+        async with self._locked() as driver:
             return cast(Sequence[Sequence[Any]], await driver.fetch(sql))
 
     async def close(self) -> None:
