@@ -18,7 +18,7 @@ from tests.museum import books, deciding, driving, unwinding, working  # noqa: F
 from tests.museum.exhibit import Exhibit, Fired
 from tests.museum.planting import swapped
 
-SEEDS = 60
+SEEDS = 200
 """Seeds that are played before an exhibit counts as not found. Too few: chance decides; too many: a blind oracle is
 noticed late."""
 SEED = "0"
