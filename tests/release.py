@@ -27,6 +27,9 @@ MIGRATIONS = Path(interlock.schema.__file__).parent / "migrations"
 REVISION = {"0.2": "0002"}
 """The migration each release was at."""
 
+PLUGGED = ("plugged_nic", "plugged_volume")
+"""Tables of the world which did not say on which host the guest is, because it was on one only."""
+
 MADE_BY_MIGRATIONS = ("domain_above", "domain")
 """Tables that are not empty in an empty database."""
 
@@ -58,8 +61,13 @@ async def make_world(path: Path, release: str) -> None:
     """The simulator's file beside it."""
     await (await Simulator.at(path)).close()
     with sqlite3.connect(path) as world:
+        for table in PLUGGED:  # a temporary table hides the one of the file
+            world.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM {table}")
         for statement in _statements(f"release-{release}-world.sql"):
             world.execute(statement)
+        for table in PLUGGED:
+            world.execute(f"UPDATE {table} SET host = (SELECT host FROM domain WHERE vm = {table}.vm)")
+            world.execute(f"INSERT INTO main.{table} SELECT * FROM temp.{table}")
 
 
 def _statements(name: str) -> list[str]:
