@@ -132,7 +132,7 @@ async def test_figures_are_void_when_a_guest_does_not_run(small: Lab) -> None:
     await small.verify()
     guest, *_ = (await small.simulator.world()).domains
     await small.simulator.power_off_inside(guest.vm_id)
-    with pytest.raises(Wrong, match="[23] are Running and 2 guests run"):  # the engine hears of it, at once or soon
+    with pytest.raises(Wrong, match=r"[23] are Running and 2 guests run"):  # the engine hears of it, at once or soon
         await small.verify()
 
 
