@@ -21,7 +21,7 @@ from interlock.engine.core.operations import PROGRAMS
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import Operation
-from interlock.schema.requests import CreateDisk
+from interlock.schema.requests import CreateDisk, EvictGuest
 from tests.disks import SITUATIONS
 from tests.test_core import REQUEST, Shell
 from tests.test_operations import EFFECTS, ask, ready_for, rebooted
@@ -55,9 +55,19 @@ async def _create(lab: World) -> Operation:
     return await (await lab.engine.create_disk(request)).ended()
 
 
+async def _strangers_end(lab: World) -> None:
+    await lab.engine.set_setting("vm.unknown.domain", "end")
+
+
+async def _evict(lab: World) -> Operation:
+    return await (await lab.engine.submit(EvictGuest("a-stranger", "h-1"))).ended()
+
+
 CASES = {
     **{kind: _of_vm(kind) for kind in EFFECTS},
     "recover": Case("recover", _destroyed, lambda lab: lab.run("recover"), False),
+    "follow": Case("follow", lambda lab: lab.deploy(), lambda lab: lab.run("follow"), True),
+    "evict": Case("evict", _strangers_end, _evict, True),
     "create-disk": Case("create-disk", lambda lab: lab.deploy(), _create, False),
     **{each.name: Case(each.kind, each.ready, each.ask, True) for each in SITUATIONS},
 }

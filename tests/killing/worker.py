@@ -26,6 +26,7 @@ import msgspec
 
 from interlock import Engine
 from interlock.drivers.simulator import Simulator
+from interlock.engine.core import recovery
 from interlock.engine.core.events import Way
 from interlock.engine.orchestrator import commits, convergence, lease, orchestrator
 from interlock.engine.store import postgresql, queries
@@ -92,7 +93,8 @@ def _die_with_the_round() -> None:
 
 def _hurry(seconds: float) -> None:
     lease.LEASE, lease.RENEW = seconds, seconds / 3
-    orchestrator.STRANDED, orchestrator.LEFT_BEHIND = 0.3, 2.0
+    recovery.STRANDED = orchestrator.STRANDED = 0.3
+    orchestrator.LEFT_BEHIND = 2.0
     convergence.AGAIN_FIRST, convergence.AGAIN_MOST = 0.05, 0.2
     postgresql.IDLE_SECONDS = seconds / 3
     commits.STORE_WAIT_FIRST, commits.STORE_WAIT_MOST = 0.02, 0.2
