@@ -44,7 +44,9 @@ def fleets(draw: Draw) -> Fleet:
     kind = draw(st.sampled_from(["basic", "advanced", "filtered"]))
     cloud = {**_people(draw), **_offers(), "zones": [_zone(draw, kind)], "settings": _settings(draw)}
     deploys = [Order("deploy", number, draw(requests(number, kind))) for number in range(draw(st.integers(1, 5)))]
-    others = draw(st.lists(st.builds(Order, st.sampled_from(OTHERS), st.integers(0, len(deploys) - 1)), max_size=4))
+    others = draw(
+        st.lists(st.builds(Order, st.sampled_from(OTHERS), st.integers(0, len(deploys) - 1), st.none()), max_size=4)
+    )
     return Fleet(cloud, [*deploys, *others])
 
 

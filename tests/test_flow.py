@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -21,23 +22,50 @@ from hypothesis import strategies as st
 from interlock import CloudDescription
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.records import Operation
+from interlock.testing.fuzz import ground
+from interlock.testing.fuzz.events import Ask
+from interlock.testing.fuzz.run import rest
+from interlock.testing.fuzz.universe import Universe
 from tests.bare import sqlite_url
 from tests.clouds import toml
 from tests.fleets import Fleet, Order, fleets
 from tests.oracle import broken
 from tests.world import World, world
 
-EXAMPLES = 500
-"""Of each share below: 2,000 of all. Too low: rare meetings of rules are missed; too high: everybody waits."""
-thorough = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+EXAMPLES, CORE_EXAMPLES = 125, 750
+"""Fleets of each share below: with the engine on a database, and with its core alone, which is many times as fast;
+2,000 of all. Too low: rare meetings of rules are missed; too high: everybody waits."""
+thorough = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@pytest.mark.parametrize("share", range(2))
+@settings(thorough, max_examples=CORE_EXAMPLES)
+@given(fleet=fleets())
+def test_whatever_the_core_accepts_runs_and_the_fuzzers_oracle_agrees(share: int, fleet: Fleet) -> None:
+    """The oracle of the fuzzer shares nothing with that of the tables, and asks after each event."""
+    note(toml(fleet.cloud))
+    places = tuple(CloudDescription.parse(toml(fleet.cloud)).places)
+    universe = Universe(msgspec.structs.replace(ground.setting(), places=places), ("w",))
+    for number, order in enumerate(fleet.orders):
+        asked = _ask(number, order)
+        note(f"{asked} {'accepted' if universe.happen(asked) else 'refused'}")
+        for event in rest(universe):
+            universe.happen(event)
+    universe.oracle.quiet()
+    for operation in universe.store.records["operation"].values():
+        assert isinstance(operation, Operation)
+        _ran_or_says_why(operation)
+
+
+def _ask(number: int, order: Order) -> Ask:
+    if order.request is not None:
+        fields = msgspec.to_builtins(order.request)
+        return Ask(worker="w", number=number, kind=order.kind, fields={**fields, "name": f"vm-{number}"})
+    return Ask(worker="w", number=number, kind=order.kind, fields={"vm": f"{order.vm}-1"})
 
 
 @pytest.mark.parametrize("share", range(4))
-@thorough
+@settings(thorough, max_examples=EXAMPLES)
 @given(fleet=fleets(), together=st.booleans())
 def test_whatever_is_accepted_runs_and_every_committed_state_is_sound(
     files: Path, share: int, fleet: Fleet, together: bool
