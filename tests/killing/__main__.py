@@ -23,6 +23,8 @@ from tests.killing.plan import Plan, plan
 from tests.killing.report import lines, unspread
 from tests.killing.rounds import Result
 
+SHOWN = 1500
+"""Characters shown of what is wrong. Too few: not the line of a traceback that matters; too many: one fills the screen."""
 KINDS: dict[str, Callable[..., Result]] = {"alone": rounds.alone, "pair": rounds.pair, "outage": rounds.outage}
 
 
@@ -74,7 +76,12 @@ def _tell(result: Result, database: str) -> None:
         where = f"--database {database} --kind {result.kind}"
         click.echo(f"FAILED: python -m tests.killing --rounds 1 --seed {result.seed} {where}")
         for wrong in result.wrongs[:12]:
-            click.echo(f"    {wrong[:1500]}")
+            click.echo(f"    {_short(wrong)}")
+
+
+def _short(wrong: str) -> str:
+    """Its end, if it is long: a traceback ends with what matters."""
+    return wrong if len(wrong) <= SHOWN else f"… {wrong[-SHOWN:]}"
 
 
 @contextmanager
