@@ -24,7 +24,7 @@ from tests.killing.report import lines, unspread
 from tests.killing.rounds import Result
 
 SHOWN = 1500
-"""Characters shown of what is wrong. Too few: not the line of a traceback that matters; too many: one fills the screen."""
+"""Characters shown of what is wrong. Too few: not what a traceback ends with; too many: one fills the screen."""
 KINDS: dict[str, Callable[..., Result]] = {"alone": rounds.alone, "pair": rounds.pair, "outage": rounds.outage}
 
 
