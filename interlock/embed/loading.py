@@ -17,6 +17,7 @@ import msgspec
 
 from interlock.embed.cloud import CloudDescription, Row, rows_of
 from interlock.embed.description.rules import check, named
+from interlock.engine.store.cloud import OURS
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import (
     Account,
@@ -76,13 +77,13 @@ FIXED: Mapping[type[Place], Mapping[str, str]] = {
 Known = dict[tuple[type[Place], str], Place]
 
 
-async def write_described(cloud: CloudDescription, store: Store) -> None:
-    """Write the places of a description, all or none.
+async def write_described(cloud: CloudDescription, store: Store, actor: str = OURS) -> None:
+    """Write the places of a description, all or none, on behalf of an actor.
 
     Raises:
         InvalidRequest: a known place would move, or shrink below what is held of it, or contradicts one that is there.
     """
-    await store.put_after(lambda places: rows_after(cloud, chain.from_iterable(places.values())))
+    await store.put_after(lambda places: rows_after(cloud, chain.from_iterable(places.values())), actor=actor)
 
 
 def rows_after(cloud: CloudDescription, there: Iterable[Place]) -> dict[str, list[Row]]:
