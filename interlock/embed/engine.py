@@ -433,6 +433,14 @@ class Engine(Disks):
         """All transitions of a VM, its NICs, volumes and operations, in order."""
         return await self._store.journal(queries.journal_of(vm_id))
 
+    async def history_of_cloud(self) -> AsyncIterator[Transition]:
+        """All rows that tell of the cloud, in order: who wrote or removed which places and settings, and when."""
+        version = 0
+        while rows := await self._store.journal(queries.journal_of_cloud(version, CHUNK)):
+            for row in rows:
+                yield row
+            version = rows[-1].version
+
     async def counts(self) -> dict[str, int]:
         """How many VMs are in each state."""
         return {row[0]: row[1] for row in await self._store.rows(queries.count_by_state())}
