@@ -5,7 +5,7 @@ Promises: `record(row_of(x)) == x`. Text is canonical (sorted keys), because has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -46,6 +46,12 @@ def columns_of(record: Entity | Place, names: Sequence[str]) -> tuple[Any, ...]:
     """Some columns of a record, in the order asked for, as the database keeps them."""
     text = _TEXT[type(record)]
     return tuple(_encode(getattr(record, name)).decode() if name in text else getattr(record, name) for name in names)
+
+
+def as_rows(table: str, places: Iterable[Place]) -> list[dict[str, Any]]:
+    """Places as the database keeps them, without what it keeps itself."""
+    names = DESCRIBED[table]
+    return [dict(zip(names, columns_of(place, names), strict=True)) for place in places]
 
 
 def place_of(table: str, row: Mapping[str, Any]) -> Place:

@@ -6,27 +6,34 @@ that a refusal leaves nothing.
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interlock.drivers.simulator import FaultKind
+from interlock.embed.checkup import checkup
 from interlock.engine.core.decision import seal
 from interlock.engine.store import queries
 from interlock.engine.store.refill import AT_ONCE, FOLLOWING, NOT_TOLD, refill
 from interlock.engine.store.store import Store
+from interlock.engine.store.verdict import Committed
 from interlock.replay.source import pages
-from interlock.schema.cloud import PLACES
-from interlock.schema.errors import InvalidRequest
+from interlock.schema.cloud import PLACES, SecurityGroup
+from interlock.schema.errors import InterlockError, InvalidRequest
 from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader
 from interlock.schema.tables import metadata
 from interlock.schema.transition import Transition
 from tests.bare import Refused, bare
-from tests.clerk import clerk
+from tests.clerk import Clerk, a_vm, clerk, tiny
 from tests.conftest import Copy
 from tests.release import make_old
 from tests.world import world
@@ -186,3 +193,61 @@ async def test_it_goes_from_one_kind_of_database_to_the_other(copy: Copy, lived_
     finally:
         await store.close()
         await first.close()
+
+
+happenings = st.one_of(
+    st.tuples(st.just("offering"), st.integers(1, 3)),
+    st.tuples(st.just("account"), st.integers(1, 3)),
+    st.tuples(st.just("set"), st.integers(1, 3)),
+    st.tuples(st.just("unset"), st.integers(1, 3)),
+    st.tuples(st.just("shrink"), st.integers(0, 9)),
+    st.tuples(st.just("ask"), st.integers(1, 2)),
+    st.tuples(st.just("run"), st.integers(1, 2)),
+)
+
+
+@settings(max_examples=15)
+@given(st.lists(happenings, min_size=3, max_size=12))
+def test_whatever_is_written_in_whatever_order_is_filled_again(course: list[tuple[str, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_live(Path(folder), course))
+
+
+async def _live(folder: Path, course: list[tuple[str, int]]) -> None:
+    here, there = f"sqlite:///{folder}/here.db", f"sqlite:///{folder}/there.db"
+    async with clerk(here) as desk:
+        await desk.store.put(tiny().rows())
+        desk.inventory.load(await desk.store.places())
+        for number, (what, value) in enumerate(course):
+            with suppress(InterlockError):
+                await _happen(desk, what, value, number)
+        assert await checkup(desk.store) == []
+    await filled(there, await journal_of(here))
+    before, after = await tables(here), await tables(there)
+    for name, rows in before.items():
+        assert after[name] == rows, name
+
+
+async def _happen(desk: Clerk, what: str, value: int, number: int) -> None:
+    rows = tiny().rows()
+    setting = f"a@account/{value}"
+    if what == "offering":
+        await desk.store.put({"offering": [{**rows["offering"][0], "id": f"o-{value}", "cpu_mhz": number + 1}]})
+    elif what == "account":
+        known = {each["id"]: each for each in rows["account"]}["acme"]
+        await desk.store.put({"account": [{**known, "id": f"a-{value}", "cores_limit": number}]}, f"by-{number}")
+    elif what == "set":
+        row = {"id": setting, "name": "a", "scope": "account", "place_id": str(value), "value": str(number)}
+        await desk.store.put({"setting": [row]})
+    elif what == "unset":
+        await desk.store.remove("setting", setting)
+    elif what == "shrink":  # refused, if more is held
+        await desk.store.put({"host": [{**each, "cpu_mhz": 100 * value} for each in rows["host"]]})
+    else:
+        decision = await desk.ask(a_vm(f"vm-{number}"))
+        group = SecurityGroup(id=f"acme/g-{value}", account_id="acme", name=f"g-{value}")
+        decision = msgspec.structs.replace(decision, groups=(group,))
+        won = await desk.write(decision)
+        while what == "run" and isinstance(won, Committed) and decision.outcome is None:
+            decision = await desk.next(decision)
+            won = await desk.write(decision)  # it loses where a host has shrunk meanwhile: so much the better

@@ -9,7 +9,7 @@ transaction, and the lock, are the caller's part.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from interlock.engine.core.decision import Author
 from interlock.engine.core.rebuild import Rebuild
 from interlock.engine.store import queries
 from interlock.schema.cloud import PLACES, Place
-from interlock.schema.rows import DESCRIBED, columns_of, place_of, reader
+from interlock.schema.rows import DESCRIBED, as_rows, place_of, reader
 from interlock.schema.tables import journal, metadata
 from interlock.schema.transition import Entry, Transition
 
@@ -106,12 +106,6 @@ def end(connection: Connection) -> Chain:
     """The last row of the cloud."""
     found = connection.execute(queries.cloud_end()).first()
     return Chain(*found) if found else Chain()
-
-
-def as_rows(name: str, found: Iterable[Place]) -> list[dict[str, Any]]:
-    """Places as the rows that are written of them."""
-    columns = DESCRIBED[name]
-    return [dict(zip(columns, columns_of(place, columns), strict=True)) for place in found]
 
 
 def upsert(connection: Connection, name: str, rows: Sequence[dict[str, Any]]) -> None:

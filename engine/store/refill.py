@@ -21,14 +21,13 @@ from sqlalchemy.exc import IntegrityError
 
 from interlock.engine.core.chronicle import Places
 from interlock.engine.core.rebuild import JournalBroken, Rebuild
-from interlock.engine.store import cloud
 from interlock.engine.store.joined import transaction
 from interlock.engine.store.statements import ENTITY_TABLES
 from interlock.engine.store.store import Store
 from interlock.schema import guards
 from interlock.schema.cloud import PLACES, Domain
 from interlock.schema.errors import InvalidRequest
-from interlock.schema.rows import columns_of
+from interlock.schema.rows import as_rows, columns_of
 from interlock.schema.tables import MEMBERSHIPS, metadata
 from interlock.schema.transition import Transition
 
@@ -120,7 +119,7 @@ def _fill(connection: Connection, rebuilt: Rebuild) -> None:
     shallow = sorted(domains.values(), key=lambda each: len(list(_above(each, domains))))
     places: Places = {**rebuilt.places, "domain": {each.id: each for each in shallow}}
     for name in PLACES:
-        _insert(connection, name, cloud.as_rows(name, places[name].values()))
+        _insert(connection, name, as_rows(name, places[name].values()))
     _insert(connection, "domain_above", _closure(domains))
     for name in ENTITY_TABLES:
         records = rebuilt.records[name].values()
