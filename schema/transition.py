@@ -10,6 +10,8 @@ from interlock.schema.holdings import Movement
 
 CLOUD = "cloud"
 """Machine and entity id of the rows that tell of the cloud: places and settings (docs/decisions/0020)."""
+OURS = "interlock"
+"""Who writes the cloud, in the journal, where nobody is named."""
 CLOUD_STATE = "Described"
 """The only state it is in."""
 PLACES_WRITTEN, PLACES_REMOVED = "PlacesWritten", "PlacesRemoved"

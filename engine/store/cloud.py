@@ -29,9 +29,6 @@ from interlock.schema.transition import Entry, Transition
 Rows = Mapping[str, Sequence[dict[str, Any]]]
 """Rows by table, those that others refer to first."""
 
-OURS = "interlock"
-"""Who writes the cloud, in the journal, where nobody is named."""
-
 ROWS_AT_ONCE = 20
 """Rows of the cloud that are read at once, 200 places in each. Too few: many reads; too many: they fill the memory."""
 

@@ -27,11 +27,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from interlock.engine.core.decision import Author
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.store import cloud
-from interlock.engine.store.cloud import OURS
 from interlock.engine.store.postgresql import TAKE_LOCK
 from interlock.schema import guards
 from interlock.schema.errors import StoreError
 from interlock.schema.tables import guard, metadata
+from interlock.schema.transition import OURS
 
 HEAD = "0004"
 """The newest migration in schema/migrations/versions; a test holds it to what is there."""

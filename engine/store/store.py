@@ -25,7 +25,7 @@ from interlock.engine.core.chronicle import Places
 from interlock.engine.core.decision import Author, Decision
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.store import cloud, queries
-from interlock.engine.store.cloud import OURS, Advanced, Rows
+from interlock.engine.store.cloud import Advanced, Rows
 from interlock.engine.store.commit import Counters, Written
 from interlock.engine.store.database import Database
 from interlock.engine.store.joined import take_lock
@@ -40,7 +40,7 @@ from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound, Stor
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
 from interlock.schema.tables import metadata
-from interlock.schema.transition import Transition
+from interlock.schema.transition import OURS, Transition
 
 BUSY_SECONDS = 10.0
 """How long SQLite waits for another process's write lock. Too low: needless errors; too high: a stuck one is hidden."""

@@ -17,7 +17,6 @@ import msgspec
 
 from interlock.embed.cloud import CloudDescription, Row, rows_of
 from interlock.embed.description.rules import check, named
-from interlock.engine.store.cloud import OURS
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import (
     Account,
@@ -36,6 +35,7 @@ from interlock.schema.cloud import (
     Zone,
 )
 from interlock.schema.errors import InvalidRequest
+from interlock.schema.transition import OURS
 
 FIXED: Mapping[type[Place], Mapping[str, str]] = {
     Domain: {"parent_id": "what its accounts have is counted for all above"},

@@ -16,12 +16,12 @@ import msgspec
 
 from interlock.engine.core.access import must_act_for
 from interlock.engine.core.snapshot import Cloud
-from interlock.engine.store.cloud import OURS
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import Account, FirewallRule, Place, SecurityGroup
 from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.firewall import DEFAULT_GROUP, checked_rule
 from interlock.schema.rows import columns_of
+from interlock.schema.transition import OURS
 
 Places = dict[str, list[Place]]
 LISTED = 10

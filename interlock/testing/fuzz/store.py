@@ -19,7 +19,6 @@ import msgspec
 from interlock.engine.core import chronicle
 from interlock.engine.core.chronicle import Chain
 from interlock.engine.core.decision import Author, Change, Decision
-from interlock.engine.store.cloud import OURS
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.cloud import APART, PLACES, TOGETHER, Account, AffinityGroup, Domain, Place, SecurityGroup
 from interlock.schema.errors import NotFound
@@ -30,7 +29,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.records import MACHINE_OF, RECORDS, Entity, Nic, Operation, Vm, Volume
 from interlock.schema.rows import text_of
-from interlock.schema.transition import Entry
+from interlock.schema.transition import OURS, Entry
 
 TERMINAL = {name: frozenset(machine.names(Stability.TERMINAL)) for name, machine in MACHINES.items()}
 NAMELESS = ("Error", "Expunging", "Expunged")
