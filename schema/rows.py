@@ -5,15 +5,22 @@ Promises: `record(row_of(x)) == x`. Text is canonical (sorted keys), because has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from interlock.schema.cloud import PLACES, Place
+from interlock.schema.holdings import COUNTERS
 from interlock.schema.records import RECORDS, Entity
 
 R = TypeVar("R", bound=Entity | Place)
+
+DESCRIBED: dict[str, tuple[str, ...]] = {
+    name: tuple(field for field in kind.__struct_fields__ if field not in COUNTERS.get(name, ()))
+    for name, kind in PLACES.items()
+}
+"""The columns of each place that people describe: all but the counters, which the database keeps itself."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -39,6 +46,21 @@ def columns_of(record: Entity | Place, names: Sequence[str]) -> tuple[Any, ...]:
     """Some columns of a record, in the order asked for, as the database keeps them."""
     text = _TEXT[type(record)]
     return tuple(_encode(getattr(record, name)).decode() if name in text else getattr(record, name) for name in names)
+
+
+def as_rows(table: str, places: Iterable[Place]) -> list[dict[str, Any]]:
+    """Places as the database keeps them, without what it keeps itself."""
+    names = DESCRIBED[table]
+    return [dict(zip(names, columns_of(place, names), strict=True)) for place in places]
+
+
+def place_of(table: str, row: Mapping[str, Any]) -> Place:
+    """The place that a row of named columns describes; what it does not name is as it is by default."""
+    kind = PLACES[table]
+    text = _TEXT[kind]
+    return kind(
+        **{name: msgspec.json.decode(value, type=text[name]) if name in text else value for name, value in row.items()}
+    )
 
 
 def row_of(record: Entity | Place) -> tuple[Any, ...]:

@@ -8,6 +8,15 @@ import msgspec
 
 from interlock.schema.holdings import Movement
 
+CLOUD = "cloud"
+"""Machine and entity id of the rows that tell of the cloud: places and settings (docs/decisions/0020)."""
+OURS = "interlock"
+"""Who writes the cloud, in the journal, where nobody is named."""
+CLOUD_STATE = "Described"
+"""The only state it is in."""
+PLACES_WRITTEN, PLACES_REMOVED = "PlacesWritten", "PlacesRemoved"
+"""Its events. `changes` of the first are rows by table, of the second ids by table."""
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Fields are the columns of `journal` in order, but for the number, which the commit gives it.

@@ -1,7 +1,8 @@
 """What must hold of every database at every moment, asked of its rows with bare SQL.
 
 The journal is complete (no gaps, each entity's rows a chain of versions, states and hashes), the entities are where
-their last rows say, with the attributes that the rows tell, and what is counted as held is what is held.
+their last rows say, with the attributes that the rows tell, what is counted as held is what is held, and the places
+are as the rows of the cloud tell.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from typing import Any
 
 import msgspec
 
+from interlock.engine.core.chronicle import Chain, Places, end_of, follow, same
 from interlock.engine.core.decision import DERIVED, seal
+from interlock.schema.cloud import PLACES
 from interlock.schema.holdings import FREE, LIMITS, METERED, UNIQUE, Limited, Metered
 from interlock.schema.machine import CREATED, NOT_YET
 from interlock.schema.machines import MACHINES, TABLE_VERSION
 from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader, row_of, text_of
 from interlock.schema.tables import metadata
-from interlock.schema.transition import Entry, Transition
+from interlock.schema.transition import CLOUD, Entry, Transition
 from tests.bare import Bare
 
 Row = dict[str, Any]
@@ -30,9 +33,12 @@ async def assert_sound(database: Bare) -> Sequence[Transition]:
     """All of it; returns the journal."""
     journal = [Transition(**row) for row in await _table(database, "journal", "seq")]
     assert [row.seq for row in journal] == list(range(1, len(journal) + 1))
+    await _assert_described(database, journal)
     entities = {machine: await _table(database, machine, "id") for machine in MACHINES}
     chains: dict[str, list[Transition]] = {}
     for row in journal:
+        if row.machine == CLOUD:
+            continue
         chains.setdefault(row.entity_id, []).append(row)
     assert sorted(chains) == sorted(entity["id"] for rows in entities.values() for entity in rows)
     for machine, rows in entities.items():
@@ -42,6 +48,21 @@ async def assert_sound(database: Bare) -> Sequence[Transition]:
     await assert_counted(database)
     _assert_owned(journal, entities)
     return journal
+
+
+async def _assert_described(database: Bare, journal: Sequence[Transition]) -> None:
+    """The tables of places are what the rows of the cloud tell, but for the counters."""
+    told: Places = {name: {} for name in PLACES}
+    end = Chain()
+    for row in journal:
+        if row.machine == CLOUD:
+            assert (row.prev, row.version, seal(row)) == (end.hash, end.version + 1, row.hash)
+            follow(row, end, told)
+            end = end_of(row)
+    for name, kind in PLACES.items():
+        places = [reader(kind)(tuple(row.values())) for row in await _table(database, name, "id")]
+        assert told[name].keys() == {place.id for place in places}
+        assert all(same(name, told[name][place.id], place) for place in places)
 
 
 async def _table(database: Bare, name: str, key: str) -> list[Row]:

@@ -77,7 +77,7 @@ def _statements(name: str) -> list[str]:
 async def killed_at(url: str) -> int:
     """When the release wrote its last journal row (µs since 1970)."""
     async with bare(url) as database:
-        return int(await value(database, "SELECT max(at) FROM journal"))
+        return int(await value(database, "SELECT max(at) FROM journal WHERE machine <> 'cloud'"))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ ABOUT = {
     "nic": "The network interfaces of VMs.",
     "volume": "The disks, those of VMs and those that are attached to none.",
     "operation": "What was asked of VMs and disks, one row a request, and how far it has come.",
-    "journal": "One row for each transition of a VM, NIC, volume or operation. It only grows.",
+    "journal": "One row for each transition of a VM, NIC, volume or operation, and of the cloud. It only grows.",
     "host": "The hypervisors.",
     "storage_pool": "Where volumes lie.",
     "network": "What NICs are on.",

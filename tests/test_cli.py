@@ -260,7 +260,7 @@ def test_history_has_lanes_and_every_transition(shell: Shell) -> None:
     first = document["transitions"][0]
     assert (first["machine"], first["event"], first["destination"]) == ("vm", "Created", "Allocated")
     assert first["changes"]["name"] == "web"
-    assert [each["seq"] for each in document["transitions"]] == list(range(1, len(document["transitions"]) + 1))
+    assert [each["seq"] for each in document["transitions"]] == list(range(2, len(document["transitions"]) + 2))
 
 
 def test_hosts_shows_what_is_held(shell: Shell) -> None:

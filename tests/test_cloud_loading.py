@@ -13,12 +13,11 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from interlock import CloudDescription, InvalidRequest
-from interlock.embed.cloud import USED
 from interlock.embed.loading import FIXED, rows_after, write_described
 from interlock.engine.store import store as stores
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import PLACES, Account, Place, SecurityGroup
-from interlock.schema.rows import reader
+from interlock.schema.rows import DESCRIBED, reader
 from interlock.schema.tables import metadata
 from tests.clouds import ADVANCED, BASIC, NET, RANGES, RULE, Document, base, documents, parsed, toml
 
@@ -28,7 +27,7 @@ def after(rows: dict[str, list[dict[str, Any]]]) -> list[Place]:
     found = []
     for name, kind in PLACES.items():
         fields = kind.__struct_fields__
-        found += [reader(kind)([row[each] if each not in USED else 0 for each in fields]) for row in rows[name]]
+        found += [reader(kind)([row[each] if each in DESCRIBED[name] else 0 for each in fields]) for row in rows[name]]
     return found
 
 

@@ -378,9 +378,9 @@ async def test_the_life_of_a_deploy_is_as_told(tmp_path: Path) -> None:
         assert all(movement.giver == "free" for movement in row.movements)
 
     assert [(name, fence, head) for name, _, fence, head in sorted(witness.seen, key=lambda each: each[2])] == [
-        ("PrepareNic", 5, 8),
-        ("CreateVolume", 5, 8),
-        ("StartDomain", 9, 11),
+        ("PrepareNic", 6, 9),
+        ("CreateVolume", 6, 9),
+        ("StartDomain", 10, 12),
     ]
     text, scrubbed = text_of("docs/architecture.md"), {row.entity_id: row.machine.upper() for row in history}
     for _, token, _, _ in witness.seen:

@@ -1,4 +1,5 @@
-"""The fuzzer's tables in memory say what the database says: the same histories, decision by decision, on both."""
+"""The fuzzer's tables in memory say what the database says: the same histories, decision by decision, on both. And an
+empty database that is filled from the journal of such a history alone says it, too."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ import pytest
 from interlock.embed.cloud import CloudDescription, rows_of
 from interlock.engine.core.decision import Decision
 from interlock.engine.store import queries
+from interlock.engine.store.refill import refill
 from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed, Lost, Verdict
+from interlock.replay.source import pages
 from interlock.schema.cloud import PLACES
 from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader
@@ -17,6 +20,7 @@ from interlock.testing.fuzz import ground
 from interlock.testing.fuzz.run import play
 from interlock.testing.fuzz.store import MemoryStore
 from tests.conftest import Copy
+from tests.test_refill import tables
 
 Handed = list[tuple[Decision, Verdict]]
 
@@ -58,6 +62,7 @@ async def test_what_one_takes_the_other_takes_and_what_one_refuses_the_other_ref
                     verdict = await store.commit(msgspec.structs.replace(decision, if_fresh=False))
                     assert _gist(verdict) == _gist(expected), (number, decision.operation, verdict, expected)
                 await _same_tables(store, memory)
+                await _same_from_the_journal(store, url, copy)
             finally:
                 await store.close()
     verdicts = [verdict for _, handed in histories for _, verdict in handed]
@@ -73,3 +78,13 @@ async def _same_tables(store: Store, memory: MemoryStore) -> None:
     for name, places in (await store.places()).items():
         if name in PLACES and name != "security_group":
             assert {place.id: place for place in places} == memory.places[name]
+
+
+async def _same_from_the_journal(store: Store, url: str, copy: Copy) -> None:
+    async with copy("current") as new:
+        empty = await Store.open(new)
+        try:
+            assert (await refill(empty, pages(store))).head > 0
+        finally:
+            await empty.close()
+        assert await tables(new) == await tables(url)

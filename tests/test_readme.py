@@ -39,7 +39,7 @@ def test_the_api_is_shown_in_so_many_lines() -> None:
 def test_the_api_example_runs_as_printed(tmp_path: Path) -> None:
     said = run(tmp_path, code=example()).splitlines()
     assert said[0].startswith("Succeeded [")
-    assert said[1] == "1 vm Created - -> Allocated"
+    assert said[1] == "2 vm Created - -> Allocated"
     assert said[-1].endswith("operation OperationSucceeded Running -> Succeeded")
     assert {path.name for path in tmp_path.iterdir()} == {"examples", "interlock.db", "interlock.simulator"}
 

@@ -25,7 +25,7 @@ from interlock.schema.operation import DRIVEN
 from interlock.schema.records import RECORDS, Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
 from interlock.schema.tables import MEMBERSHIPS, metadata
-from interlock.schema.transition import Entry, Transition
+from interlock.schema.transition import CLOUD, Entry, Transition
 from tests.bare import Bare, Refused, bare, value
 from tests.conftest import Copy
 from tests.release import clock_at
@@ -96,7 +96,8 @@ async def test_the_old_database_has_something_of_everything(old_url: str) -> Non
 
 
 def test_every_row_says_what_it_said(lives: Lives) -> None:
-    before, after = lives.before, lives.after
+    before, after = lives.before, {**lives.after}
+    after["journal"] = [row for row in after["journal"] if row["machine"] != CLOUD]
     for name in before.keys() - {VERSION_TABLE, "guard"}:
         kept = [column for column in (before[name] or [{}])[0] if column not in RECOUNTED.get(name, ())]
         assert [[row[column] for column in kept] for row in after[name]] == [
@@ -110,7 +111,7 @@ def test_the_journal_still_verifies(lives: Lives) -> None:
     assert [row.seq for row in journal] == list(range(1, len(journal) + 1))
     for row in journal:
         assert seal(Entry(**{field: getattr(row, field) for field in Entry.__struct_fields__})) == row.hash
-    last = {row.entity_id: (row.version, row.hash) for row in journal}
+    last = {row.entity_id: (row.version, row.hash) for row in journal if row.machine != CLOUD}
     assert last == {row["id"]: (row["version"], row["hash"]) for name in MACHINES for row in after[name]}
 
 

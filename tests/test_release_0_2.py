@@ -14,6 +14,7 @@ import pytest
 
 from interlock import Way
 from interlock.engine.core.begun import UNNAMED
+from interlock.engine.core.chronicle import same
 from interlock.engine.core.operations import PROGRAMS
 from interlock.engine.core.rebuild import Rebuild
 from interlock.engine.store import queries
@@ -23,7 +24,7 @@ from interlock.schema.operation import DRIVEN
 from interlock.schema.records import RECORDS, Operation
 from interlock.schema.rows import reader
 from interlock.schema.tables import metadata
-from interlock.schema.transition import Transition
+from interlock.schema.transition import CLOUD, Transition
 from tests.bare import sqlite_url
 from tests.release import clock_at, killed_at, make_old, make_world
 from tests.release_0_1 import asked, everything
@@ -67,6 +68,8 @@ async def test_nothing_it_said_is_lost(empty_url: str) -> None:
     await (await Store.open(empty_url, create=False)).close()
     after = await asked(empty_url, everything)
     assert {row.pop("steps") for row in after["operation"]} == {"[]"}
+    told = [after["journal"].pop() for row in list(after["journal"]) if row["machine"] == CLOUD]
+    assert told and {row["actor"] for row in told} == {"interlock"}
     assert after.pop(VERSION_TABLE) == [{"version_num": HEAD}]
     for name in after.keys() - {"guard"}:
         assert after[name] == before[name], name
@@ -119,6 +122,9 @@ async def assert_verifies(lab: World) -> None:
     for name, kind in RECORDS.items():
         kept = [reader(kind)(row) for row in await store.rows(queries.all_of(name))]
         assert {record.id: record for record in kept} == rebuilt.records[name]
+    for name, places in (await store.places()).items():
+        assert rebuilt.places[name].keys() == {place.id for place in places}
+        assert all(same(name, rebuilt.places[name][place.id], place) for place in places)
 
 
 def test_the_steps_that_0_2_did_not_name_are_those_it_had() -> None:

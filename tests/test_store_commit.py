@@ -28,6 +28,8 @@ from tests.bare import bare, value
 from tests.clerk import Clerk, a_vm, clerk, of_vm, tiny
 
 MANY = 20
+TOLD = 1
+"""The journal rows that tell of the tiny cloud."""
 
 
 @pytest.fixture
@@ -53,8 +55,9 @@ async def many(desk: Clerk, count: int = MANY) -> list[Decision]:
 
 
 async def journal(desk: Clerk) -> list[tuple[int, str, int]]:
-    """Number, entity and version of every journal row, in order."""
-    return [(row.seq, row.entity_id, row.version) for row in await desk.store.journal(queries.journal_after(0, 10_000))]
+    """Number, entity and version of every journal row after those that tell of the cloud, in order."""
+    rows = await desk.store.journal(queries.journal_after(TOLD, 10_000))
+    return [(row.seq, row.entity_id, row.version) for row in rows]
 
 
 def rows_of(decisions: list[Decision]) -> list[tuple[str, int]]:
@@ -83,11 +86,11 @@ async def test_journal_numbers_have_no_gaps_and_come_in_the_order_of_asking(desk
     decisions = await many(desk)
     verdicts = await together(desk, *decisions)
     written = await journal(desk)
-    assert [seq for seq, _, _ in written] == list(range(1, len(written) + 1))
+    assert [seq for seq, _, _ in written] == list(range(TOLD + 1, TOLD + len(written) + 1))
     assert [row[1:] for row in written] == rows_of(decisions)
     for decision, verdict in zip(decisions, verdicts, strict=True):
         assert isinstance(verdict, Committed)
-        assert written[verdict.first_seq - 1][1:] == rows_of([decision])[0]
+        assert written[verdict.first_seq - TOLD - 1][1:] == rows_of([decision])[0]
 
 
 async def test_what_waits_while_a_batch_is_written_is_in_the_next(desk: Clerk) -> None:
@@ -236,10 +239,11 @@ async def test_one_that_loses_loses_alone_and_learns_why(
     assert all(isinstance(verdict, Committed) for verdict in rest)
     written = (await journal(desk))[len(before) :]
     assert [row[1:] for row in written] == rows_of([first, *others])
-    assert [row[0] for row in written] == list(range(len(before) + 1, len(before) + len(written) + 1))
+    begin = TOLD + len(before) + 1
+    assert [row[0] for row in written] == list(range(begin, begin + len(written)))
     for decision, verdict in zip([first, *others], [won, *rest], strict=True):
         assert isinstance(verdict, Committed)
-        assert written[verdict.first_seq - len(before) - 1][1:] == rows_of([decision])[0]
+        assert written[verdict.first_seq - TOLD - len(before) - 1][1:] == rows_of([decision])[0]
 
 
 @pytest.mark.parametrize("race", LOSERS, ids=lambda race: race.__name__)
@@ -300,8 +304,8 @@ async def test_a_read_between_sees_all_that_was_acknowledged_and_nothing_in_flig
     reads = [asyncio.create_task(desk.store.read_between(take, queries.journal_head())) for _ in range(3)]
     await asyncio.gather(*reads, *writes)
     await desk.store.read_between(take, queries.journal_head())
-    assert all(head in (0, MANY * 4) and head >= acknowledged for head, acknowledged in found)
-    assert found[-1] == (MANY * 4, MANY)
+    assert all(head in (TOLD, TOLD + MANY * 4) and head >= acknowledged for head, acknowledged in found)
+    assert found[-1] == (TOLD + MANY * 4, MANY)
 
 
 async def test_a_locked_read_sees_what_others_were_writing(desk: Clerk, cloud_url: str) -> None:
@@ -346,7 +350,7 @@ async def test_closing_writes_what_waits_and_refuses_what_comes_later(cloud_url:
         )
         assert [type(each) for each in late] == [EngineClosed] * 5
     async with bare(cloud_url) as database:
-        assert await value(database, "SELECT max(seq) FROM journal") == MANY * 4
+        assert await value(database, "SELECT max(seq) FROM journal") == TOLD + MANY * 4
 
 
 async def test_closing_lets_reads_end(cloud_url: str) -> None:

@@ -2,7 +2,8 @@
 
 Promises: what `add` takes without an error is a journal that our machines can have written: numbered without gaps, each
 entity's rows a chain of hashes over the very bytes, each transition in its machine's table, each movement of a scarce
-thing just what the change of the record moves. `records` are then equal to the tables, column by column.
+thing just what the change of the record moves. `records` are then equal to the tables, column by column, and `places`
+are the tables of the cloud, but for the counters that triggers keep.
 Pure: rows come in, records go out; the oracle of the fuzzer, of the crash tests and of `verify` are this one function.
 Rows of older tables are read with today's machines: rows of a table are added, never taken away (schema/machines.py).
 """
@@ -13,13 +14,15 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from interlock.engine.core.chronicle import Chain, Places, end_of, follow
 from interlock.engine.core.decision import seal
+from interlock.schema.cloud import PLACES
 from interlock.schema.holdings import Movement, movements
 from interlock.schema.machine import CREATED, NOT_YET
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import CHANGEABLE, RECORDS, UNWRITTEN, Entity
 from interlock.schema.rows import text_of
-from interlock.schema.transition import Entry, Transition
+from interlock.schema.transition import CLOUD, Entry, Transition
 
 _HINTS: dict[str, dict[str, Any]] = {name: get_type_hints(kind) for name, kind in RECORDS.items()}
 LATER: dict[str, dict[str, Any]] = {"operation": {"steps": ()}}
@@ -37,11 +40,15 @@ class Rebuild:
     def __init__(self) -> None:
         self.records: dict[str, dict[str, Entity]] = {name: {} for name in RECORDS}
         """By machine and id."""
+        self.places: Places = {name: {} for name in PLACES}
+        """By table and id. They follow from the rows of the cloud; a journal of a release before 0.3 has none."""
+        self.cloud = Chain()
+        """The last row of the cloud."""
         self.head = 0
         """The number of the last row."""
 
-    def add(self, row: Entry) -> Entity:
-        """Check a row and take its transition; returns the record after it.
+    def add(self, row: Entry) -> Entity | None:
+        """Check a row and take its transition; returns the record after it, None if it tells of the cloud.
 
         Raises:
             JournalBroken: it cannot follow the rows before it.
@@ -49,13 +56,33 @@ class Rebuild:
         number = row.seq if isinstance(row, Transition) else self.head + 1
         if number != self.head + 1:
             raise JournalBroken(f"row {number} comes after row {self.head}: {_gap(number, self.head)}")
-        try:
-            after = _followed(row, self.records.get(row.machine, {}).get(row.entity_id))
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise JournalBroken(f"row {number}, {row.machine} {row.entity_id}: {error}") from error
-        self.records[row.machine][row.entity_id] = after
+        after = None
+        if row.machine == CLOUD:
+            self.describe(row)
+        else:
+            try:
+                after = _followed(row, self.records.get(row.machine, {}).get(row.entity_id))
+            except (ValueError, msgspec.MsgspecError) as error:
+                raise JournalBroken(f"row {number}, {row.machine} {row.entity_id}: {error}") from error
+            self.records[row.machine][row.entity_id] = after
         self.head = number
         return after
+
+    def describe(self, row: Entry) -> None:
+        """Check a row of the cloud and take what it tells, whatever rows of others come between: `places` follow from
+        these rows alone.
+
+        Raises:
+            JournalBroken: it cannot follow the last one.
+        """
+        number = row.seq if isinstance(row, Transition) else self.head + 1
+        try:
+            if reason := _wrong_chain(row, self.cloud):
+                raise ValueError(reason)
+            follow(row, self.cloud, self.places)
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise JournalBroken(f"row {number}, the cloud: {error}") from error
+        self.cloud = end_of(row)
 
 
 def _gap(number: int, head: int) -> str:
@@ -82,7 +109,7 @@ def _wrong(row: Entry, before: Entity | None) -> str | None:
     return _wrong_chain(row, before) or _wrong_transition(row, before)
 
 
-def _wrong_chain(row: Entry, before: Entity | None) -> str | None:
+def _wrong_chain(row: Entry, before: Entity | Chain | None) -> str | None:
     if (hashed := seal(row)) != row.hash:
         return f"it was edited: its hash is {row.hash[:12]}…, its columns give {hashed[:12]}…"
     prev, version = (before.hash, before.version) if before else (UNWRITTEN, 0)

@@ -7,7 +7,7 @@ Pure arithmetic over values: no connection here. Order matters and is the same f
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from interlock.engine.core.decision import Change, Decision
 from interlock.engine.store.statements import INSERT_ORDER, UPDATE_ORDER, Statement, Statements
 from interlock.schema.records import RARE
 from interlock.schema.rows import columns_of
+from interlock.schema.transition import Entry
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -25,11 +26,21 @@ class Job(msgspec.Struct, frozen=True):
     rows: list[tuple[Any, ...]]
 
 
-def jobs(decisions: Iterable[Decision], first_seq: int, statements: Statements) -> Sequence[Job]:
-    """The statements that write `decisions`, journal rows numbered from `first_seq`."""
+def jobs(
+    decisions: Iterable[Decision], first_seq: int, statements: Statements, of_cloud: Mapping[int, Sequence[Entry]]
+) -> Sequence[Job]:
+    """The statements that write `decisions`, journal rows numbered from `first_seq`.
+
+    Args:
+        of_cloud: by the number of a decision, rows of the cloud that come before its own.
+    """
     rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     entries = rows[statements.journal.sql]
-    for decision in decisions:
+    for number, decision in enumerate(decisions):
+        entries += [
+            (first_seq + len(entries) + each, *msgspec.structs.astuple(row))
+            for each, row in enumerate(of_cloud.get(number, ()))
+        ]
         rows[statements.group.sql] += [columns_of(group, statements.group.order) for group in decision.groups]
         # All changes of one record go by one statement: two would not keep their order.
         rare = {change.after.id for change in decision.changes if _is_rare(change)}
@@ -61,8 +72,3 @@ def _order(statements: Statements) -> Iterable[str]:
     for name in UPDATE_ORDER:
         yield statements.updates[name].sql
         yield statements.rewrites[name].sql
-
-
-def length(decisions: Iterable[Decision]) -> int:
-    """How many journal rows they have."""
-    return sum(len(decision.changes) for decision in decisions)

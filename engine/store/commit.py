@@ -4,6 +4,9 @@ One generator holds the logic for SQLite's thread, asyncpg's connection and an e
 them only runs what it is asked. A refused row is thrown in as `RowRefused`. The batch is first written as a whole; if
 any row is refused it is rolled back and written again decision by decision, each in a savepoint, so that one lost race
 costs the others nothing. Beginning and ending the transaction is the caller's part.
+
+A request may make a security group, which is a place: unless somebody was faster, a row of the cloud is written before
+the rows of the request. Only such a request asks for the end of the cloud's chain.
 """
 
 from __future__ import annotations
@@ -13,10 +16,13 @@ from typing import Any
 
 import msgspec
 
-from interlock.engine.core.decision import Decision
-from interlock.engine.store.batch import jobs, length
-from interlock.engine.store.statements import Statements
+from interlock.engine.core import chronicle
+from interlock.engine.core.chronicle import Chain
+from interlock.engine.core.decision import Author, Decision
+from interlock.engine.store.batch import jobs
+from interlock.engine.store.statements import Statements, group_there
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why, why
+from interlock.schema.transition import Entry
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -73,8 +79,14 @@ def commit(
         head = int((yield Ask(statements.head.sql)))
         stale = is_stale(head) and any(decision.if_fresh for decision in decisions)
     verdicts = together or (yield from _one_by_one(decisions, head, stale, statements))
-    won = [each for each, verdict in zip(decisions, verdicts, strict=True) if isinstance(verdict, Committed)]
-    return Written(verdicts, head, head + length(won), alone=together is None)
+    return Written(verdicts, head, _left(decisions, verdicts, head), alone=together is None)
+
+
+def _left(decisions: Sequence[Decision], verdicts: Sequence[Verdict], head: int) -> int:
+    """The number of the journal's last row after the decisions."""
+    pairs = zip(decisions, verdicts, strict=True)
+    ends = [each.first_seq - 1 + len(decision.changes) for decision, each in pairs if isinstance(each, Committed)]
+    return ends[-1] if ends else head
 
 
 def _together(
@@ -83,13 +95,14 @@ def _together(
     if not begin_again:
         yield Ask("SAVEPOINT batch")
     try:
-        yield from _write(decisions, head + 1, statements)
+        of_cloud = yield from _write(decisions, head + 1, statements)
     except RowRefused:
         for sql in begin_again or ("ROLLBACK TO SAVEPOINT batch",):
             yield Ask(sql)
         return None
     verdicts: list[Verdict] = []
-    for decision in decisions:
+    for number, decision in enumerate(decisions):
+        head += len(of_cloud.get(number, ()))
         verdicts.append(Committed(head + 1))
         head += len(decision.changes)
     return verdicts
@@ -105,21 +118,53 @@ def _one_by_one(
         else:
             verdict = yield from _alone(decision, head + 1, statements)
         verdicts.append(verdict)
-        head += len(decision.changes) if isinstance(verdict, Committed) else 0
+        head = _left([decision], [verdict], head)
     return verdicts
 
 
 def _alone(decision: Decision, first_seq: int, statements: Statements) -> Generator[Ask, Any, Verdict]:
     yield Ask("SAVEPOINT one")
     try:
-        yield from _write([decision], first_seq, statements)
+        of_cloud = yield from _write([decision], first_seq, statements)
     except RowRefused as refused:
         yield Ask("ROLLBACK TO SAVEPOINT one")
         return Lost(why(str(refused)), str(refused))
     yield Ask("RELEASE SAVEPOINT one")
-    return Committed(first_seq)
+    return Committed(first_seq + len(of_cloud.get(0, ())))
 
 
-def _write(decisions: Sequence[Decision], first_seq: int, statements: Statements) -> Generator[Ask, Any, None]:
-    for job in jobs(decisions, first_seq, statements):
+def _write(
+    decisions: Sequence[Decision], first_seq: int, statements: Statements
+) -> Generator[Ask, Any, dict[int, list[Entry]]]:
+    """Returns the rows of the cloud that were written before the rows of a decision, by the decision's number."""
+    of_cloud = yield from _made_groups(decisions, statements)
+    for job in jobs(decisions, first_seq, statements, of_cloud):
         yield Ask(job.sql, job.rows)
+    return of_cloud
+
+
+def _made_groups(decisions: Sequence[Decision], statements: Statements) -> Generator[Ask, Any, dict[int, list[Entry]]]:
+    """The rows of the cloud that tell of security groups which are not there yet, each made by one decision."""
+    end, there = None, set[str]()
+    of_cloud: dict[int, list[Entry]] = {}
+    for number, decision in enumerate(decisions):
+        fresh = []
+        for group in decision.groups:
+            if group.id not in there and not (yield Ask(group_there(group.id))):
+                fresh.append(group)
+            there.add(group.id)
+        if fresh:
+            end = end or (yield from _end_of_cloud(statements))
+            of_cloud[number] = chronicle.written(end, {"security_group": fresh}, _author(decision))
+            end = chronicle.end_of(of_cloud[number][-1])
+    return of_cloud
+
+
+def _end_of_cloud(statements: Statements) -> Generator[Ask, Any, Chain]:
+    version = yield Ask(statements.cloud_version.sql)
+    return Chain(version, (yield Ask(statements.cloud_hash.sql))) if version else Chain()
+
+
+def _author(decision: Decision) -> Author:
+    operation = decision.operation
+    return Author(at=decision.journal[0].at, operation_id=operation.id, actor=operation.actor)

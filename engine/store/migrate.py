@@ -4,7 +4,8 @@ which are derived.
 Promises: a database that is made equals one that was migrated all the way, but for the order of columns. Opening a
 current database asks two questions and changes nothing. An older one is brought forward in one transaction; a newer one
 is refused, because this release does not know its rules. Alembic is imported only to migrate. The guards of the older
-release are dropped first: migrations move rows in ways that no machine allows.
+release are dropped first: migrations move rows in ways that no machine allows. Places that an older release wrote
+without a word are told in the journal then, so that from here on the journal alone gives the tables.
 
 On SQLite most changes of a table are made by copying it, dropping it and giving the copy its name. That must not be
 taken for the loss of what others refer to: references are not checked meanwhile, but all of them in the end. Triggers
@@ -23,12 +24,16 @@ from pathlib import Path
 from sqlalchemy import Column, Connection, MetaData, String, Table, column, delete, insert, inspect, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from interlock.engine.core.decision import Author
+from interlock.engine.orchestrator.clock import now
+from interlock.engine.store import cloud
 from interlock.engine.store.postgresql import TAKE_LOCK
 from interlock.schema import guards
 from interlock.schema.errors import StoreError
 from interlock.schema.tables import guard, metadata
+from interlock.schema.transition import OURS
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration in schema/migrations/versions; a test holds it to what is there."""
 VERSION_TABLE = "interlock_version"
 """Where Alembic notes the migration; not its default, which an embedder's own migrations use."""
@@ -121,6 +126,8 @@ def _migrate(connection: Connection) -> None:
         _make(connection)
     elif found != HEAD:
         (_upgrade_by_copies if dialect == "sqlite" else _upgrade)(connection)
+        # Not in the migration, which is frozen: a row tells of all columns there are when it is written.
+        cloud.begin(connection, Author(at=now(), operation_id=None, actor=OURS))
     for statement in guards.statements(dialect):
         connection.exec_driver_sql(statement)
     connection.execute(delete(guard))

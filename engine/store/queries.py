@@ -26,6 +26,7 @@ from interlock.schema.tables import (
     volume,
     worker,
 )
+from interlock.schema.transition import CLOUD
 
 PAGE_MOST = 1000
 """Rows of one page at most. Too low: many round trips; too high: one caller holds the reader and much memory."""
@@ -165,6 +166,22 @@ def journal_of(vm_id: str) -> Select[Any]:
 def journal_head() -> Select[Any]:
     """The number of the last journal row; 0 before the first."""
     return select(func.coalesce(func.max(journal.c.seq), 0))
+
+
+def cloud_end() -> Select[Any]:
+    """Version and hash of the last journal row of the cloud."""
+    return (
+        select(journal.c.version, journal.c.hash)
+        .where(journal.c.entity_id == CLOUD)
+        .order_by(journal.c.version.desc())
+        .limit(1)
+    )
+
+
+def journal_of_cloud(after: int, limit: int) -> Select[Any]:
+    """Journal rows of the cloud in order, beginning after a version."""
+    mine = journal.c.entity_id == CLOUD
+    return select(journal).where(mine, journal.c.version > after).order_by(journal.c.version).limit(limit)
 
 
 def all_of(name: str) -> Select[Any]:

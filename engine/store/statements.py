@@ -17,6 +17,7 @@ from sqlalchemy.sql.expression import ClauseElement
 
 from interlock.schema.records import CHANGEABLE, MOVED, USUAL
 from interlock.schema.tables import journal, metadata, security_group
+from interlock.schema.transition import CLOUD
 
 ENTITY_TABLES = ("vm", "nic", "volume", "operation")
 INSERT_ORDER = ENTITY_TABLES
@@ -44,6 +45,9 @@ class Statements(msgspec.Struct, frozen=True):
     """Of all that a transition may change."""
     group: Statement
     """Of a security group that a request made, unless somebody was faster."""
+    cloud_version: Statement
+    """Of the cloud's last journal row; nothing if it has none."""
+    cloud_hash: Statement
 
 
 def statements(dialect: str) -> Statements:
@@ -60,7 +64,20 @@ def statements(dialect: str) -> Statements:
         updates={name: _compiled(_update(name, USUAL), spoken) for name in UPDATE_ORDER},
         rewrites={name: _compiled(_update(name, CHANGEABLE), spoken) for name in UPDATE_ORDER},
         group=_compiled(_unless_there(dialect), spoken),
+        cloud_version=_compiled(_last_of_cloud("version"), spoken),
+        cloud_hash=_compiled(_last_of_cloud("hash"), spoken),
     )
+
+
+def _last_of_cloud(column: str) -> ClauseElement:
+    rows = select(journal.c[column]).where(journal.c.entity_id == CLOUD)
+    return rows.order_by(journal.c.version.desc()).limit(1)
+
+
+def group_there(group_id: str) -> str:
+    """SQL that counts the security groups of an id: only a request that wants to make one asks, so it is not kept."""
+    quoted = group_id.replace("'", "''")
+    return f"SELECT count(*) FROM security_group WHERE id = '{quoted}'"  # noqa: S608
 
 
 def _unless_there(dialect: str) -> ClauseElement:

@@ -8,22 +8,24 @@ SQL unless asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from weakref import WeakSet
 
 import msgspec
 from sqlalchemy import Select, delete, event, or_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from interlock.engine.core.decision import Decision
-from interlock.engine.store import queries
+from interlock.engine.core.chronicle import Places
+from interlock.engine.core.decision import Author, Decision
+from interlock.engine.orchestrator.clock import now
+from interlock.engine.store import cloud, queries
+from interlock.engine.store.cloud import Advanced, Rows
 from interlock.engine.store.commit import Counters, Written
 from interlock.engine.store.database import Database
 from interlock.engine.store.joined import take_lock
@@ -38,16 +40,13 @@ from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound, Stor
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
 from interlock.schema.tables import metadata
-from interlock.schema.transition import Transition
+from interlock.schema.transition import OURS, Transition
 
 BUSY_SECONDS = 10.0
 """How long SQLite waits for another process's write lock. Too low: needless errors; too high: a stuck one is hidden."""
 
 JOIN_SECONDS = 5.0
 """How long closing waits for a connection's thread that has been told to end. Only a defect takes any time at all."""
-
-Rows: TypeAlias = Mapping[str, Sequence[dict[str, Any]]]
-"""Rows by table, those that others refer to first."""
 
 _TROUBLES = (DBAPIError, PoolTimeout, OSError)
 """What says that the database, or the way to it, is at fault."""
@@ -277,7 +276,18 @@ class Store:
     async def places(self) -> dict[str, list[Place]]:
         """All places by kind."""
         async with self._reading() as connection:
-            return await _places(connection, PLACES)
+            return await connection.run_sync(cloud.places, PLACES)
+
+    async def described(self) -> tuple[Places, dict[str, list[Place]]]:
+        """All places as the journal tells them, and as they are in the tables, at one moment.
+
+        Raises:
+            JournalBroken: the journal's rows of the cloud do not follow one another.
+        """
+        async with self._reading() as connection:
+            if self.dialect == "postgresql":
+                await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return await connection.run_sync(cloud.told), await connection.run_sync(cloud.places, PLACES)
 
     async def settings(self) -> list[SettingValue]:
         """The settings that are not at their default."""
@@ -313,17 +323,27 @@ class Store:
     def _spoken(self, query: Select[Any]) -> str:
         return str(query.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True}))
 
-    async def put(self, rows: Rows) -> None:
+    async def put(self, rows: Rows, actor: str = OURS) -> None:
         """Write rows of tables that are no machine's, in one transaction, replacing those with the same key.
+
+        Args:
+            actor: who changes the cloud; places are written together with their journal rows.
 
         Raises:
             InvalidRequest: a constraint refuses one of them, such as a total below what is held.
         """
+        if rows.keys() & PLACES.keys():
+            await self.put_after(lambda places: rows, (), actor)
+            return
         async with self._writing() as connection:
-            await self._put(connection, rows)
+            for name, plain in rows.items():
+                await connection.run_sync(cloud.upsert, name, plain)
 
     async def put_after(
-        self, made: Callable[[dict[str, list[Place]]], Rows], tables: Collection[str] = tuple(PLACES)
+        self,
+        made: Callable[[dict[str, list[Place]]], Rows],
+        tables: Collection[str] = tuple(PLACES),
+        actor: str = OURS,
     ) -> None:
         """Like `put`, of what `made` makes of the places there are. Nobody writes between its reading and its writing.
 
@@ -332,28 +352,42 @@ class Store:
         Raises:
             InvalidRequest: a constraint refuses one of them, or `made` does.
         """
-        async with self._writing() as connection:
-            await take_lock(connection)
-            await self._put(connection, made(await _places(connection, tables)))
+        async with self._writing_the_journal() as connection:
+            there = await connection.run_sync(cloud.places, tables)
+            advanced = await connection.run_sync(cloud.write, made(there), there, _by(actor))
+        self._advanced(advanced)
 
-    async def _put(self, connection: AsyncConnection, rows: Rows) -> None:
-        build = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
-        for name, records in rows.items():
-            if records:
-                await connection.execute(_upsert(build(metadata.tables[name]), records[0]), list(records))
+    async def remove(self, name: str, row_id: str, actor: str = OURS) -> bool:
+        """Remove a place; returns whether it was there."""
+        async with self._writing_the_journal() as connection:
+            advanced = await connection.run_sync(cloud.remove, name, row_id, _by(actor))
+        if advanced is not None:
+            self._advanced(advanced)
+        return advanced is not None
 
-    async def remove(self, name: str, row_id: str) -> bool:
-        """Remove a row of a table that is no machine's; returns whether it was there."""
-        table = metadata.tables[name]
-        async with self._writing() as connection:
-            gone = await connection.execute(delete(table).where(table.c.id == row_id).returning(table.c.id))
-            return gone.first() is not None
+    def _advanced(self, written: Advanced) -> None:
+        """Rows of the cloud move no figures: what was up to date before them still is."""
+        if written.left_head == written.found_head:
+            return
+        if self._head == written.found_head:
+            self._head = written.left_head
+        self.on_written()
 
     async def forget_workers(self, worker_id: str, before: int) -> None:
         """Remove a worker, and those whose lease ran out before a time (µs since 1970)."""
         worker = metadata.tables["worker"]
         async with self._writing() as connection:
             await connection.execute(delete(worker).where(or_(worker.c.id == worker_id, worker.c.lease_until < before)))
+
+    @asynccontextmanager
+    async def _writing_the_journal(self) -> AsyncIterator[AsyncConnection]:
+        """The same, excluding every other writer from its beginning on."""
+        async with self._writing() as connection:
+            if self.dialect == "postgresql":
+                # Under a stricter default the journal would be read as it was before the lock was waited for.
+                await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            await take_lock(connection)
+            yield connection
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
@@ -369,26 +403,13 @@ class Store:
             raise StoreError(f"the database cannot be written now: {_said(error)}") from error
 
 
-async def _places(connection: AsyncConnection, tables: Collection[str]) -> dict[str, list[Place]]:
-    """Those of some tables, over one connection: each read of its own pays for opening and ending a transaction."""
-    return {
-        name: [_readers[kind](row) for row in await connection.execute(queries.all_of(name))]
-        for name, kind in PLACES.items()
-        if name in tables
-    }
+def _by(actor: str) -> Author:
+    return Author(at=now(), operation_id=None, actor=actor)
 
 
 def _said(error: Exception) -> object:
     """The driver's own words, without the statement around them."""
     return getattr(error, "orig", error)
-
-
-def _upsert(statement: Any, record: dict[str, Any]) -> Any:
-    keys = [column.name for column in statement.table.primary_key]
-    changed = {name: statement.excluded[name] for name in record if name not in keys}
-    if not changed:
-        return statement.on_conflict_do_nothing()
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def normal(url: str) -> URL:

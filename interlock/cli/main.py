@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "machines": ("machines", "Show the state machines, as tables or pictures."),
     "fuzz": ("fuzz", "Shake the lifecycle until it breaks: ours, or yours."),
     "reconcile": ("reconcile", "Have the records say what hosts really have."),
+    "journal": ("journal", "Fill a database from a journal."),
     "doctor": ("doctor", "Look for what should not be."),
     "resolve": ("resolve", "Take a way out for a Stuck operation."),
     "cancel": ("resolve", "Have an abandoned operation undone."),

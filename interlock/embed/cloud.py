@@ -24,12 +24,9 @@ from interlock.embed.description.tables import File
 from interlock.embed.description.topology import zone
 from interlock.schema.cloud import PLACES, Domain, Place
 from interlock.schema.errors import InvalidRequest
-from interlock.schema.holdings import METERED
-from interlock.schema.rows import columns_of, text_of
+from interlock.schema.rows import as_rows, text_of
 from interlock.schema.settings import SettingScope
 
-USED = frozenset(row.used for row in METERED)
-"""Columns that the database keeps itself."""
 Row = dict[str, Any]
 
 
@@ -100,11 +97,8 @@ def _places(file: File) -> Iterator[Place]:
 
 def rows_of(places: Iterable[Place]) -> dict[str, list[Row]]:
     """The rows of places, as the database keeps them, by table; without what it keeps itself."""
-    found, rows = Places(places), dict[str, list[Row]]()
-    for name, kind in PLACES.items():
-        columns = [column for column in kind.__struct_fields__ if column not in USED]
-        rows[name] = [dict(zip(columns, columns_of(place, columns), strict=True)) for place in found.all(kind)]
-    return rows
+    found = Places(places)
+    return {name: as_rows(name, found.all(kind)) for name, kind in PLACES.items()}
 
 
 def _closure(places: Iterable[Place]) -> list[Row]:

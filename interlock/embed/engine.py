@@ -141,7 +141,7 @@ class Engine(Disks):
             own = plugins.drivers(drivers or {})
             if cloud is not None:
                 await open_described(cloud, store, opened, own, stack)
-                await write_described(cloud, store)
+                await write_described(cloud, store, actor)
             orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
             engine = cls(store, orchestrator, actor, able)
             stack.push_async_callback(engine._close)
@@ -433,6 +433,14 @@ class Engine(Disks):
         """All transitions of a VM, its NICs, volumes and operations, in order."""
         return await self._store.journal(queries.journal_of(vm_id))
 
+    async def history_of_cloud(self) -> AsyncIterator[Transition]:
+        """All rows that tell of the cloud, in order: who wrote or removed which places and settings, and when."""
+        version = 0
+        while rows := await self._store.journal(queries.journal_of_cloud(version, CHUNK)):
+            for row in rows:
+                yield row
+            version = rows[-1].version
+
     async def counts(self) -> dict[str, int]:
         """How many VMs are in each state."""
         return {row[0]: row[1] for row in await self._store.rows(queries.count_by_state())}
@@ -491,7 +499,7 @@ class Engine(Disks):
         """
         async with self._changing:
             await open_described(cloud, self._store, self._opened, self._own, self._stack)
-            await write_described(cloud, self._store)
+            await write_described(cloud, self._store, self._actor)
             self._orchestrator.commits.inventory.load(await self._store.places())
             await self._orchestrator.commits.reload()
             await self._open_drivers()
@@ -514,7 +522,7 @@ class Engine(Disks):
             InvalidRequest: there is no such setting or place, or it may not have that value or scope.
         """
         async with self._changing:
-            await put_setting(self._store, name, value, scope, place)
+            await put_setting(self._store, name, value, scope, place, self._actor)
             await self._settings_changed()
 
     async def unset_setting(self, name: str, *, scope: str = "global", place: str | None = None) -> None:
@@ -524,7 +532,7 @@ class Engine(Disks):
             InvalidRequest: there is no such setting, or it is not set there.
         """
         async with self._changing:
-            await remove_setting(self._store, name, scope, place)
+            await remove_setting(self._store, name, scope, place, self._actor)
             await self._settings_changed()
 
     async def _settings_changed(self) -> None:
@@ -553,7 +561,7 @@ class Engine(Disks):
         """
         self._orchestrator.check_open()
         inventory = self._orchestrator.commits.inventory
-        changed = await write_rules(self._store, inventory, group, ingress, egress, caller)
+        changed = await write_rules(self._store, inventory, group, ingress, egress, caller, self._actor)
         inventory.put([changed])
         self._orchestrator.convergence.look(changed.version - 1)
         return changed

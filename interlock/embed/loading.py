@@ -35,6 +35,7 @@ from interlock.schema.cloud import (
     Zone,
 )
 from interlock.schema.errors import InvalidRequest
+from interlock.schema.transition import OURS
 
 FIXED: Mapping[type[Place], Mapping[str, str]] = {
     Domain: {"parent_id": "what its accounts have is counted for all above"},
@@ -76,13 +77,13 @@ FIXED: Mapping[type[Place], Mapping[str, str]] = {
 Known = dict[tuple[type[Place], str], Place]
 
 
-async def write_described(cloud: CloudDescription, store: Store) -> None:
-    """Write the places of a description, all or none.
+async def write_described(cloud: CloudDescription, store: Store, actor: str = OURS) -> None:
+    """Write the places of a description, all or none, on behalf of an actor.
 
     Raises:
         InvalidRequest: a known place would move, or shrink below what is held of it, or contradicts one that is there.
     """
-    await store.put_after(lambda places: rows_after(cloud, chain.from_iterable(places.values())))
+    await store.put_after(lambda places: rows_after(cloud, chain.from_iterable(places.values())), actor=actor)
 
 
 def rows_after(cloud: CloudDescription, there: Iterable[Place]) -> dict[str, list[Row]]:

@@ -21,6 +21,7 @@ from interlock.schema.cloud import Account, FirewallRule, Place, SecurityGroup
 from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.firewall import DEFAULT_GROUP, checked_rule
 from interlock.schema.rows import columns_of
+from interlock.schema.transition import OURS
 
 Places = dict[str, list[Place]]
 LISTED = 10
@@ -34,8 +35,9 @@ async def write_rules(
     ingress: Sequence[FirewallRule] | None,
     egress: Sequence[FirewallRule] | None,
     caller_id: str | None,
+    actor: str = OURS,
 ) -> SecurityGroup:
-    """Write a group's rules; None: as they are. Returns the group as it is then.
+    """Write a group's rules on behalf of an actor; None: as they are. Returns the group as it is then.
 
     Raises:
         InvalidRequest: there is no such group, it is not the caller's, or a rule cannot be; nothing was written.
@@ -52,7 +54,7 @@ async def write_rules(
         written.append(after)
         return {} if after == before else {"security_group": [_row(after)]}
 
-    await store.put_after(made, tables=("account", "security_group"))
+    await store.put_after(made, tables=("account", "security_group"), actor=actor)
     return written[-1]
 
 

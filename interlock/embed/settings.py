@@ -17,7 +17,8 @@ import msgspec
 from interlock.embed.description.knobs import row_of, value_of
 from interlock.embed.description.words import Value
 from interlock.engine.orchestrator.values import read
-from interlock.engine.store.store import Rows, Store
+from interlock.engine.store.cloud import Rows
+from interlock.engine.store.store import Store
 from interlock.schema.cloud import Place, SettingValue
 from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.rows import columns_of
@@ -68,8 +69,8 @@ def _state(setting: AnySetting, rows: list[SettingValue]) -> SettingState:
     )
 
 
-async def put_setting(store: Store, name: str, value: Value, scope: str, place: str | None) -> None:
-    """Write a value.
+async def put_setting(store: Store, name: str, value: Value, scope: str, place: str | None, actor: str) -> None:
+    """Write a value, on behalf of an actor.
 
     Raises:
         InvalidRequest: there is no such setting or place, or it may not be set so.
@@ -82,18 +83,18 @@ async def put_setting(store: Store, name: str, value: Value, scope: str, place: 
         names = row.__struct_fields__
         return {"setting": [dict(zip(names, columns_of(row, names), strict=True))]}
 
-    await store.put_after(made)
+    await store.put_after(made, actor=actor)
 
 
-async def remove_setting(store: Store, name: str, scope: str, place: str | None) -> None:
-    """Take a value back.
+async def remove_setting(store: Store, name: str, scope: str, place: str | None, actor: str) -> None:
+    """Take a value back, on behalf of an actor.
 
     Raises:
         InvalidRequest: there is no such setting, or it is not set there.
     """
     where = _scope(scope, place)
     row_of(name, where)
-    if not await store.remove("setting", identity(name, where, place)):
+    if not await store.remove("setting", identity(name, where, place), actor):
         raise NotFound(f"setting {name} is not set{_for(where, place)}: there is nothing to take back")
 
 

@@ -28,6 +28,8 @@ def _all() -> Iterable[str]:
         yield from _refusing(f"guard_{table}_insert", f"BEFORE INSERT ON {table}", rules.on_insert(machine))
         yield from _refusing(f"guard_{table}_update", f"BEFORE UPDATE ON {table}", rules.on_update(machine))
         yield from _never(table)
+    of_cloud = f"ROW WHEN ({rules.OF_CLOUD})"
+    yield from _refusing("guard_journal_insert", "BEFORE INSERT ON journal", [rules.CLOUD_UNCHAINED], of_cloud)
     yield from _refusing("guard_journal_update", "BEFORE UPDATE ON journal", [rules.JOURNAL_UPDATE])
     yield from _never("journal")
     for holder in rules.holders():

@@ -15,6 +15,7 @@ from interlock.schema.interlocks import INTERLOCKS, Holds, HoldsNo, Interlock, N
 from interlock.schema.machine import CREATED, NOT_YET, Machine, Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.tables import MEMBERSHIPS
+from interlock.schema.transition import CLOUD, CLOUD_STATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,17 @@ def on_delete(table: str) -> Refused:
 
 
 JOURNAL_UPDATE = Refused("1 = 1", "interlock: append-only: journal rows are never changed")
+
+
+OF_CLOUD = f"NEW.machine = '{CLOUD}' OR NEW.entity_id = '{CLOUD}'"
+"""Whether a journal row is one of the cloud: the others do not pay for what is asked of it."""
+CLOUD_UNCHAINED = Refused(
+    f"({OF_CLOUD}) AND NOT (NEW.machine = '{CLOUD}' AND NEW.entity_id = '{CLOUD}' AND"
+    f" NEW.destination = '{CLOUD_STATE}' AND ((NEW.version = 1 AND NEW.prev = '') OR EXISTS (SELECT 1 FROM journal"
+    f" WHERE entity_id = '{CLOUD}' AND version = NEW.version - 1 AND hash = NEW.prev)))",
+    "interlock: stale: this row of the cloud does not follow its last one; read it again",
+)
+"""The cloud has no table of its own whose guard would look at its rows."""
 
 
 def _pairs(machine: Machine) -> str:

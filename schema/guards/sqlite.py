@@ -39,7 +39,7 @@ def _all() -> Iterable[str]:
         yield _refusing(f"guard_{table}_update", f"BEFORE UPDATE ON {table}", [*rules.on_update(machine), *changed])
         yield _refusing(f"guard_{table}_delete", f"BEFORE DELETE ON {table}", [rules.on_delete(table)])
     new = [key.taken() for key in _keys(metadata.tables["journal"])]
-    yield _refusing("guard_journal_insert", "BEFORE INSERT ON journal", new)
+    yield _refusing("guard_journal_insert", "BEFORE INSERT ON journal", [*new, rules.CLOUD_UNCHAINED])
     yield _refusing("guard_journal_update", "BEFORE UPDATE ON journal", [rules.JOURNAL_UPDATE])
     yield _refusing("guard_journal_delete", "BEFORE DELETE ON journal", [rules.on_delete("journal")])
     for holder in rules.holders():

@@ -20,12 +20,16 @@ from interlock.cli.face import Face, command
 from interlock.cli.layout import BAD, DIM, HEAD, Cell, Column, Row, plain
 from interlock.cli.output import Out
 from interlock.cli.times import clock, day, duration, iso
+from interlock.schema.cloud import PLACES
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.transition import Transition
 
 LANES = ("vm", "nic", "volume", "operation")
 NOTES = 14
 """Where remarks begin: beneath the lanes, clear of the times."""
+
+FEW = 3
+"""Places of a kind that are named. Too few: one has to look into the JSON; too many: the line is long."""
 
 
 @dataclass
@@ -37,9 +41,40 @@ class Moment:
 
 
 @command("history")
-@click.argument("name")
-async def history(face: Face, name: str) -> Exit:
+@click.argument("name", required=False)
+@click.option("--cloud", is_flag=True, help="Of the cloud: who wrote which places and settings, and when.")
+async def history(face: Face, name: str | None, cloud: bool) -> Exit:
     """Show every transition of a VM, its NICs, volumes and operations, side by side. NAME may be an id."""
+    if (name is None) is not cloud:
+        raise click.UsageError("name a VM, or say --cloud")
+    return await (_of_vm(face, name) if name is not None else _of_cloud(face))
+
+
+async def _of_cloud(face: Face) -> Exit:
+    async with face.looking() as engine:
+        rows = [row async for row in engine.history_of_cloud()]
+    if face.out.json:
+        face.out.document({"transitions": [as_fields(row) for row in rows]})
+    else:
+        columns = (Column("TIME"), Column("ACTOR"), Column("EVENT"), Column("WHAT"))
+        face.out.table(
+            columns, [Row((plain(iso(row.at)), plain(row.actor), plain(row.event), plain(told(row)))) for row in rows]
+        )
+    return Exit.OK
+
+
+def told(row: Transition) -> str:
+    """Which places a row of the cloud tells of: a few by name, many by their number."""
+    changes = row.changed
+    return "; ".join(f"{kind} {_named(changes[kind])}" for kind in PLACES if kind in changes)
+
+
+def _named(places: list[dict[str, str] | str]) -> str:
+    ids = [each if isinstance(each, str) else each["id"] for each in places]
+    return ", ".join(ids) if len(ids) <= FEW else f"×{len(ids)}"
+
+
+async def _of_vm(face: Face, name: str) -> Exit:
     async with face.looking() as engine:
         vm = await engine.vm(name)
         transitions = await engine.history(vm.id)

@@ -19,7 +19,7 @@ from interlock.cli.layout import DIM, Line
 from interlock.cli.output import Out
 from interlock.cli.times import clock, iso
 from interlock.schema.errors import NotFound
-from interlock.schema.transition import Transition
+from interlock.schema.transition import CLOUD, Transition
 
 if TYPE_CHECKING:
     from interlock.embed.engine import Engine
@@ -112,9 +112,18 @@ def _tell(out: Out, name: str, transition: Transition) -> None:
         (f"{name:<{16 if wide else 9}}  {transition.machine:<9}  ", ""),
         (f"{transition.source or '-':>10} → ", DIM),
         (f"{state:<11}  ", style),
-        (f"{transition.event:<24}  {transition.entity_id}" if wide else transition.event, ""),
+        (f"{transition.event:<24}  {_entity(transition)}" if wide else transition.event, ""),
     ]
     out.line(line)
     if transition.cause:
         out.line([(" " * (len(when) + 2) + f"because: {transition.cause}", layout.BAD)])
     out.flush()
+
+
+def _entity(transition: Transition) -> str:
+    """Which one moved; of the cloud, what."""
+    if transition.machine != CLOUD:
+        return transition.entity_id
+    from interlock.cli.commands.history import told
+
+    return told(transition)

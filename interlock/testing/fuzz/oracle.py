@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from interlock.engine.core.chronicle import same
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.rebuild import JournalBroken, Rebuild
 from interlock.schema.cloud import Account, Domain
@@ -21,6 +22,7 @@ from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
+from interlock.schema.transition import CLOUD, Entry
 from interlock.testing.fuzz.hypervisor import Hypervisor
 from interlock.testing.fuzz.model import Model
 from interlock.testing.fuzz.network import Message
@@ -133,7 +135,9 @@ class Oracle:
 
     def _is_written(self, decision: Decision) -> None:
         """The journal alone gives the records; each row follows the rows before it."""
-        rows, self._read = self._store.journal[self._read :], self._store.head
+        written, self._read = self._store.journal[self._read :], self._store.head
+        rows = [row for row in written if row.machine != CLOUD]
+        self._is_described([row for row in written if row.machine == CLOUD])
         if rows != list(decision.journal):
             raise Violation(
                 "journal", f"{len(decision.journal)} rows were decided, and {len(rows)} are there, or others"
@@ -145,12 +149,24 @@ class Oracle:
                 raise Violation("journal", str(broken)) from broken
             if after != change.after:
                 raise Violation(
-                    "rebuild", f"{change.machine} {after.id}: {after} from the journal, {change.after} told"
+                    "rebuild", f"{change.machine} {change.after.id}: {after} from the journal, {change.after} told"
                 )
         for entity in {change.after.id: change.after for change in decision.changes}.values():
             name = MACHINE_OF[type(entity)]
             if self._store.records[name][entity.id] != self._rebuilt.records[name][entity.id]:
                 raise Violation("rebuild", f"{name} {entity.id} is not what the journal makes of it")
+
+    def _is_described(self, rows: list[Entry]) -> None:
+        """The journal alone gives the places, but for what is counted."""
+        for row in rows:
+            try:
+                self._rebuilt.add(row)
+            except JournalBroken as broken:
+                raise Violation("journal", str(broken)) from broken
+        for name, told in self._rebuilt.places.items() if rows else ():
+            places = self._store.places[name]
+            if places.keys() != told.keys() or not all(same(name, places[each], told[each]) for each in told):
+                raise Violation("rebuild", f"the places of {name} are not what the journal makes of them")
 
     def _is_counted(self, before: Entity | None, after: Entity) -> None:
         """What is counted as held is what holders hold, of each place that the change touches."""

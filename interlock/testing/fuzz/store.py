@@ -16,7 +16,9 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from interlock.engine.core.decision import Change, Decision
+from interlock.engine.core import chronicle
+from interlock.engine.core.chronicle import Chain
+from interlock.engine.core.decision import Author, Change, Decision
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.cloud import APART, PLACES, TOGETHER, Account, AffinityGroup, Domain, Place, SecurityGroup
 from interlock.schema.errors import NotFound
@@ -27,7 +29,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.records import MACHINE_OF, RECORDS, Entity, Nic, Operation, Vm, Volume
 from interlock.schema.rows import text_of
-from interlock.schema.transition import Entry
+from interlock.schema.transition import OURS, Entry
 
 TERMINAL = {name: frozenset(machine.names(Stability.TERMINAL)) for name, machine in MACHINES.items()}
 NAMELESS = ("Error", "Expunging", "Expunged")
@@ -70,8 +72,7 @@ class MemoryStore:
     def __init__(self, places: Iterable[Place], wrote: Callable[[Decision], None]) -> None:
         self._wrote = wrote
         self.places: dict[str, dict[str, Any]] = {name: {} for name in PLACES}
-        for place in places:
-            self.places[_NAME[type(place)]][place.id] = place
+        self._cloud = Chain()
         self.records: dict[str, dict[str, Any]] = {name: {} for name in RECORDS}
         self.journal: list[Entry] = []
         self.parts: dict[str, Parts] = {}
@@ -85,6 +86,7 @@ class MemoryStore:
         self.names: dict[tuple[str, str], str] = {}
         self.owned: dict[tuple[str, ...], str] = {}
         """The owner of each indivisible thing."""
+        self._describe(places, Author(at=0, operation_id=None, actor=OURS))
         self._above = {each.id: tuple(self._path(each)) for each in self.places["account"].values()}
 
     def _path(self, account: Account) -> Iterable[str]:
@@ -150,7 +152,6 @@ class MemoryStore:
 
     def commit(self, decision: Decision) -> Verdict:
         """Write a decision, whole or not at all."""
-        first = self.head + 1
         try:
             figures = self._checked(decision)
         except Refused as refused:
@@ -158,8 +159,11 @@ class MemoryStore:
         for (name, place_id, column), value in figures.items():
             known = self.places[name]
             known[place_id] = msgspec.structs.replace(known[place_id], **{column: value})
-        for group in decision.groups:
-            self.places["security_group"].setdefault(group.id, group)
+        made = [group for group in decision.groups if group.id not in self.places["security_group"]]
+        operation = decision.operation
+        at = decision.journal[0].at if made else 0
+        self._describe(made, Author(at=at, operation_id=operation.id, actor=operation.actor))
+        first = self.head + 1
         for change in decision.changes:
             self._write(change)
         self._wrote(decision)
@@ -167,7 +171,19 @@ class MemoryStore:
 
     def put(self, group: SecurityGroup) -> None:
         """Write a security group: what `rules` does."""
-        self.places["security_group"][group.id] = group
+        self._describe([group], Author(at=0, operation_id=None, actor=OURS))
+
+    def _describe(self, places: Iterable[Place], author: Author) -> None:
+        """Write places, and the journal rows of those that differ."""
+        said: dict[str, list[Place]] = {}
+        for place in places:
+            said.setdefault(_NAME[type(place)], []).append(place)
+        fresh = chronicle.differing(said, self.places)
+        for entry in chronicle.written(self._cloud, fresh, author):
+            self.journal.append(entry)
+            self._cloud = chronicle.end_of(entry)
+        for name, written in fresh.items():
+            self.places[name] |= {place.id: place for place in written}
 
     def _checked(self, decision: Decision) -> dict[Figure, int]:
         """The counters as they will be.
