@@ -28,6 +28,8 @@ FOLLOWED = (0.4, 0.8)
 IN_TURN = 0.4
 """How often the kind whose turn it is is asked of any VM whose state allows it, before a VM is drawn. Too low: it
 depends on the VM, and is seldom met; too high: nothing brings VMs to where they can be asked it."""
+WANTED = 0.8
+"""The same, where the end of such a VM is what the run is about."""
 SENSIBLE = 0.85
 """How often a wish is one that a rule may grant, where that is easily told."""
 
@@ -81,7 +83,8 @@ class Asks:
 
     def _unusual(self) -> tuple[str, Fields] | None:
         """What comes about only if it is seized: a VM that never ran and has a disk with data, and its end."""
-        if not self._maybe(SEIZED):
+        wanted = self._favourites[:1] == ("expunge",)
+        if not self._maybe(WANTED if wanted else SEIZED):
             return None
         for vm in self._store.records["vm"].values():
             if vm.state != "Allocated":
@@ -92,7 +95,15 @@ class Asks:
             free = [each.id for each in self._disks(None) if (each.zone_id, each.account_id, each.state) == whose]
             if free:
                 return "attach-disk", {"vm": vm.id, "volume": self._chance.choice(free)}
+            if wanted and (taken := self._of_who_runs(whose)):
+                return "detach-disk", {"volume": self._chance.choice(taken)}
         return None
+
+    def _of_who_runs(self, whose: tuple[str, str, str]) -> list[str]:
+        """The disks of one owner that a running VM could give up."""
+        running = [vm.id for vm in self._store.records["vm"].values() if vm.state == "Running"]
+        disks = (each for vm_id in running for each in self._disks(vm_id))
+        return [each.id for each in disks if (each.zone_id, each.account_id, each.state) == whose]
 
     def _in_turn(self, living: list[Vm]) -> tuple[str, Fields] | None:
         """The first favourite, of any VM that can be asked that."""
@@ -101,7 +112,7 @@ class Asks:
             return None
         able = [vm for vm in living if kind in IN_STATE.get(vm.state, ())]
         if kind == "expunge":
-            able = [vm for vm in able if self._has_data(vm)] or able
+            able = [vm for vm in able if self._has_data(vm) or vm.state != "Allocated"]
         drawn = (self._of(kind, vm) for vm in self._chance.sample(able, len(able)))
         return next((each for each in drawn if each is not None), None)
 
