@@ -9,40 +9,27 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from interlock.schema.cloud import DiskOffering, Host, Network, Zone
+from interlock.schema.cloud import DiskOffering, Host, Network, Offering, Zone
 from interlock.schema.records import Nic, Vm, Volume
+from interlock.testing.fuzz.kinds import IN_STATE, KINDS_ASKED, LEADS_TO
+from interlock.testing.fuzz.mix import Mix
 from interlock.testing.fuzz.store import MemoryStore
 
 T = TypeVar("T")
 Fields = dict[str, Any]
-IN_STATE: dict[str, tuple[str, ...]] = {
-    "Allocated": (
-        *("start", "start", "scale", "assign", "add-nic", "attach-disk", "attach-disk", "attach-disk"),
-        *("destroy", "expunge", "expunge"),
-    ),
-    "Running": (
-        *("stop", "stop", "stop", "reboot", "migrate", "migrate", "migrate", "destroy", "scale", "scale", "secure"),
-        *("add-nic", "remove-nic", "set-default-nic", "attach-disk", "attach-disk", "detach-disk"),
-        *("resize-disk", "resize-disk", "follow", "follow"),
-    ),
-    "Stopped": (
-        *("start", "start", "start", "start", "destroy", "scale", "restore", "restore", "assign", "expunge", "expunge"),
-        *("add-nic", "remove-nic", "set-default-nic", "attach-disk", "detach-disk", "resize-disk", "resize-disk"),
-    ),
-    "Destroyed": ("recover", "recover", "expunge", "expunge", "detach-disk"),
-    "Error": ("expunge",),
-    "Unknown": ("follow", "follow", "follow", "stop", "destroy"),
-}
-"""What a VM may be asked, the commoner the more often."""
-KINDS_ASKED = tuple(dict.fromkeys(kind for kinds in IN_STATE.values() for kind in kinds))
-LEADS_TO = {"restore": "stop", "recover": "destroy", "assign": "stop", "start": "stop", "attach-disk": "detach-disk"}
-"""What brings a VM to where it can be asked that."""
 ODD = 0.06
 """How often something is asked that the state does not allow. Too low: no refusal is seen; too high: all is refused."""
 LIVING_MOST = 7
 """VMs that are not expunged. Too few: they do not meet; too many: runs are nothing but deploys."""
 SEIZED = 0.4
 """How often a rare opportunity is seized. Too low: it passes; too high: nothing else becomes of such VMs."""
+FOLLOWED = (0.4, 0.8)
+"""How often somebody follows a guest that is not where commands have put it; and where that is a favourite."""
+IN_TURN = 0.4
+"""How often the kind whose turn it is is asked of any VM whose state allows it, before a VM is drawn. Too low: it
+depends on the VM, and is seldom met; too high: nothing brings VMs to where they can be asked it."""
+WANTED = 0.8
+"""The same, where the end of such a VM is what the run is about."""
 SENSIBLE = 0.85
 """How often a wish is one that a rule may grant, where that is easily told."""
 
@@ -53,14 +40,15 @@ class Asks:
     Args:
         chance: where draws come from.
         store: what there is.
-        favourites: kinds that are asked for whenever they can be.
+        mix: what is asked for whenever it can be, and how large VMs are.
         astray: guests that are not where commands have put them, each with a host that has it, if one does.
     """
 
     def __init__(
-        self, chance: Random, store: MemoryStore, favourites: Sequence[str], astray: Callable[[], list[tuple[str, str]]]
+        self, chance: Random, store: MemoryStore, mix: Mix, astray: Callable[[], list[tuple[str, str]]]
     ) -> None:
-        self._chance, self._store, self._favourites, self._astray = chance, store, favourites, astray
+        self._chance, self._store, self._mix, self._astray = chance, store, mix, astray
+        self._favourites = mix.favourites
 
     def draw(self) -> tuple[str, Fields] | None:
         """A kind and the fields of its request; None if nothing came to mind."""
@@ -71,25 +59,23 @@ class Asks:
             return self._of_disks()
         if not living:
             return None
-        vm: Vm = self._chance.choice(living)
-        if (chosen := self._seen_astray() or self._unusual()) is not None:
+        if (chosen := self._seen_astray() or self._unusual() or self._in_turn(living)) is not None:
             return chosen
+        vm: Vm = self._chance.choice(living)
         usual = IN_STATE.get(vm.state, ()) if self._chance.random() >= ODD else KINDS_ASKED
         usual = tuple(kind for kind in usual if self._likes(kind) and self._maybe(0.7)) or usual
         if not usual:
             return None
-        kind = self._chance.choice(usual)
-        fields = _FIELDS[kind](self, vm) if kind in _FIELDS else {"vm": vm.id}
-        return None if fields is None else (kind, fields)
+        return self._of(self._chance.choice(usual), vm)
 
     def _seen_astray(self) -> tuple[str, Fields] | None:
         """What a report of a host would have asked for."""
         guests = self._astray()
-        if not guests or not self._maybe(0.4):
+        if not guests or not self._maybe(FOLLOWED["follow" in self._favourites]):
             return None
         guest, host = self._chance.choice(guests)
         vm: Vm | None = self._store.records["vm"].get(guest)
-        if vm is not None and vm.state == "Unknown" and self._maybe(0.5):
+        if vm is not None and vm.state == "Unknown" and self._maybe(0.3):
             return self._chance.choice(["stop", "destroy"]), {"vm": guest}
         if guest in self._store.records["vm"]:
             return "follow", {"vm": guest, "host": host or None}
@@ -97,22 +83,52 @@ class Asks:
 
     def _unusual(self) -> tuple[str, Fields] | None:
         """What comes about only if it is seized: a VM that never ran and has a disk with data, and its end."""
-        if not self._maybe(SEIZED):
+        wanted = self._favourites[:1] == ("expunge",)
+        if not self._maybe(WANTED if wanted else SEIZED):
             return None
         for vm in self._store.records["vm"].values():
             if vm.state != "Allocated":
                 continue
-            if any(isinstance(part, Volume) and part.state == "Ready" for part in self._store.parts[vm.id].values()):
+            if self._has_data(vm):
                 return "expunge", {"vm": vm.id}
             whose = (vm.zone_id, vm.account_id, "Ready")
             free = [each.id for each in self._disks(None) if (each.zone_id, each.account_id, each.state) == whose]
             if free:
                 return "attach-disk", {"vm": vm.id, "volume": self._chance.choice(free)}
+            if wanted and (taken := self._of_who_runs(whose)):
+                return "detach-disk", {"volume": self._chance.choice(taken)}
         return None
 
+    def _of_who_runs(self, whose: tuple[str, str, str]) -> list[str]:
+        """The disks of one owner that a running VM could give up."""
+        running = [vm.id for vm in self._store.records["vm"].values() if vm.state == "Running"]
+        disks = (each for vm_id in running for each in self._disks(vm_id))
+        return [each.id for each in disks if (each.zone_id, each.account_id, each.state) == whose]
+
+    def _in_turn(self, living: list[Vm]) -> tuple[str, Fields] | None:
+        """The first favourite, of any VM that can be asked that."""
+        kind = self._favourites[0] if self._favourites else "follow"
+        if kind == "follow" or not self._maybe(IN_TURN):
+            return None
+        able = [vm for vm in living if kind in IN_STATE.get(vm.state, ())]
+        if kind == "expunge":
+            able = [vm for vm in able if self._has_data(vm) or vm.state != "Allocated"]
+        drawn = (self._of(kind, vm) for vm in self._chance.sample(able, len(able)))
+        return next((each for each in drawn if each is not None), None)
+
+    def _has_data(self, vm: Vm) -> bool:
+        """There is something to delete."""
+        parts = self._store.parts.get(vm.id, {}).values()
+        return any(isinstance(part, Volume) and part.state in ("Ready", "Destroy") for part in parts)
+
+    def _of(self, kind: str, vm: Vm) -> tuple[str, Fields] | None:
+        fields = _FIELDS[kind](self, vm) if kind in _FIELDS else {"vm": vm.id}
+        return None if fields is None else (kind, fields)
+
     def _likes(self, kind: str) -> bool:
-        """It is a favourite, or leads to one."""
-        return kind in self._favourites or any(LEADS_TO.get(each) == kind for each in self._favourites)
+        """It is a favourite, or leads to one. Who is not astray has nothing to tell to those who follow it."""
+        leads = any(LEADS_TO.get(each) == kind for each in self._favourites)
+        return kind != "follow" and (kind in self._favourites or leads)
 
     def _one(self, name: str) -> Any:
         return self._chance.choice(self._all(name))
@@ -138,11 +154,12 @@ class Asks:
         return list(self._store.places[name].values())
 
     def _deploy(self) -> Fields:
-        zone: Zone = self._all("zone")[1 if self._maybe(0.2) else 0]
+        light = self._maybe(self._mix.light)
+        zone: Zone = self._all("zone")[1 if not light and self._maybe(0.2) else 0]
         fields: Fields = {
             "zone": zone.id,
             "account": self._one("account").id,
-            "offering": self._one("offering").id,
+            "offering": self._offering(light).id,
             "template": self._one("template").id,
         }
         networks = [each for each in self._store.places["network"].values() if each.zone_id == zone.id]
@@ -158,9 +175,13 @@ class Asks:
             fields["host"] = self._host(zone.id)
         if self._maybe(0.15):
             fields["name"] = f"n{self._chance.randint(1, 3)}"
-        if self._maybe(0.15):
+        if self._maybe(self._mix.unstarted):
             fields["start"] = False
         return fields
+
+    def _offering(self, light: bool) -> Offering:
+        offerings: list[Offering] = self._all("offering")
+        return min(offerings, key=lambda each: each.memory_mib or 0) if light else self._chance.choice(offerings)
 
     def _of_disks(self) -> tuple[str, Fields] | None:
         if self._maybe(0.5):
@@ -224,7 +245,7 @@ class Asks:
         return {"vm": vm.id, "forced": self._maybe(0.3)}
 
     def _migrate(self, vm: Vm) -> Fields:
-        return {"vm": vm.id, "host": self._neighbour(vm)} if self._maybe(0.5) else {"vm": vm.id}
+        return {"vm": vm.id, "host": self._neighbour(vm)} if self._maybe(0.3) else {"vm": vm.id}
 
     def _scale(self, vm: Vm) -> Fields:
         return {

@@ -1,7 +1,7 @@
 """Chance: draws the next event of a run from a seed and the run's number, among those that can happen now.
 
 The same seed, number, ground and mix draw the same events, byte for byte. How often what happens is a table
-(`Mix`), not code.
+(`mix.py`), not code.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-import msgspec
-
 from interlock.schema.cloud import Host
 from interlock.schema.records import Vm
 from interlock.testing.fuzz import events as e
-from interlock.testing.fuzz.asks import KINDS_ASKED, Asks
-from interlock.testing.fuzz.coverage import WRONGS
+from interlock.testing.fuzz.aim import Aim
+from interlock.testing.fuzz.asks import ODD, SENSIBLE, Asks
 from interlock.testing.fuzz.hypervisor import Act
+from interlock.testing.fuzz.mix import Mix
 from interlock.testing.fuzz.network import Fault
 from interlock.testing.fuzz.universe import Universe
 from interlock.testing.fuzz.worker import LEASE, NEVER, Worker
@@ -26,80 +25,15 @@ SERIOUS = (Fault.HANG, Fault.MUTE)
 """Faults that only a deadline ends: drawn less often, since half an hour goes by with each."""
 
 
-class Mix(msgspec.Struct, frozen=True, kw_only=True):
-    """How often what happens, as shares of all events. All zero: nothing goes wrong."""
-
-    ask: float = 0.20
-    """Too low: nothing meets; too high: all is refused."""
-    again: float = 0.35
-    """Of asks: those that somebody makes once more at once. Too low: nobody races for the last room or one address."""
-    crash: float = 0.006
-    """Killed, and another opened."""
-    pause: float = 0.004
-    takeover: float = 0.02
-    cancel: float = 0.012
-    defect: float = 0.002
-    arrive: float = 0.02
-    """Late messages that come."""
-    outside: float = 0.004
-    """Guests that do what no command asked for."""
-    losses: float = 0.2
-    """Of those: hosts that are lost, and not guests."""
-    resolve: float = 0.05
-    """Of a Stuck operation, if there is one."""
-    fault: float = 0.16
-    """Of deliveries, not of events."""
-    serious: float = 0.15
-    """Of faults: those that only a deadline ends."""
-    forgotten: float = 0.06
-    """Of faults: those whose answer dies with the worker, killed at once."""
-    fate: float = 0.06
-    """Of commits: those that something befalls."""
-    patience: float = 0.03
-    """Waits between tries that end though others go on. Too low: what is tried again is hardly ever seen."""
-    slow: float = 0.15
-    """Of requests: those that are decided now and written later."""
-    under_way: int = 6
-    """Operations at once. Too few: they do not race; too many: a run is longer than anybody reads."""
-    favourites: tuple[str, ...] = ()
-    """Kinds of operations that are asked for whenever a VM's state allows."""
-    focus: str | None = None
-    """What goes wrong more often than all else: a fault or the fate of a commit."""
-
-
-def a_mix(seed: str, number: int) -> Mix:
-    """A mix of its own for each run: runs that differ in kind reach what one average mix hardly ever does.
-
-    Source: Groce et al., "Swarm Testing", ISSTA 2012. One kind of operation and one thing to go wrong take turns with
-    the number, so that in len(TURNS) times len(WRONGS) runs each has met each.
-    """
-    chance = Random(f"mix of {seed}/{number}")  # noqa: S311 - to repeat, not to keep a secret
-    turn, kind = divmod(number, len(TURNS))
-    focus = WRONGS[turn % len(WRONGS)]
-    return Mix(
-        fault=0.25 if TURNS[kind] == "follow" else chance.choice([0.05, 0.12, 0.25]),
-        forgotten=0.5 if focus in FINAL else chance.choice([0.05, 0.15, 0.35]),
-        fate=chance.choice([0.03, 0.08, 0.2]),
-        outside=0.04 if TURNS[kind] == "follow" else chance.choice([0.0, 0.003, 0.012]),
-        losses=chance.choice([0.1, 0.9]),
-        defect=chance.choice([0.0, 0.004, 0.03]),
-        cancel=chance.choice([0.004, 0.012, 0.03]),
-        resolve=chance.choice([0.02, 0.2]),
-        slow=chance.choice([0.05, 0.4]),
-        favourites=(TURNS[kind], *chance.sample(KINDS_ASKED, FAVOURITES)),
-        focus=focus,
-    )
-
-
-FINAL = (Fault.REFUSE, Fault.REFUSE_VM, Fault.HANG, Fault.MUTE)
-"""Faults after which nothing is asked again, unless whoever heard the answer forgets it."""
-TURNS = (*KINDS_ASKED, "restore", "attach-disk", "restore", "detach-disk", *(["follow"] * 5), "migrate", "expunge")
-"""The kinds that are hard to come by, more than once."""
-FAVOURITES = 2
-"""Besides the one whose turn it is. Too few: little happens besides; too many: none is one."""
-BACK = (0.003, 0.05)
-"""How often a lost host comes back before the next event: as long as nobody has noticed, and then. Too low: all is
-refused; too high: nobody notices, or nothing befalls who does."""
+OF_GUESTS = (Act.SHUTS_DOWN, Act.CRASHES, Act.VANISHES, Act.MOVES, Act.MOVES, Act.APPEARS)
+BACK = (0.001, 0.05)
+"""How often a lost host comes back before the next event: as long as it has VMs of which nobody has noticed, and then.
+Too low: all is refused; too high: nobody notices, or nothing befalls who does."""
+BOOTED = 0.3
+"""How often a guest of it is off by then. Too low: what is known again is always that all is well; too high: never."""
+AHEAD = 0.5
+"""How often an operation that is aimed at goes on before all others. Too low: few of them come to their end within a
+run; too high: they do not race."""
 ON_FOCUS = 0.4
 """How often what goes wrong is what is in focus. Too low: it meets little; too high: it meets nothing else."""
 
@@ -110,17 +44,23 @@ class Chance:
     def __init__(self, seed: str, number: int, universe: Universe, mix: Mix) -> None:
         self._chance = Random(f"{seed}/{number}")  # noqa: S311 - to repeat, not to keep a secret
         self._universe, self._mix = universe, mix
-        self._asks = Asks(self._chance, universe.store, mix.favourites, self._astray)
+        self._asks = Asks(self._chance, universe.store, mix, self._astray)
+        self._aim = Aim(self._chance, universe, mix)
         self._numbers = 0
         self._last: tuple[str, dict[str, Any]] | None = None
         self._in_a_race = False
         self._opened = len(universe.workers)
         self._doomed: str | None = None
+        self._able: list[e.Event] | None = None
+        self._lost: str | None = None
+        """The host that is lost now; asking the hypervisor before each event would take a twentieth of the time."""
 
     def next(self) -> e.Event:
         """The next event."""
+        self._able = None
         return (
             self._forgotten()
+            or self._aim.cancel()
             or self._back()
             or self._something_wrong()
             or self._asked()
@@ -129,12 +69,24 @@ class Chance:
         )
 
     def _back(self) -> e.Event | None:
-        """A host does not stay lost for long, once it was noticed: else all of a run would be refused."""
-        lost = list(self._universe.hypervisor.lost())
-        if not lost:
+        """A host does not stay lost for long, once all was noticed: else all of a run would be refused. It may have
+        booted: then a guest that was on it is off first."""
+        lost = self._lost
+        if lost is None:
             return None
-        noticed = any(vm.state == "Unknown" for vm in self._universe.store.records["vm"].values())
-        return e.Outside(act=Act.IS_BACK, host=lost[0]) if self._chance.random() < BACK[noticed] else None
+        states = {vm.state for vm in self._universe.store.records["vm"].values() if vm.host_id == lost}
+        if self._chance.random() >= BACK["Running" not in states]:
+            return None
+        if "Unknown" in states and self._chance.random() < BOOTED:
+            return self._gone_off(lost)
+        self._lost = None
+        return e.Outside(act=Act.IS_BACK, host=lost)
+
+    def _gone_off(self, host: str) -> e.Event:
+        vms: list[Vm] = list(self._universe.store.records["vm"].values())
+        unknown = [vm.id for vm in vms if vm.host_id == host and vm.state == "Unknown"]
+        act = self._chance.choice([Act.SHUTS_DOWN, Act.CRASHES, Act.VANISHES])
+        return e.Outside(act=act, guest=self._chance.choice(unknown))
 
     def _forgotten(self) -> e.Event | None:
         doomed, self._doomed = self._doomed, None
@@ -194,16 +146,27 @@ class Chance:
     def _outside(self) -> e.Event | None:
         """Mostly to a VM's guest; it is moved within its cluster. Sometimes a stranger appears, or a host is lost."""
         hosts: list[Host] = list(self._universe.store.places["host"].values())
-        host = self._chance.choice(hosts).id
         if self._chance.random() < self._mix.losses:
-            return e.Outside(act=Act.IS_LOST, host=host)
-        act = self._chance.choice([each for each in Act if each not in (Act.IS_LOST, Act.IS_BACK)])
+            return self._loss(hosts)
+        host = self._chance.choice(hosts).id
+        act = self._chance.choice(OF_GUESTS)
         if act is Act.APPEARS:
             return e.Outside(act=act, guest=f"stranger-on-{host}", host=host)
         return self._of_a_guest(act, hosts)
 
+    def _loss(self, hosts: list[Host]) -> e.Event | None:
+        """One at a time, and mostly one that somebody will miss."""
+        if self._lost is not None:
+            return None
+        missed = {vm.host_id for vm in self._universe.store.records["vm"].values() if vm.state == "Running"}
+        likely = [host for host in hosts if host.id in missed] if self._chance.random() < SENSIBLE else hosts
+        self._lost = self._chance.choice(likely).id if likely else None
+        return e.Outside(act=Act.IS_LOST, host=self._lost) if self._lost else None
+
     def _of_a_guest(self, act: Act, hosts: list[Host]) -> e.Event | None:
-        running = [vm for vm in self._universe.store.records["vm"].values() if vm.state in ("Running", "Unknown")]
+        astray = self._universe.oracle.unfollowed
+        vms = self._universe.store.records["vm"].values()
+        running = [vm for vm in vms if vm.state in ("Running", "Unknown") and vm.id not in astray]
         if not running:
             return None
         vm: Vm = self._chance.choice(running)
@@ -219,10 +182,11 @@ class Chance:
         return later if later is not None and later.time < LEASE else None
 
     def _astray(self) -> list[tuple[str, str]]:
-        """Also those of lost hosts, and those of which nothing is known."""
-        lost = set(self._universe.hypervisor.lost())
+        """Also those of lost hosts; and those of which nothing is known, mostly once their host is back."""
+        odd = self._chance.random() < ODD
         vms: list[Vm] = list(self._universe.store.records["vm"].values())
-        silent = [(vm.id, "") for vm in vms if vm.state == "Unknown" or (vm.state == "Running" and vm.host_id in lost)]
+        of_lost = "Unknown" if odd else "Running"
+        silent = [(vm.id, "") for vm in vms if vm.state == (of_lost if vm.host_id == self._lost else "Unknown")]
         guests = self._universe.oracle.unfollowed
         seen = self._universe.hypervisor.guests
         return [*silent, *((guest, next((host for host, _ in seen(guest)), "")) for guest in guests)]
@@ -244,21 +208,50 @@ class Chance:
     def _is_time_to_ask(self) -> bool:
         """By chance; and while a request waits to be written, or where nothing can go on: else most of a run would be
         waiting for the next one who asks."""
-        idle = self._mix.ask > 0 and not progress(self._universe)
+        idle = self._mix.ask > 0 and not self._can_go_on()
         return idle or self._in_a_race or self._chance.random() < self._mix.ask
 
+    def _can_go_on(self) -> list[e.Event]:
+        """`progress`, found once for each draw."""
+        if self._able is None:
+            self._able = progress(self._universe)
+        return self._able
+
     def _progress(self) -> e.Event | None:
-        able = list(progress(self._universe))
+        able = self._can_go_on()
         if not able:
             return None
-        event = self._chance.choice(able)
-        if isinstance(event, e.Deliver) and self._chance.random() < self._mix.fault:
-            if self._chance.random() < self._mix.forgotten:
-                self._doomed = self._universe.network.sent[event.message].worker
-            return e.Deliver(message=event.message, fault=self._fault())
-        if isinstance(event, e.Write) and self._chance.random() < self._mix.fate:
-            return e.Write(worker=event.worker, operation=event.operation, fate=self._fate())
-        return event
+        ahead = self._aim.first(able) if self._chance.random() < AHEAD else []
+        event = self._chance.choice(ahead or able)
+        if isinstance(event, e.Deliver):
+            return self._delivered(event)
+        if isinstance(event, e.Write):
+            return self._written(event)
+        return self._tried_again(event) if isinstance(event, e.Think) else event
+
+    def _tried_again(self, event: e.Think) -> e.Event:
+        if self._universe.store.records["operation"][event.operation].state != "Retrying":
+            return event
+        share = self._mix.broken_try * (10 if self._aim.has_struck(event.operation) else 1)
+        broken = self._chance.random() < share
+        return e.Break(worker=event.worker, operation=event.operation) if broken else event
+
+    def _delivered(self, event: e.Deliver) -> e.Event:
+        message = self._universe.network.sent[event.message]
+        fault = self._aim.fault(message.operation_id)
+        if fault is None and self._chance.random() < self._mix.fault:
+            fault = self._fault()
+        if fault is None:
+            return event
+        if self._chance.random() < self._mix.forgotten:
+            self._doomed = message.worker
+        return e.Deliver(message=event.message, fault=fault)
+
+    def _written(self, event: e.Write) -> e.Event:
+        fate = self._aim.fate(event.operation)
+        if fate is None and self._chance.random() < self._mix.fate:
+            fate = self._fate()
+        return event if fate is None else e.Write(worker=event.worker, operation=event.operation, fate=fate)
 
     def _on_focus(self) -> str | None:
         return self._mix.focus if self._chance.random() < ON_FOCUS else None

@@ -119,6 +119,11 @@ class Coverage:
         if decision.outcome is not None and decision.outcome is not End.STUCK:
             self._count(self._lives.pop(decision.operation.id))
 
+    def has_befallen(self, operation_id: str, wrong: str) -> bool:
+        """Whether it has gone wrong with it already."""
+        life = self._lives.get(operation_id)
+        return life is not None and wrong in life.wrongs
+
     def befell(self, operation_id: str, wrong: str) -> None:
         """Something went wrong with one of its messages or commits."""
         self._life(operation_id).wrongs.add(wrong)
@@ -126,6 +131,10 @@ class Coverage:
     def crashed(self, operation_id: str, *, deciding: bool) -> None:
         """Its worker was killed."""
         self._life(operation_id).crashes.add(DECIDING if deciding else WAITING)
+
+    def end(self) -> None:
+        """A run is over: its operations have nothing to do with those of the next, though ids are the same."""
+        self._lives.clear()
 
     def _life(self, operation_id: str) -> _Life:
         return self._lives.setdefault(operation_id, _Life())

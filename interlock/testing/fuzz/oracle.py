@@ -5,7 +5,8 @@ figures are counted anew from the records, and what the hypervisor has is compar
 promise is a method with its sentence; the first that is broken is raised as `Violation`.
 
 What never holds for long is not asked: between an announcement and its outcome the world may be as before or as after.
-A VM for which a person vouched (`--accept`) while the world was otherwise is not compared any more.
+A VM for which a person vouched (`--accept`) while the world was otherwise is not compared any more; nor is a NIC, on a
+host that refused to release it where that is borne (`borne.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
 from interlock.schema.transition import CLOUD, Entry
+from interlock.testing.fuzz.borne import Left, left_by
 from interlock.testing.fuzz.hypervisor import Hypervisor
 from interlock.testing.fuzz.model import Model
 from interlock.testing.fuzz.network import Message
@@ -47,6 +49,8 @@ class Oracle:
         """Guests that are not where a command has put them, until they have been followed: the journal's head then."""
         self._asked: dict[str, int] = {}
         """The operations under way that follow guests: the journal's head when they were asked for."""
+        self._left: set[Left] = set()
+        """NICs that hosts refused to release, which was borne."""
         self._broken: Violation | None = None
         self._read = 0
         """Rows of the store's journal that were looked at."""
@@ -60,6 +64,7 @@ class Oracle:
             Violation: it breaks a promise.
         """
         self._is_written(decision)
+        self._left |= left_by(decision)
         touched: dict[str, Entity] = {change.after.id: change.after for change in decision.changes}
         for change in decision.changes:
             self._is_counted(change.before, change.after)
@@ -289,12 +294,14 @@ class Oracle:
         vm = self._store.records["vm"][nic.vm_id]
         held = {vm.host_id, vm.target_host_id} if nic.state in ("Reserving", "Reserved", "Releasing") else set()
         for host in self._hypervisor.nics(nic.id) or ():
-            if host not in held:
+            if host not in held and (nic.id, host) not in self._left:
                 raise Violation("world", f"NIC {nic.id} ({nic.state}) is ready on {host}; its VM holds {held - {None}}")
 
     def _is_at_rest(self, operation: Operation) -> None:
         """An operation that has ended leaves nothing half-way, and the world as the records say."""
         case = self._store.subject(operation.vm_id, operation.volume_id)
+        if operation.vm_id is None:  # the disk has been attached meanwhile: its VM is another operation's
+            case = case._replace(vm=None, nics=())
         entities: list[Entity] = [*([case.vm] if case.vm else []), *case.nics, *case.volumes]
         for entity in entities:
             state = MACHINES[MACHINE_OF[type(entity)]].states[entity.state]
@@ -317,8 +324,12 @@ class Oracle:
         for nic in self._store.parts.get(vm.id, {}).values():
             if isinstance(nic, Nic) and nic.id not in self._vouched:
                 hosts = self._hypervisor.nics(nic.id)
-                if hosts is not None and list(hosts) != ([vm.host_id] if nic.state == "Reserved" else []):
+                expected = [vm.host_id] if nic.state == "Reserved" else []
+                if hosts is not None and [host for host in hosts if self._counts(nic, host, expected)] != expected:
                     raise Violation("world", f"NIC {nic.id} of VM {vm.id} is {nic.state}, and ready on {hosts}")
+
+    def _counts(self, nic: Nic, host: str, expected: list[str | None]) -> bool:
+        return host in expected or (nic.id, host) not in self._left
 
     def _disk_is_as_recorded(self, volume: Volume) -> None:
         found = self._hypervisor.disks(volume.id)

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from interlock.testing.fuzz import events as e
-from interlock.testing.fuzz.chance import Chance, Mix, a_mix, progress, until_next
+from interlock.testing.fuzz.chance import Chance, progress, until_next
 from interlock.testing.fuzz.coverage import Coverage
 from interlock.testing.fuzz.hypervisor import Act
+from interlock.testing.fuzz.mix import Mix, a_mix
 from interlock.testing.fuzz.universe import Setting, Universe
 from interlock.testing.fuzz.violation import Violation
 
@@ -90,6 +91,7 @@ def _played(universe: Universe, events: Iterable[e.Event]) -> Outcome:
     except Violation as found:
         violation = found
     finally:
+        universe.coverage.end()
         universe.close()
     digest = hashlib.sha256("".join(entry.hash for entry in universe.store.journal).encode()).hexdigest()
     return Outcome(events=tuple(applied), count=count, digest=digest, violation=violation)
