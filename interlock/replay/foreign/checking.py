@@ -19,7 +19,8 @@ from interlock.replay.foreign.fact import Fact
 from interlock.replay.foreign.format import Kind
 from interlock.replay.foreign.identity import JOBS, Identities, Whose
 from interlock.replay.foreign.layout import newest
-from interlock.replay.foreign.machines import OURS, Era, eras, machines
+from interlock.replay.foreign.machines import Era, eras, machines
+from interlock.replay.foreign.names import OURS
 from interlock.schema.machines import MACHINES
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 BASE = rb"""
     (?P<level>[A-Z]{4,5}) \ + \[(?P<logger>[^\]\s]+)\] \ + \((?P<thread>[^()]*(?:\([^()]*\)[^()]*)*)\) \ ?
@@ -69,3 +69,11 @@ def any_job(thread: str) -> str | None:
 def newest(thread: str) -> str | None:
     """The last release whose lines look like this, as far as the layout tells; None: today's may."""
     return "4.2" if _OLD_JOB.search(thread) else None
+
+
+def as_written(at: int | None) -> str:
+    """The time as the log has it, so that it is found there; empty: it does not say."""
+    if at is None:
+        return ""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
+    return moment.strftime("%Y-%m-%d %H:%M:%S,") + f"{moment.microsecond // 1000:03}"

@@ -18,21 +18,12 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+from interlock.replay.foreign.names import NAMES, OURS
 from interlock.schema.machine import CREATED, Machine, State, machine, stable, terminal, transitional
 from interlock.schema.machines import MACHINES
 
 NOTHING = "null"
 """CloudStack's name for the state of what is not there yet."""
-NAMES = tuple(
-    f"cloudstack-{each}"
-    for each in (
-        *("vm", "volume", "nic", "network", "host", "resource", "object", "snapshot", "vm-snapshot", "template"),
-        *("zone", "ha", "power"),
-    )
-)
-"""The machines, in the order of the file; named here so that a command line can list them without reading it."""
-OURS: Mapping[str, str] = {"cloudstack-vm": "vm", "cloudstack-volume": "volume", "cloudstack-nic": "nic"}
-"""Which machine of ours has the same subject. Hosts, networks and the others have none."""
 
 
 @dataclass(frozen=True)

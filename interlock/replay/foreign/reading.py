@@ -11,10 +11,12 @@ raises: bytes that are no UTF-8 become replacement characters.
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from interlock.replay.foreign import layout
 from interlock.replay.foreign.fact import Fact
@@ -30,7 +32,7 @@ MESSAGE = 10_000
 """Characters of a message that are looked at: no message of the table is as long."""
 OTHERS, NO_HEAD = b"(others)", b"(no time, level, logger and thread)"
 
-_plain_words = re.compile(rb"[^\d\[\](){}=:\"'<>/|,]{0,48}").match
+_plain_words = re.compile(rb"[^\d\[\](){}=:\"'<>/|,\r\n]{0,48}").match
 
 
 @dataclass(slots=True)
@@ -62,6 +64,11 @@ class Tally:
         """Lines not understood."""
         return sum(shape.count for shape in self.shapes.values())
 
+    def listed(self) -> list[tuple[str, Shape]]:
+        """The shapes by name: those that speak of a transition first, then by how many lines they have."""
+        named = [(name.decode(errors="replace"), shape) for name, shape in self.shapes.items()]
+        return sorted(named, key=lambda each: (not each[1].near, -each[1].count, each[0]))
+
     def add_unknown(self, shape: bytes, file: str, number: int, line: bytes) -> None:
         """Count a line that was not understood."""
         known = self.shapes.get(shape)
@@ -86,6 +93,26 @@ def facts_of(name: str, tally: Tally) -> Iterator[Fact]:
         yield from facts(lines_of(name), tally, name)
     except CutOff as error:
         tally.damaged.append(str(error))
+
+
+def merged(names: Iterable[str], tally: Tally) -> Iterator[Fact]:
+    """The facts of several files by their time: rotated files in any order, or those of several servers.
+
+    Within a file the order stays. A fact without a time stands with the one before it.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    streams = [_timed(facts_of(name, tally)) for name in names]
+    for _, fact in heapq.merge(*streams, key=itemgetter(0)):
+        yield fact
+
+
+def _timed(facts: Iterable[Fact]) -> Iterator[tuple[int, Fact]]:
+    at = 0
+    for fact in facts:
+        at = fact.at if fact.at is not None else at
+        yield at, fact
 
 
 def facts(lines: Iterable[bytes], tally: Tally, name: str = "-") -> Iterator[Fact]:

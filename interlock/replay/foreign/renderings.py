@@ -41,7 +41,7 @@ class Thing:
 NOTHING = Thing()
 _BRACKET = re.compile(r"(?:VM|Vm)\[(?P<type>\w+)\|(?P<name>.*)\]$")
 _HOST = re.compile(r"Host\[-(?P<id>\d+)-(?:(?P<name>.+)-)?(?P<type>\w+)\]$")
-_PAIRS = re.compile(r'(\w+)\s*[:=]\s*"([^"]*)"')
+_PAIRS = re.compile(r'(\w+)"?\s*[:=]\s*"([^"]*)"')
 _INSTANCE = re.compile(r"(?:i-\d+|[a-z])-(\d+)-[\w-]+$")
 
 
