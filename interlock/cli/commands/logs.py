@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 LABEL = 11
 FEW = 10
 """What the summary shows of each list. The lists themselves are shown by options of their own."""
-SEEN = (Column("NAME"), Column("STATES"), Column("TRANSITIONS", right=True), Column("WRONG", right=True))
+SEEN = (
+    Column("SORT"),
+    Column("NAME"),
+    Column("STATES"),
+    Column("TRANSITIONS", right=True),
+    Column("WRONG", right=True),
+)
 MACHINES = (
     Column("MACHINE"),
-    *(Column(title, right=True) for title in ("TRANSITIONS", "REFUSED", "LOST", "ILLEGAL", "GAPS")),
+    *(Column(title, right=True) for title in ("TRANSITIONS", "REFUSED", "LOST", "WRONG", "GAPS")),
 )
 HISTORY = tuple(Column(title) for title in ("TIME", "LINE", "FROM", "EVENT", "TO", "WHERE", "PLACE"))
 SHAPES = (Column("LINES", right=True), Column("BEGINS WITH"), Column("FIRST"))
@@ -176,7 +182,7 @@ def _tell_entities(out: Out, overview: Overview) -> None:
         states = ", ".join(entity.states.values())
         counts = (plain(str(entity.transitions)), plain(str(entity.troubles)))
         rows.append(Row((plain(entity.sort), plain(entity.name), plain(states), *counts)))
-    out.table((Column("SORT"), *SEEN), rows)
+    out.table(SEEN, rows)
 
 
 def _tell_history(out: Out, sort: str, name: str, history: list[Checked]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from interlock.replay.foreign import layout
+from interlock.replay.foreign import layout, renderings
 from interlock.replay.foreign.fact import Fact
 from interlock.replay.foreign.format import Kind
 from interlock.replay.foreign.machines import machines
@@ -78,8 +78,8 @@ class Identities:
         return None
 
     def find(self, sort: str, name: str) -> str:
-        """The key of an entity by any of its names."""
-        return self._keys.get((sort, name), f"{sort} {name}")
+        """The key of an entity by any of its names; an instance name holds the number, before any line told it."""
+        return self._keys.get((sort, name), f"{sort} {renderings.read(name).id or name}")
 
     def _named(self, sort: str, thing: Thing) -> Whose:
         known = [self._keys[sort, name] for name in (thing.id, thing.name, thing.uuid) if (sort, name) in self._keys]

@@ -31,7 +31,10 @@ class Entity:
 
 @dataclass(slots=True)
 class Difference:
-    """A row of CloudStack's that ours does otherwise, as often as it was seen; `ours` is empty where ours refuses."""
+    """A legal row of CloudStack's that ours does otherwise, and how often it was seen.
+
+    `ours` is where ours leads, empty where it refuses; `first` is the first place.
+    """
 
     machine: str
     source: str
@@ -77,7 +80,8 @@ class Overview:
             if len(self.findings) < FINDINGS:
                 self.findings.append(finding)
         self._add_entity(checked)
-        if fact.kind is Kind.TRANSITION and checked.ours is not None:
+        illegal = any(each.trouble is Trouble.ILLEGAL for each in checked.findings)
+        if fact.kind is Kind.TRANSITION and checked.ours is not None and not illegal:
             self._compare(checked, machine)
 
     def _add_entity(self, checked: Checked) -> None:
