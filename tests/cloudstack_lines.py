@@ -133,7 +133,17 @@ def from_server(message: str, seconds: float = 0, job: int | None = 8, level: st
     return "srv-02.example " + log4j1(message, seconds, job, level)
 
 
-LAYOUTS = {each.__name__: each for each in (log4j2, log4j1, oldest, syslog, from_server)}
+def rsyslog(message: str, seconds: float = 0, job: int | None = 8, level: str = "DEBUG") -> str:
+    """A line behind the header that newer rsyslogs write."""
+    return "2025-03-01T12:00:00.123456+01:00 ms1 java[7]: " + log4j2(message, seconds, job, level)
+
+
+def indented(message: str, seconds: float = 0, job: int | None = 8, level: str = "DEBUG") -> str:
+    """A line as people paste it into a report."""
+    return "    " + log4j1(message, seconds, job, level)
+
+
+LAYOUTS = {each.__name__: each for each in (log4j2, log4j1, oldest, syslog, rsyslog, from_server, indented)}
 
 HOST_LINES: Mapping[str, tuple[str, Callable[[Node, Step], str]]] = {
     "agent-status": (

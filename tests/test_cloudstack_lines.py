@@ -264,7 +264,7 @@ def spoilt(draw: st.DrawFn) -> bytes:
 @given(st.lists(st.one_of(st.binary(max_size=40), spoilt(), REAL.map(str.encode)), max_size=30))
 def test_no_line_raises_and_every_line_is_counted_once(lines: list[bytes]) -> None:
     text = b"\n".join(lines)
-    split = [each + b"\n" for each in text.split(b"\n")]
+    split = [each + b"\n" for each in text.split(b"\n")] + [b""]
     tally = Tally()
     found = read_all(split, tally)
     assert tally.lines == len(split)

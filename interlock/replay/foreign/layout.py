@@ -6,7 +6,8 @@
 | log4j 1 | 4.3+ | `2018-01-02 03:04:05,678 DEBUG [c.c.c.X] (Work-Job-Executor-5:ctx-1 job-7/job-8) (logid:ab) …` |
 | log4j 1, old | until 4.2 | `2014-01-02 03:04:05,678 DEBUG [cloud.capacity.X] (Job-Executor-7:job-19 = [ uuid ]) …` |
 
-Before any of them a syslog header or the name of the server may stand; after a syslog header the date may be missing.
+Before any of them blanks, a syslog header, or the name of the server may stand; after a syslog header the date may be
+missing.
 The time has no zone: it is taken as it is written, as if it were UTC.
 
 Works on bytes: of a thousand lines few are of interest, and only those are decoded. Pure functions.
@@ -22,8 +23,8 @@ BASE = rb"""
     (?P<level>[A-Z]{4,5}) \ + \[(?P<logger>[^\]\s]+)\] \ + \((?P<thread>[^()]*(?:\([^()]*\)[^()]*)*)\) \ ?
     (?:\ *\(logid:(?P<logid>[^)]*)\) \ ?)?
 """
-DATED = rb"(?P<at>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{1,6}) \S* \ +" + BASE
-SYSLOG = rb"(?:<\d+>)? [A-Z][a-z]{2} \ [ \d]\d \ \d\d:\d\d:\d\d \ \S+ \ [^\s:]+: \ +"
+DATED = rb"[ \t]*(?P<at>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{1,6}) \S* \ +" + BASE
+SYSLOG = rb"(?:<\d+>)? (?:[A-Z][a-z]{2} \ [ \d]\d \ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \ \S+ \ [^\s:]+: \ +"
 
 plain: Callable[[bytes], re.Match[bytes] | None] = re.compile(DATED, re.VERBOSE).match
 """The head of a line that begins with its date."""
@@ -39,7 +40,7 @@ _OLD_JOB = re.compile(r"\bjob-\d+ = \[")
 
 def head(line: bytes) -> re.Match[bytes] | None:
     """What stands before the message; None: the line begins no record. The message begins where the match ends."""
-    return plain(line) or _behind(line) or (_undated(line) if line[:1] in b"<ADFJMNOS" else None)
+    return plain(line) or _behind(line) or (_undated(line) if line[:1] in b"<2ADFJMNOS" else None)
 
 
 def written_at(head: re.Match[bytes]) -> int | None:

@@ -30,6 +30,8 @@ EXAMPLE = 300
 """Characters of a line that are kept as its shape's example."""
 MESSAGE = 10_000
 """Characters of a message that are looked at: no message of the table is as long."""
+NO_RECORD = b"\t \r\n}"
+"""What no record's line begins with, unless its date comes next."""
 OTHERS, NO_HEAD = b"(others)", b"(no time, level, logger and thread)"
 
 _plain_words = re.compile(rb"[^\d\[\](){}=:\"'<>/|,\r\n]{0,48}").match
@@ -120,7 +122,7 @@ def facts(lines: Iterable[bytes], tally: Tally, name: str = "-") -> Iterator[Fac
     begins, head, record = layout.plain, layout.head, _Record(tally, name)
     for number, line in enumerate(lines, 1):
         tally.lines += 1
-        found = begins(line) or (None if line[:1] in b"\t \r\n" else head(line))
+        found = begins(line) or (None if line[:1] in NO_RECORD else head(line))
         if found is None:
             fact = record.continued(line, number)
         elif line.startswith(BEGINNINGS, found.end()) or INSIDE in line:
