@@ -17,7 +17,8 @@ from interlock.replay.foreign import layout, reading
 from interlock.replay.foreign.checking import Checked, Checker, Trouble
 from interlock.replay.foreign.fact import Fact
 from interlock.replay.foreign.format import Kind
-from interlock.replay.foreign.formats import BEGINNINGS, FORMATS, INSIDE
+from interlock.replay.foreign.formats import FORMATS
+from interlock.replay.foreign.lookup import BEGINNINGS, INSIDE
 from interlock.replay.foreign.machines import machines
 from interlock.replay.foreign.reading import Tally, facts, facts_of, merged
 from interlock.replay.foreign.renderings import NOTHING, read

@@ -1,7 +1,7 @@
 """Logs that other systems wrote, read as if they were journals: Apache CloudStack's management server.
 
-`machines` has CloudStack's own transition tables, `formats` what its log lines look like (one table, data), `layout`
-what stands before a line's message, `renderings` how it prints VMs and hosts, `reading` makes facts of files and counts
+`machines` has CloudStack's own transition tables, `formats` what its log lines look like (one table, data), `lookup`
+which of them a message is of, `layout` what stands before it, `renderings` how it prints VMs and hosts, `reading` makes facts of files and counts
 every line, `identity` says whose fact it is, `checking` holds facts against the tables, and `rows` makes journal rows
 of them for the tools that show ours.
 

@@ -7,8 +7,6 @@ message an exception's text may stand on the same line, so few patterns end in `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from interlock.replay.foreign.format import Format, Kind
 
 VM, HOST, RESOURCE, HA, POWER, VOLUME = (
@@ -384,16 +382,3 @@ FORMATS: tuple[Format, ...] = (
     ),
 )
 """In the order in which they are tried."""
-
-BY_NAME: Mapping[str, Format] = {each.name: each for each in FORMATS}
-BEGINNINGS = tuple(begins.encode() for each in FORMATS for begins in each.begins)
-INSIDE = b"ransit"
-"""What is in every message that is known by what it holds, and in whatever else speaks of a transition."""
-
-
-def understood(message: str) -> tuple[Format, dict[str, str]] | None:
-    """The format of a message, and what it says, without what it leaves out; None: it is of no format."""
-    for each in FORMATS:
-        if found := each.match(message):
-            return each, {name: value for name, value in found.groupdict().items() if value is not None}
-    return None

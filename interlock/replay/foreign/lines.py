@@ -15,14 +15,16 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from interlock.schema.errors import InvalidRequest, NotFound
 
-Unpacked = Callable[..., IO[bytes]]
+Unpacked = Callable[..., io.BufferedReader]
 STDIN = "-"
+BLOCK = 1 << 18
+"""Bytes that are read at once. Too low: a call for each few lines; too high: memory."""
 LONGEST = 1 << 20
-"""Bytes of a line that are looked at. Too low: a long message is cut before its end; too high: memory."""
+"""Bytes of a line that are kept. Too low: a long message is cut before its end; too high: memory."""
 _PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 """By a file's first bytes."""
 
@@ -34,33 +36,30 @@ class CutOff(InvalidRequest):
 
 
 def lines_of(name: str) -> Iterator[bytes]:
-    """Every line with its end; of a line longer than `LONGEST`, its beginning.
+    """Every line, without its newline; of a line longer than `LONGEST`, its beginning.
 
     Raises:
         NotFound: there is no such file, or it cannot be read.
         CutOff: the file is damaged; all lines before the damage were given.
     """
     with _opened(name) as file:
+        rest = b""
         try:
-            while line := file.readline(LONGEST):
-                if len(line) == LONGEST:
-                    _skip(file, line)
-                yield line
-        except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-            raise CutOff(f"{name} is damaged, or was cut off: {error}; what came before was read") from error
-        except OSError as error:
-            raise CutOff(f"{name} cannot be read to its end: {error}; what came before was read") from error
-
-
-def _skip(file: IO[bytes], line: bytes) -> None:
-    while line and not line.endswith(b"\n"):
-        line = file.readline(LONGEST)
+            while block := file.read1(BLOCK):
+                *lines, rest = (rest + block).split(b"\n")
+                yield from lines
+                rest = rest[:LONGEST]
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise CutOff(f"{name} is damaged, or was cut off: {words}; what came before was read") from error
+        if rest:
+            yield rest
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[IO[bytes]]:
+def _opened(name: str) -> Iterator[io.BufferedReader]:
     if name == STDIN:
-        yield sys.stdin.buffer
+        yield cast(io.BufferedReader, sys.stdin.buffer)
         return
     with _readable(name) as raw:
         start = raw.peek(6)

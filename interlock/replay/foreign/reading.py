@@ -21,8 +21,8 @@ from operator import itemgetter
 from interlock.replay.foreign import layout
 from interlock.replay.foreign.fact import Fact
 from interlock.replay.foreign.format import Format, Kind
-from interlock.replay.foreign.formats import BEGINNINGS, BY_NAME, INSIDE, understood
 from interlock.replay.foreign.lines import CutOff, lines_of
+from interlock.replay.foreign.lookup import BEGINNINGS, BY_NAME, INSIDE, understood
 
 SHAPES = 5000
 """Kinds of lines not understood that are told apart. Too low: many fall under "others"; too high: memory."""
