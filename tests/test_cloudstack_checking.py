@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from benchmarks import logs
 from interlock.pictures.machine import as_rows
 from interlock.replay.foreign import identity
 from interlock.replay.foreign.checking import Checked, Checker, Finding, Trouble, ways
@@ -324,6 +326,18 @@ def test_memory_does_not_grow_with_jobs(monkeypatch: pytest.MonkeyPatch) -> None
     facts = [each.fact for each in judged(lines)]
     assert not found(list(checker.check_all(facts)))
     assert len(checker.passing) <= 50 and not checker.states
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    """What `python -m benchmarks.logs` writes is read whole, and a log five times as long in the same memory."""
+    most = []
+    for lines in (10_000, 50_000):
+        logs.write(tmp_path / "ms.log", lines, vms=100, every=30)
+        tally, overview = logs.read(tmp_path / "ms.log")
+        assert tally.lines == tally.understood + tally.unknown + tally.continuation >= lines
+        assert not overview.findings and overview.as_ours == tally.understood > lines // 100
+        most.append(logs.most_memory(tmp_path / "ms.log"))
+    assert most[1] < 1.3 * most[0]
 
 
 # --- as journal rows
