@@ -121,7 +121,7 @@ class Machine:
         return _declare(self.name, tuple(self.states), self.moves, self.initial)
 
 
-def machine(name: str, *, initial: str, states: Iterable[State], moves: str) -> Machine:
+def machine(name: str, *, initial: str, states: Iterable[State], moves: str, deadlines: bool = True) -> Machine:
     """Load a machine from its table.
 
     Args:
@@ -129,11 +129,12 @@ def machine(name: str, *, initial: str, states: Iterable[State], moves: str) -> 
         initial: the state of a new entity.
         states: each with its class.
         moves: one row a line, `source event destination`; text after `#` is a remark.
+        deadlines: whether transitional states must have one; the machines of others, which we only read, have none.
 
     Raises:
         TableError: the table is wrong; the message says which row and why.
     """
-    known = _known_states(name, states)
+    known = _known_states(name, states, deadlines)
     rows = tuple(_rows(name, moves))
     _check_rows(name, known, rows, initial)
     declared = _declare(name, tuple(known), rows, initial)
@@ -142,12 +143,12 @@ def machine(name: str, *, initial: str, states: Iterable[State], moves: str) -> 
     return loaded
 
 
-def _known_states(name: str, states: Iterable[State]) -> dict[str, State]:
+def _known_states(name: str, states: Iterable[State], deadlines: bool) -> dict[str, State]:
     known: dict[str, State] = {}
     for state in states:
         if state.name in known:
             raise TableError(f"machine {name}: state {state.name} is listed twice")
-        if state.stability is Stability.TRANSITIONAL and not (state.within and state.overdue):
+        if deadlines and state.stability is Stability.TRANSITIONAL and not (state.within and state.overdue):
             raise TableError(
                 f"machine {name}: transitional state {state.name} needs a deadline: give it `within` and `overdue`"
             )

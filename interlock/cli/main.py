@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "groups": ("groups", "Show security groups, their rules and their members."),
     "rules": ("groups", "Give a security group other rules."),
     "machines": ("machines", "Show the state machines, as tables or pictures."),
+    "logs": ("logs", "Read CloudStack logs, and check what they record."),
     "fuzz": ("fuzz", "Shake the lifecycle until it breaks: ours, or yours."),
     "reconcile": ("reconcile", "Have the records say what hosts really have."),
     "journal": ("journal", "Fill a database from a journal."),

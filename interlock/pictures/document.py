@@ -1,8 +1,8 @@
 """A state machine as a JSON document, for programs: a published contract.
 
 `format` is the version of this document's shape and rises when a field changes its meaning or goes away;
-new fields may come without. `table_version` is that of the transition tables. The order is that of the
-tables.
+new fields may come without. `table_version` is that of our transition tables, null for the machines of others. The
+order is that of the tables.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from interlock.schema.interlocks import INTERLOCKS, Holds, HoldsNo, Need, Related
 from interlock.schema.machine import Machine, State
-from interlock.schema.machines import TABLE_VERSION
+from interlock.schema.machines import MACHINES, TABLE_VERSION
 
 FORMAT = 1
 
@@ -27,7 +27,7 @@ def document(machine: Machine) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "machine": machine.name,
-        "table_version": TABLE_VERSION,
+        "table_version": TABLE_VERSION if machine.name in MACHINES else None,
         "initial": machine.initial,
         "states": [_state(state) for state in machine.states.values()],
         "transitions": [

@@ -11,6 +11,7 @@ from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import DIM, HEAD, Column, Row, plain
 from interlock.cli.output import Out
+from interlock.replay.foreign import names as foreign
 
 if TYPE_CHECKING:
     from interlock.schema.machine import Machine
@@ -22,10 +23,12 @@ WIDTH = 20
 
 
 @command("machines")
-@click.argument("name", required=False, metavar="[NAME]", type=click.Choice(NAMES))
+@click.argument("name", required=False, metavar="[NAME]", type=click.Choice((*NAMES, *foreign.NAMES)))
 @click.option("--format", "form", type=click.Choice(FORMATS), help="table (default), or a picture.")
 async def machines(face: Face, name: str | None, form: str | None) -> Exit:
-    """Show the state machine NAME, or all: each state's class and deadline, and every transition.
+    """Show the state machine NAME, or all of ours: each state's class and deadline, and every transition.
+
+    `cloudstack-vm` and its like are Apache CloudStack's, from the tables of its source.
 
     The JSON form is a contract: a change of it is a change of the machines.
     """
@@ -35,7 +38,12 @@ async def machines(face: Face, name: str | None, form: str | None) -> Exit:
     form = form or ("json" if face.out.json else "table")
     if face.out.json and form != "json":
         raise click.UsageError(f"--json and --format {form} exclude each other")
-    chosen = [MACHINES[each] for each in ((name,) if name else NAMES)]
+    if name in foreign.NAMES:
+        from interlock.replay.foreign.machines import machines as loaded
+
+        chosen = [loaded()[name]]
+    else:
+        chosen = [MACHINES[each] for each in ((name,) if name else NAMES)]
     if form == "table":
         for machine in chosen:
             _tell(face.out, machine)

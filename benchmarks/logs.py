@@ -1,0 +1,127 @@
+"""How fast CloudStack's logs are read: `python -m benchmarks.logs`.
+
+Writes a log of which one record in a hundred is about a state, reads it whole (every line counted, every transition
+checked), and beside it only splits the same file into lines, which is the floor. Prints the rates, their ratio and the
+most memory that Python held at once, for a part of the log and for all of it: it must not grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from interlock.replay.foreign.checking import Checker
+from interlock.replay.foreign.overview import Overview
+from interlock.replay.foreign.reading import Tally, merged
+
+HEAD = (
+    "2023-07-05 {:02}:{:02}:{:02},{:03} {:<5} [{}] (Work-Job-Executor-{}:ctx-5e6f7a8b job-990/job-{}) (logid:9f8e7d6c) "
+)
+NOISE = (
+    (
+        "DEBUG",
+        "c.c.a.t.Request",
+        'Seq 1-{}: Sending  {{ Cmd , MgmtId: 77, via: 1(kvm1), Flags: 100011, [{{"x":"y"}}] }}',
+    ),
+    ("DEBUG", "o.a.c.f.j.i.AsyncJobMonitor", "Remove job-{} from job monitoring"),
+    ("TRACE", "c.c.v.VirtualMachinePowerStateSyncImpl", "VM power state does not change, skip DB writing. vm id: {}"),
+    (
+        "WARN",
+        "c.c.h.d.HostDaoImpl",
+        "What host {} said is no answer\n\tat com.cloud.X.y(X.java:1)\n\tat com.cloud.Z.a(Z.java:2)",
+    ),
+)
+VM = (
+    'VM instance {{"id":{0},"instanceName":"i-2-{0}-VM","type":"User"}} state transited from [{1}] to [{2}] with event '
+    '[{3}]. VM\'s original host: null, new host: Host {{"id":1,"name":"kvm1","type":"Routing"}}, host before state '
+    "transition: null"
+)
+ROUND = (
+    ("Stopped", "Starting", "StartRequested"),
+    ("Starting", "Running", "OperationSucceeded"),
+    ("Running", "Stopping", "StopRequested"),
+    ("Stopping", "Stopped", "OperationSucceeded"),
+)
+
+
+def write(path: Path, lines: int, vms: int = 500, every: int = 100) -> None:
+    """A log of about so many lines, a transition in `every` records."""
+    written = number = 0
+    with path.open("w") as file:
+        while written < lines:
+            moved, at = divmod(number, every)
+            level, logger, words = NOISE[number % len(NOISE)]
+            if at == 0:
+                level, logger = "DEBUG", "c.c.c.CapacityManagerImpl"
+                words = VM.format(moved % vms + 1, *ROUND[moved // vms % len(ROUND)])
+            second = number // 50
+            when = (second // 3600 % 24, second // 60 % 60, second % 60, number % 50 * 20)
+            text = HEAD.format(*when, level, logger, number % 90, number) + (words if at == 0 else words.format(number))
+            file.write(text + "\n")
+            written += text.count("\n") + 1
+            number += 1
+
+
+def read(path: Path) -> tuple[Tally, Overview]:
+    """All of `interlock logs` but for the printing."""
+    tally = Tally()
+    return tally, Overview().add_all(Checker().check_all(merged([str(path)], tally)))
+
+
+def split(path: Path) -> int:
+    """The floor: the lines alone."""
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def seconds(work: Callable[[Path], object], path: Path) -> float:
+    """How long it took of the processor: others may use it, too."""
+    begun = time.process_time()
+    work(path)
+    return time.process_time() - begun
+
+
+def most_memory(path: Path) -> int:
+    """Bytes that Python held at most while reading."""
+    tracemalloc.start()
+    try:
+        read(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        whole, part = Path(folder) / "whole.log", Path(folder) / "part.log"
+        write(whole, asked.lines)
+        write(part, asked.lines // 10)
+        tally, overview = read(whole)
+        if overview.findings or tally.lines != tally.understood + tally.unknown + tally.continuation:
+            print("what was read is not what was written", file=sys.stderr)
+            return 1
+        pairs = [(seconds(read, whole), seconds(split, whole)) for _ in range(asked.rounds)]
+        rates = sorted(tally.lines / took for took, _ in pairs)
+        size = whole.stat().st_size / 1_000_000
+        print(f"{tally.lines} lines, {size:.0f} MB, {tally.understood} understood")
+        print(f"lines/s          {median(rates):>10.0f}   ({rates[0]:.0f} to {rates[-1]:.0f})")
+        print(f"MB/s             {size * median(rates) / tally.lines:>10.0f}")
+        print(f"over the floor   {median(took / floor for took, floor in pairs):>10.1f}   (lines alone = 1)")
+        print(f"memory, a tenth  {most_memory(part) / 1e6:>10.2f} MB")
+        print(f"memory, all      {most_memory(whole) / 1e6:>10.2f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
