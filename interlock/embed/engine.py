@@ -36,6 +36,7 @@ from interlock.engine.store.commit import Counters
 from interlock.engine.store.joined import transaction
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
+from interlock.replay.source import pages
 from interlock.schema.cloud import FirewallRule, Host, Place, SecurityGroup
 from interlock.schema.commands import Capability
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
@@ -432,6 +433,10 @@ class Engine(Disks):
     async def history(self, vm_id: str) -> list[Transition]:
         """All transitions of a VM, its NICs, volumes and operations, in order."""
         return await self._store.journal(queries.journal_of(vm_id))
+
+    def journal(self, after: int = 0) -> AsyncIterator[list[Transition]]:
+        """All committed transitions with a number above `after`, in order, a page at a time; for `interlock.replay`."""
+        return pages(self._store, after)
 
     async def counts(self) -> dict[str, int]:
         """How many VMs are in each state."""
