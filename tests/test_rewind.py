@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 
 from interlock.embed.cloud import CloudDescription, rows_of
+from interlock.engine.core.decision import Author, change
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed
@@ -17,11 +19,13 @@ from interlock.replay.rewind import Moment, rewound
 from interlock.replay.source import pages
 from interlock.schema.cloud import PLACES, Place
 from interlock.schema.holdings import COUNTERS
-from interlock.schema.records import RECORDS
+from interlock.schema.records import RECORDS, Vm
 from interlock.schema.rows import reader
+from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
 from tests.conftest import Copy
-from tests.histories import History, history
+from tests.histories import History, history, paged
+from tests.histories import rows_of as rows_of_journal
 
 Snapshot = dict[str, dict[str, Any]]
 """All rows of all tables, by table and id."""
@@ -29,6 +33,12 @@ MOMENTS = {"sqlite": (5, 40), "postgresql": (1, 40)}
 """How many histories, and how many moments of each."""
 UNTOLD = ("security_group",)
 """What requests make on their way: no journal tells of it yet."""
+LIFE = (
+    ("StartRequested", "Starting"),
+    ("OperationSucceeded", "Running"),
+    ("StopRequested", "Stopping"),
+    ("OperationSucceeded", "Stopped"),
+)
 TICK = 1_000
 """µs between two events of the fuzzer."""
 EDGE = 60_000_000
@@ -115,3 +125,35 @@ def _without_usage(places: dict[str, list[Place]]) -> dict[str, list[Place]]:
         name: [msgspec.structs.replace(place, **nonsense.get(name, {})) for place in found]
         for name, found in places.items()
     }
+
+
+async def _restless(rows: list[Transition], rounds: int) -> AsyncIterator[list[Transition]]:
+    """A journal that goes on with a VM that is started and stopped again and again, page after page."""
+    yield rows
+    made = next(row for row in rows if row.machine == "vm" and not row.source)
+    fleet = await rewound(paged(rows), {}, Moment())
+    vm, seq = fleet.vm(made.entity_id), len(rows)
+    for _ in range(rounds):
+        page = []
+        for event, state in LIFE:
+            seq += 1
+            author = Author(at=fleet.time + seq, operation_id=None, actor="restless")
+            after = msgspec.structs.replace(vm, state=state, version=vm.version + 1, since=author.at)
+            moved = change(vm, after, event, author, None, None)
+            page.append(Transition(**msgspec.structs.asdict(moved.entry), seq=seq))
+            assert isinstance(moved.after, Vm)
+            vm = moved.after
+        yield page
+
+
+async def test_memory_is_that_of_the_records_not_of_the_journal() -> None:
+    rows = rows_of_journal(history("rewind", 0, TICK)[0])
+    beginning = next(row.seq for row in rows if row.machine == "vm" and row.destination == "Allocated")
+    peaks = []
+    for rounds in (100, 2000):
+        tracemalloc.start()
+        fleet = await rewound(_restless(rows[:beginning], rounds), {}, Moment())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert fleet.seq == beginning + rounds * len(LIFE)
+    assert peaks[1] < peaks[0] * 1.2, f"peaks of {peaks} bytes"
