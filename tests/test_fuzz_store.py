@@ -18,9 +18,8 @@ from interlock.schema.rows import reader
 from interlock.testing.fuzz import ground
 from interlock.testing.fuzz.store import MemoryStore
 from tests.conftest import Copy
-from tests.test_refill import tables
-
 from tests.histories import History, history
+from tests.test_refill import tables
 
 
 @pytest.fixture(scope="module")
