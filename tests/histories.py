@@ -9,23 +9,26 @@ import pytest
 from interlock.engine.core.decision import Decision
 from interlock.engine.store.verdict import Verdict
 from interlock.testing.fuzz import ground
+from interlock.testing.fuzz.events import Event
 from interlock.testing.fuzz.run import play
 from interlock.testing.fuzz.store import MemoryStore
+from interlock.testing.fuzz.universe import Universe
 
 History: TypeAlias = tuple[MemoryStore, list[tuple[Decision, Verdict]]]
 """The tables at the end, and what was handed in, in order."""
 
 
-def history(seed: str, number: int) -> History:
+def history(seed: str, number: int, tick: int = 0) -> History:
     """One run, which must break no promise.
 
     Args:
         seed: any text.
         number: which of the seed's runs.
+        tick: µs that every event takes; without, many happen at one moment.
     """
     stores: list[MemoryStore] = []
     handed: list[tuple[Decision, Verdict]] = []
-    commit = MemoryStore.commit
+    commit, happen = MemoryStore.commit, Universe.happen
 
     def kept(store: MemoryStore, decision: Decision) -> Verdict:
         verdict = commit(store, decision)
@@ -33,8 +36,13 @@ def history(seed: str, number: int) -> History:
         handed.append((decision, verdict))
         return verdict
 
+    def ticking(universe: Universe, event: Event) -> bool:
+        universe.now += tick
+        return happen(universe, event)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryStore, "commit", kept)
+        patch.setattr(Universe, "happen", ticking)
         outcome = play(ground.setting(), seed, number)
     assert outcome.violation is None
     return stores[0], handed

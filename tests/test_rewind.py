@@ -29,6 +29,8 @@ MOMENTS = {"sqlite": (5, 40), "postgresql": (1, 40)}
 """How many histories, and how many moments of each."""
 UNTOLD = ("security_group",)
 """What requests make on their way: no journal tells of it yet."""
+TICK = 1_000
+"""µs between two events of the fuzzer."""
 EDGE = 60_000_000
 """µs before and after a history in which moments are drawn, too."""
 
@@ -65,7 +67,7 @@ def _moments(lived: History, count: int, seed: int) -> list[int]:
     found: set[int] = set()
     while len(found) < count:
         found.add(chance.randint(times[0] - EDGE, times[-1] + EDGE))
-        found.add(chance.choice(times) + chance.randint(-1, 1))
+        found.add(chance.choice(times) + chance.randint(-1, 0))
     return sorted(found)
 
 
@@ -87,7 +89,7 @@ async def test_the_fleet_at_a_time_is_the_snapshot_taken_then(copy: Copy, dialec
     compared, disordered = 0, False
     seen: set[tuple[int, int]] = set()
     for number in range(runs):
-        lived = history("rewind", number)
+        lived = history("rewind", number, TICK)
         async with copy("current") as url:
             store = await Store.open(url)
             try:
