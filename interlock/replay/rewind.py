@@ -22,7 +22,7 @@ import msgspec
 
 from interlock.replay.fleet import Fleet
 from interlock.schema.cloud import Place
-from interlock.schema.errors import NotFound
+from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.transition import Transition
 
 Pages = AsyncIterator[list[Transition]]
@@ -73,12 +73,17 @@ class Play:
             self.fleet.add(row)
 
     async def to(self, moment: Moment) -> Fleet:
-        """Play up to a moment; nothing, if that is over already.
+        """Play up to a moment.
 
         Raises:
+            InvalidRequest: more was played already: there is no way back.
             NotFound: the journal has no row of that number yet.
             JournalBroken: a row cannot follow the rows before it.
         """
+        if (moment.seq is not None and moment.seq < self.fleet.seq) or (
+            moment.at is not None and moment.at < self.fleet.time
+        ):
+            raise InvalidRequest(f"that is before transition {self.fleet.seq}; name the earlier moment first")
         while (row := await self.next()) is not None and moment.includes(row):
             await self.step()
         if moment.seq is not None and self.fleet.seq < moment.seq:
