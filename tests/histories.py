@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import TypeAlias
 
+import msgspec
 import pytest
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.store.verdict import Verdict
+from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
 from interlock.testing.fuzz.events import Event
 from interlock.testing.fuzz.run import play
@@ -46,3 +49,16 @@ def history(seed: str, number: int, tick: int = 0) -> History:
         outcome = play(ground.setting(), seed, number)
     assert outcome.violation is None
     return stores[0], handed
+
+
+def rows_of(store: MemoryStore) -> list[Transition]:
+    """The journal of a store in memory, numbered as a database numbers it."""
+    return [
+        Transition(**msgspec.structs.asdict(entry), seq=number) for number, entry in enumerate(store.journal, start=1)
+    ]
+
+
+async def paged(rows: Sequence[Transition], size: int = 7) -> AsyncIterator[list[Transition]]:
+    """Rows in pages, as they are read."""
+    for first in range(0, len(rows), size):
+        yield list(rows[first : first + size])
