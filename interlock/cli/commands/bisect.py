@@ -24,6 +24,7 @@ from interlock.replay.fleet import Fleet
 from interlock.replay.predicates import Predicate, called, parsed
 from interlock.replay.rewind import Moment
 from interlock.schema.errors import InvalidRequest
+from interlock.schema.holdings import FREE
 from interlock.schema.records import Operation
 
 LABEL = 12
@@ -102,7 +103,7 @@ def _tell(out: Out, found: Bisected, broken: Break, fleet: Fleet) -> None:
     for line, _ in attributes(attributes_of(broken.before, broken.after)):
         _fact(out, "changed", line)
     for each in row.movements:
-        _fact(out, "moved", f"{each.amount} {each.thing} of {each.where}: {each.giver} → {each.taker}")
+        _fact(out, "takes" if each.giver == FREE else "gives back", f"{each.amount} {each.thing} of {each.where}")
     first, last = broken.decided
     _fact(out, "more", f"`interlock diff {first - 1} {last}`, all that was decided with it")
 
