@@ -225,7 +225,7 @@ def test_the_first_break_is_found_whatever_comes_after_it(journal: list[Transiti
         decision = list(together)
         for row in decision:
             fleet.add(row)
-        holds = predicate(fleet).holds
+        holds = parsed(text)(fleet).holds  # a new one, that remembers nothing
         if held_from is None:
             held_from = fleet.seq if holds else None
         elif not holds:

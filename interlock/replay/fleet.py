@@ -13,13 +13,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+import msgspec
+
 from interlock.engine.core.rebuild import Rebuild
 from interlock.replay.usage import Usage
 from interlock.schema.cloud import PLACES, Place
 from interlock.schema.errors import InvalidRequest, NotFound
+from interlock.schema.holdings import Movement
 from interlock.schema.records import RECORDS, Entity, Nic, Operation, Vm, Volume
 from interlock.schema.transition import Transition
 
+_movements = msgspec.json.Decoder(list[Movement]).decode
+NOTHING = "[]"
+"""The ledger of a row that moves nothing."""
 T = TypeVar("T", Nic, Volume, Operation)
 GONE = ("Expunged", "Expunging", "Error")
 """VM states in which its name is free for another."""
@@ -42,6 +48,8 @@ class Fleet:
         """How many of each machine are in each state."""
         self.last: Transition | None = None
         """The last row; None before the first."""
+        self.fills = 0
+        """Rises whenever a place may have become fuller or emptier: what was seen of places holds until then."""
         self.time = 0
         """The latest time that any row so far was decided at, µs: clocks of several workers may differ."""
 
@@ -57,7 +65,9 @@ class Fleet:
             JournalBroken: it cannot follow the rows before it.
         """
         after = self._rebuilt.add(row)
-        self._usage.add(row.movements)
+        if row.ledger != NOTHING:
+            self._usage.add(_movements(row.ledger))
+            self.fills += 1
         if not row.source and isinstance(after, Vm):
             self._named.setdefault(after.name, []).append(after.id)
         if row.machine in self.counts:
@@ -79,7 +89,7 @@ class Fleet:
         other._places = {name: dict(found) for name, found in self._places.items()}
         other._named = {name: list(ids) for name, ids in self._named.items()}
         other.counts = {name: counts.copy() for name, counts in self.counts.items()}
-        other.last, other.time = self.last, self.time
+        other.last, other.time, other.fills = self.last, self.time, self.fills
         return other
 
     # --- records

@@ -172,13 +172,26 @@ def _look(words: list[str], percent: bool) -> tuple[str | None, Look]:
         case ["count", machine, *state] if machine in RECORDS and len(state) <= 1:
             return None, _counted(machine, _state(machine, state[0]) if state else None)
         case ["every" | "sum" as how, kind, thing] if kind in KINDS:
-            return None, (_every if how == "every" else _sum)(kind, _rule(kind, thing), percent)
+            return None, _until_filled((_every if how == "every" else _sum)(kind, _rule(kind, thing), percent))
         case [kind, name, thing] if kind in KINDS:
             return None, _held(kind, name, _rule(kind, thing), percent)
         case [machine, name, *column] if machine in RECORDS and len(column) <= 1:
             known = _column(machine, column[0] if column else "state")
             return machine if known == "state" else None, _attribute(machine, name, known)
     raise InvalidRequest(f"{' '.join(words) or 'nothing'!r} is nothing to look at; say it {EXAMPLE}")
+
+
+def _until_filled(look: Look) -> Look:
+    """Looks at all places again only when what is held of them has changed, which few transitions do."""
+    seen: tuple[Fleet, int, list[tuple[str, Any]]] | None = None
+
+    def kept(fleet: Fleet) -> list[tuple[str, Any]]:
+        nonlocal seen
+        if seen is None or seen[0] is not fleet or seen[1] != fleet.fills:
+            seen = fleet, fleet.fills, look(fleet)
+        return seen[2]
+
+    return kept
 
 
 def _rule(kind: str, thing: str) -> Metered:
