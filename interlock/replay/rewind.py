@@ -48,7 +48,7 @@ class Play:
 
     Args:
         pages: the journal.
-        places: what VMs run on, as `Fleet` takes them.
+        places: what VMs run on where the journal does not tell, as `Fleet` takes them.
     """
 
     def __init__(self, pages: Pages, places: Places) -> None:
@@ -60,6 +60,8 @@ class Play:
         """The row that comes next, which is not played yet; None at the journal's end."""
         if self._ahead is None:
             self._ahead = await anext(self._rows, None)
+            if self._ahead is not None and self.fleet.last is None:
+                self.fleet.begin(self._ahead)
         return self._ahead
 
     async def step(self) -> None:
@@ -80,15 +82,18 @@ class Play:
             NotFound: the journal has no row of that number yet.
             JournalBroken: a row cannot follow the rows before it.
         """
-        if (moment.seq is not None and moment.seq < self.fleet.seq) or (
-            moment.at is not None and moment.at < self.fleet.time
-        ):
+        if self.fleet.last is not None and self._is_over(moment):
             raise InvalidRequest(f"that is before transition {self.fleet.seq}; name the earlier moment first")
         while (row := await self.next()) is not None and moment.includes(row):
             await self.step()
         if moment.seq is not None and self.fleet.seq < moment.seq:
             raise NotFound(f"there is no transition {moment.seq}; the journal ends with {self.fleet.seq}")
         return self.fleet
+
+    def _is_over(self, moment: Moment) -> bool:
+        if moment.seq is not None:
+            return moment.seq < self.fleet.seq
+        return moment.at is not None and moment.at < self.fleet.time
 
 
 async def rewound(pages: Pages, places: Places, moment: Moment) -> Fleet:
