@@ -48,6 +48,7 @@ class Filled(msgspec.Struct, frozen=True, kw_only=True):
     """A place at both moments; None where it was not there."""
 
     kind: str
+    id: str
     before: Place | None
     after: Place | None
     attributes: dict[str, tuple[Any, Any]]
@@ -125,4 +126,4 @@ def _places(before: Fleet, after: Fleet, only: set[tuple[str, str]] | None) -> I
             was, is_now = old.get(place_id), new.get(place_id)
             if was != is_now and (only is None or (kind, place_id) in only):
                 attributes = _attributes(was, is_now, (was or is_now).__struct_fields__)  # type: ignore[union-attr]
-                yield Filled(kind=kind, before=was, after=is_now, attributes=attributes)
+                yield Filled(kind=kind, id=place_id, before=was, after=is_now, attributes=attributes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 import msgspec
@@ -11,7 +11,7 @@ from interlock.cli import layout
 from interlock.cli.changes import attributes, name_of
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
-from interlock.cli.layout import DIM, HEAD, Column, Row, plain
+from interlock.cli.layout import DIM, HEAD, Cell, Column, Row, plain
 from interlock.cli.moments import MOMENT, told
 from interlock.cli.output import Out
 from interlock.cli.played import playing
@@ -32,6 +32,8 @@ FILL = (
     Column("OF", right=True),
     Column("SHARE", right=True),
 )
+FEW = 3
+"""Places of a kind that are named. Too few: one has to look into the JSON; too many: the line is long."""
 WORDS = {"storage_pool": "pool"}
 
 
@@ -70,8 +72,10 @@ def _tell(out: Out, before: Fleet, after: Fleet, found: Difference) -> None:
     if fill := [row for each in found.places for row in _fill(each)]:
         out.line()
         out.table(FILL, fill)
-    for place in found.places:
-        _place(out, place)
+    if others := list(_others(found.places)):
+        out.line()
+        for line in others:
+            out.line(line)
     if not (entities or found.places):
         out.line([("nothing differs", HEAD)])
 
@@ -86,30 +90,36 @@ def _fill(each: Filled) -> Iterator[Row]:
     """What is held of it, for each thing of which that, or how much there is, differs."""
     for rule in MEASURES.get(each.kind, {}).values():
         was, now = (_figures(rule, place) for place in (each.before, each.after))
-        if was != now:
-            known = each.after or each.before
-            assert known is not None
-            name = plain(f"{WORDS.get(each.kind, each.kind)} {known.id}")
-            yield Row(
-                (name, plain(rule.thing), plain(was[0]), plain(now[0]), plain(now[1]), plain(_percent(rule, each)))
-            )
+        if was != now and (was[0] or now[0]):
+            name = plain(f"{_called(each.kind)} {each.id}")
+            figures = (_figure(was[0]), _figure(now[0]), _figure(now[1]))
+            yield Row((name, plain(rule.thing), *figures, plain(_percent(rule, each))))
 
 
-def _place(out: Out, each: Filled) -> None:
-    """What else of it differs."""
-    name = f"{WORDS.get(each.kind, each.kind)} {(each.after or each.before).id}"  # type: ignore[union-attr]
-    differing = {key: pair for key, pair in each.attributes.items() if key not in COUNTERS.get(each.kind, ())}
-    if each.before is None or each.after is None:
-        out.line([(f"{name} {'made' if each.before is None else 'taken away'}", "")])
-    for line, style in attributes(differing):
-        out.line([(f"{name} {line}", style)])
+def _others(places: Iterable[Filled]) -> Iterator[str]:
+    """What else differs of places: those that were made or taken away, and what they are described by."""
+    found = list(places)
+    for word, gone in (("made", "before"), ("taken away", "after")):
+        for kind in dict.fromkeys(each.kind for each in found):
+            if ids := [each.id for each in found if each.kind == kind and getattr(each, gone) is None]:
+                yield f"{_called(kind)} {', '.join(ids) if len(ids) <= FEW else f'×{len(ids)}'}: {word}"
+    for each in found:
+        differing = {key: pair for key, pair in each.attributes.items() if key not in COUNTERS.get(each.kind, ())}
+        for line, _ in attributes(differing):
+            yield f"{_called(each.kind)} {each.id}: {line}"
 
 
-def _figures(rule: Metered, place: Place | None) -> tuple[str | None, str | None]:
-    if place is None:
-        return None, None
-    most = total(rule, place)
-    return str(used(rule, place)), None if most is None else str(most)
+def _called(kind: str) -> str:
+    return WORDS.get(kind, kind)
+
+
+def _figures(rule: Metered, place: Place | None) -> tuple[int | None, int | None]:
+    """What is held, of how much; None: there is no such place, or no limit."""
+    return (None, None) if place is None else (used(rule, place), total(rule, place))
+
+
+def _figure(value: int | None) -> Cell:
+    return plain(None if value is None else str(value))
 
 
 def _percent(rule: Metered, each: Filled) -> str | None:
