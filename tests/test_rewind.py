@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
 from interlock.embed.cloud import CloudDescription, rows_of
+from interlock.engine.core.decision import Author, change
 from interlock.engine.store import queries
 from interlock.engine.store import store as store_module
 from interlock.engine.store.store import Store
@@ -19,9 +21,9 @@ from interlock.replay.rewind import Moment, rewound
 from interlock.replay.source import pages
 from interlock.schema.cloud import PLACES, Host, Place, SettingValue, StoragePool
 from interlock.schema.holdings import COUNTERS
-from interlock.schema.records import RECORDS
+from interlock.schema.records import RECORDS, Vm
 from interlock.schema.rows import reader, text_of
-from interlock.schema.transition import CLOUD
+from interlock.schema.transition import CLOUD, Transition
 from interlock.testing.fuzz import ground
 from tests.conftest import Copy
 from tests.histories import History, history, paged
@@ -46,6 +48,12 @@ Snapshot = dict[str, dict[str, Any]]
 """All rows of all tables, by table and id."""
 MOMENTS = {"sqlite": (4, 50), "postgresql": (1, 30)}
 """How many histories, and how many moments of each."""
+LIFE = (
+    ("StartRequested", "Starting"),
+    ("OperationSucceeded", "Running"),
+    ("StopRequested", "Stopping"),
+    ("OperationSucceeded", "Stopped"),
+)
 TICK = 1_000
 """µs between two events of the fuzzer."""
 CHANGES = 0.06
@@ -171,3 +179,35 @@ async def test_places_that_no_row_tells_of_yet_are_what_they_are_given_as(
     fleet = await rewound(paged(rows), given, Moment())
     held = {place.id: place.cpu_used_mhz for place in fleet.places("host") if isinstance(place, Host)}
     assert held == {host.id: host.cpu_used_mhz for host in lived[0].places["host"].values()}
+
+
+async def _restless(rows: list[Transition], rounds: int) -> AsyncIterator[list[Transition]]:
+    """A journal that goes on with a VM that is started and stopped again and again, page after page."""
+    yield rows
+    made = next(row for row in rows if row.machine == "vm" and not row.source)
+    fleet = await rewound(paged(rows), {}, Moment())
+    vm, seq = fleet.vm(made.entity_id), len(rows)
+    for _ in range(rounds):
+        page = []
+        for event, state in LIFE:
+            seq += 1
+            author = Author(at=fleet.time + seq, operation_id=None, actor="restless")
+            after = msgspec.structs.replace(vm, state=state, version=vm.version + 1, since=author.at)
+            moved = change(vm, after, event, author, None, None)
+            page.append(Transition(**msgspec.structs.asdict(moved.entry), seq=seq))
+            assert isinstance(moved.after, Vm)
+            vm = moved.after
+        yield page
+
+
+async def test_memory_is_that_of_the_records_not_of_the_journal() -> None:
+    rows = rows_of_journal(history("rewind", 0, TICK)[0])
+    beginning = next(row.seq for row in rows if row.machine == "vm" and row.destination == "Allocated")
+    peaks = []
+    for rounds in (100, 2000):
+        tracemalloc.start()
+        fleet = await rewound(_restless(rows[:beginning], rounds), {}, Moment())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert fleet.seq == beginning + rounds * len(LIFE)
+    assert peaks[1] < peaks[0] * 1.2, f"peaks of {peaks} bytes"
