@@ -99,7 +99,10 @@ def test_people_are_told_as_of_the_moment(past: Past) -> None:
 def test_diff_tells_what_was_made_moved_and_changed_and_how_full_hosts_became(past: Past) -> None:
     first, second, third, _ = (str(said["own"]) for said in past.said)
     host = past.said[0]["show"]["host_id"]
-    said = past.shell("diff", "0", first)
+    said = past.shell("diff", "0", "1")
+    assert ["host", "×6:", "made"] in said.rows and ["template", "debian-12:", "made"] in said.rows
+    assert not [row for row in said.rows if "cpu" in row], "what nobody holds of a new host is not listed"
+    said = past.shell("diff", "1", first)
     assert ["vm", "web", "-", "Running", "3"] in said.rows
     assert ["host", host, "cpu", "0", "500", "8000", "0%", "→", "6%"] in said.rows
     said = past.shell("diff", second, third, "web")
@@ -116,6 +119,25 @@ def test_diff_tells_what_was_made_moved_and_changed_and_how_full_hosts_became(pa
     assert "big" not in said.out and "south" not in said.out
     assert "big" in past.shell("diff", first, "now").out
     assert past.shell("diff", "now", "now").rows[-1] == ["nothing", "differs"]
+
+
+def test_places_are_as_they_were(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.init()
+    shell("settings", "set", "expunge.delay", "60")
+    cloud = tmp_path / "cloud.toml"
+    text = cloud.read_text()
+    assert text.count("size_mib = 65536") == 1
+    cloud.write_text(text.replace("size_mib = 65536", "size_mib = 65537"))
+    shell("init", str(cloud))
+    said = shell("diff", "1", "now")
+    assert ["pool", "north-nfs:", "size_mib:", "65536", "→", "65537"] in said.rows
+    assert ["setting", "expunge.delay@global:", "made"] in said.rows
+    assert shell("rewind", "--seq", "1", "--json").json["places"]["setting"] == []
+    broken = shell("bisect", "host north-host-1 cpu is none", exit=Exit.FAILED).out
+    assert broken.startswith("broken by transition 1,") and re.search(
+        r"^cloud +PlacesWritten: domain ROOT;", broken, re.M
+    )
 
 
 def test_diff_for_programs(past: Past) -> None:

@@ -8,31 +8,46 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
+import pytest
 
 from interlock.embed.cloud import CloudDescription, rows_of
 from interlock.engine.core.decision import Author, change
 from interlock.engine.store import queries
+from interlock.engine.store import store as store_module
 from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed
 from interlock.replay.fleet import Fleet
 from interlock.replay.rewind import Moment, rewound
 from interlock.replay.source import pages
-from interlock.schema.cloud import PLACES, Place
+from interlock.schema.cloud import PLACES, Host, Place, SettingValue, StoragePool
 from interlock.schema.holdings import COUNTERS
 from interlock.schema.records import RECORDS, Vm
-from interlock.schema.rows import reader
-from interlock.schema.transition import Transition
+from interlock.schema.rows import reader, text_of
+from interlock.schema.transition import CLOUD, Transition
 from interlock.testing.fuzz import ground
 from tests.conftest import Copy
 from tests.histories import History, history, paged
 from tests.histories import rows_of as rows_of_journal
 
+
+class Clock:
+    """What those who change the cloud take for the time."""
+
+    time = 0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """That of the history, not this machine's."""
+    made = Clock()
+    monkeypatch.setattr(store_module, "now", lambda: made.time)
+    return made
+
+
 Snapshot = dict[str, dict[str, Any]]
 """All rows of all tables, by table and id."""
-MOMENTS = {"sqlite": (5, 40), "postgresql": (1, 40)}
+MOMENTS = {"sqlite": (4, 50), "postgresql": (1, 30)}
 """How many histories, and how many moments of each."""
-UNTOLD = ("security_group",)
-"""What requests make on their way: no journal tells of it yet."""
 LIFE = (
     ("StartRequested", "Starting"),
     ("OperationSucceeded", "Running"),
@@ -41,6 +56,8 @@ LIFE = (
 )
 TICK = 1_000
 """µs between two events of the fuzzer."""
+CHANGES = 0.06
+"""Share of the commits after which somebody changes the cloud."""
 EDGE = 60_000_000
 """µs before and after a history in which moments are drawn, too."""
 
@@ -51,14 +68,13 @@ async def _snapshot(store: Store) -> Snapshot:
         rows = map(reader(kind), await store.rows(queries.all_of(name)))
         found[name] = {record.id: record for record in rows}
     for name, places in (await store.places()).items():
-        if name not in UNTOLD:
-            found[name] = {place.id: place for place in places}
+        found[name] = {place.id: place for place in places}
     return found
 
 
 def _rewound(fleet: Fleet) -> Snapshot:
     records = {name: dict(fleet.records(name)) for name in RECORDS}
-    return records | {name: {place.id: place for place in fleet.places(name)} for name in PLACES if name not in UNTOLD}
+    return records | {name: {place.id: place for place in fleet.places(name)} for name in PLACES}
 
 
 def _written(lived: History) -> Iterator[tuple[int, Any]]:
@@ -81,19 +97,43 @@ def _moments(lived: History, count: int, seed: int) -> list[int]:
     return sorted(found)
 
 
-async def _lived(store: Store, lived: History, moments: list[int]) -> dict[int, Snapshot]:
-    """Write a history, and take a snapshot of all tables at each moment."""
-    await store.put(CloudDescription.parse(ground.CLOUD).rows() | rows_of(ground.places()))
+async def _lived(
+    store: Store, lived: History, moments: list[int], chance: random.Random, clock: Clock
+) -> dict[int, Snapshot]:
+    """Write a history, somebody changing the cloud meanwhile, and take a snapshot of all tables at each moment."""
+    clock.time = next(_written(lived))[0] - EDGE // 2
     left, taken = list(moments), dict[int, Snapshot]()
-    for at, decision in _written(lived):
-        while left and left[0] < at:
+    while left and left[0] < clock.time:
+        taken[left.pop(0)] = await _snapshot(store)
+    await store.put(CloudDescription.parse(ground.CLOUD).rows() | rows_of(ground.places()))
+    for clock.time, decision in _written(lived):
+        while left and left[0] < clock.time:
             taken[left.pop(0)] = await _snapshot(store)
         verdict = await store.commit(msgspec.structs.replace(decision, if_fresh=False))
         assert isinstance(verdict, Committed)
+        if chance.random() < CHANGES:
+            await _change(store, chance)
     return taken | {at: snapshot for snapshot in [await _snapshot(store)] for at in left}
 
 
-async def test_the_fleet_at_a_time_is_the_snapshot_taken_then(copy: Copy, dialect: str) -> None:
+async def _change(store: Store, chance: random.Random) -> None:
+    """A host goes out of use, or into it; a pool grows; a setting comes or goes."""
+    places = await store.places()
+    host, pool = chance.choice(places["host"]), chance.choice(places["storage_pool"])
+    assert isinstance(host, Host) and isinstance(pool, StoragePool)
+    setting = SettingValue(id="expunge.delay@global", name="expunge.delay", scope="global", place_id=None, value="7")
+    match chance.randrange(4):
+        case 0:
+            await store.put(rows_of([msgspec.structs.replace(host, enabled=not host.enabled)]))
+        case 1:
+            await store.put(rows_of([msgspec.structs.replace(pool, size_mib=pool.size_mib + 1)]))
+        case 2:
+            await store.put(rows_of([setting]))
+        case _:
+            await store.remove("setting", setting.id)
+
+
+async def test_the_fleet_at_a_time_is_the_snapshot_taken_then(copy: Copy, dialect: str, clock: Clock) -> None:
     """The third of the issue's promises: 200 random moments of fuzzed histories, on SQLite; some on PostgreSQL."""
     runs, count = MOMENTS[dialect]
     compared, disordered = 0, False
@@ -103,28 +143,42 @@ async def test_the_fleet_at_a_time_is_the_snapshot_taken_then(copy: Copy, dialec
         async with copy("current") as url:
             store = await Store.open(url)
             try:
-                taken = await _lived(store, lived, _moments(lived, count, number))
-                emptied = _without_usage(await store.places())
+                taken = await _lived(store, lived, _moments(lived, count, number), random.Random(number), clock)
+                given = _changed(await store.places())
                 for at, snapshot in taken.items():
-                    fleet = await rewound(pages(store), emptied, Moment(at=at))
+                    fleet = await rewound(pages(store), given, Moment(at=at))
                     assert _rewound(fleet) == snapshot
                     compared += 1
                     seen.add((number, fleet.seq))
                 times = [row.at for row in lived[0].journal]
                 disordered |= times != sorted(times)
+                assert len({text_of(each["host"]) for each in taken.values()}) > 3
             finally:
                 await store.close()
     assert disordered, "no decision was passed by another on its way: nothing was shown of times that do not rise"
     assert compared >= runs * count and len(seen) > compared / 3, "the moments were too few, or much the same"
 
 
-def _without_usage(places: dict[str, list[Place]]) -> dict[str, list[Place]]:
-    """Places whose counters say nonsense: what rewind says of them it has from the journal."""
+def _changed(places: dict[str, list[Place]]) -> dict[str, list[Place]]:
+    """Places of which everything that is said is nonsense: what rewind says of them it has from the journal."""
     nonsense = {name: dict.fromkeys(columns, -1) for name, columns in COUNTERS.items()}
     return {
-        name: [msgspec.structs.replace(place, **nonsense.get(name, {})) for place in found]
+        name: [msgspec.structs.replace(place, id=f"not {place.id}", **nonsense.get(name, {})) for place in found]
         for name, found in places.items()
     }
+
+
+async def test_places_that_no_row_tells_of_yet_are_what_they_are_given_as(
+    copy: Copy, dialect: str, clock: Clock
+) -> None:
+    """A journal that an older release began: what is held is the journal's, the rest is as it is now."""
+    lived = history("rewind", 0, TICK)
+    rows = [row for row in rows_of_journal(lived[0]) if row.machine != CLOUD]
+    rows = [msgspec.structs.replace(row, seq=number) for number, row in enumerate(rows, start=1)]
+    given = {"host": [place for place in ground.places() if isinstance(place, Host)]}
+    fleet = await rewound(paged(rows), given, Moment())
+    held = {place.id: place.cpu_used_mhz for place in fleet.places("host") if isinstance(place, Host)}
+    assert held == {host.id: host.cpu_used_mhz for host in lived[0].places["host"].values()}
 
 
 async def _restless(rows: list[Transition], rounds: int) -> AsyncIterator[list[Transition]]:

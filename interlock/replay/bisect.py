@@ -55,6 +55,7 @@ async def bisected(play: Play, predicate: Predicate) -> Bisected:
         InvalidRequest: the predicate cannot be asked.
         JournalBroken: a row cannot follow the rows before it.
     """
+    await play.next()  # of what it begins with depends what there was before it
     seen = predicate(play.fleet)
     held_from = play.fleet.seq if seen.holds else None
     while await play.next() is not None:

@@ -3,8 +3,11 @@
 `Rebuild` checks each row and gives the records; here stands what one asks of them: by name, by VM, counts per state,
 capacity. A row costs the same however many there were; memory is that of the records, not of the journal.
 
-Never reads anything: rows are added by whoever plays them (`rewind.py`). Places (hosts, pools, accounts, …) are given:
-what of them a journal does not tell is taken as it is now; what is held of them follows from the journal alone.
+Places (hosts, pools, accounts, …) follow from the journal, too. Journals that a release before 0.3 began tell of them
+only from their migration on; until there they are what they are given as, which is best what they are now. What is held
+of them follows from the journal alone, always.
+
+Never reads anything: rows are added by whoever plays them (`rewind.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from interlock.schema.cloud import PLACES, Place
 from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.holdings import Movement
 from interlock.schema.records import RECORDS, Entity, Nic, Operation, Vm, Volume
-from interlock.schema.transition import Transition
+from interlock.schema.transition import CLOUD, Transition
 
 _movements = msgspec.json.Decoder(list[Movement]).decode
 NOTHING = "[]"
@@ -35,14 +38,15 @@ class Fleet:
     """The state after the rows that were added.
 
     Args:
-        places: what VMs run on and belong to, by table; their `used` columns are not looked at.
+        places: what VMs run on and belong to, by table, for as long as no row tells of them; their `used` columns are
+            not looked at.
     """
 
     def __init__(self, places: Mapping[str, Iterable[Place]]) -> None:
         self._rebuilt = Rebuild()
         self._usage = Usage()
-        self._places: dict[str, dict[str, Place]] = {name: {} for name in PLACES}
-        self._places |= {name: {each.id: each for each in found} for name, found in places.items()}
+        self._given: dict[str, dict[str, Place]] = {name: {} for name in PLACES}
+        self._given |= {name: {each.id: each for each in found} for name, found in places.items()}
         self._named: dict[str, list[str]] = {}
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in RECORDS}
         """How many of each machine are in each state."""
@@ -58,6 +62,11 @@ class Fleet:
         """The number of the last row; 0 before the first."""
         return self._rebuilt.head
 
+    def begin(self, row: Transition) -> None:
+        """Hear of the first row before it is added: if the journal begins with places, there is none before it."""
+        if row.machine == CLOUD:
+            self._given = {name: {} for name in PLACES}
+
     def add(self, row: Transition) -> None:
         """Take one more row.
 
@@ -67,6 +76,7 @@ class Fleet:
         after = self._rebuilt.add(row)
         if row.ledger != NOTHING:
             self._usage.add(_movements(row.ledger))
+        if row.ledger != NOTHING or row.machine == CLOUD:
             self.fills += 1
         if not row.source and isinstance(after, Vm):
             self._named.setdefault(after.name, []).append(after.id)
@@ -86,7 +96,9 @@ class Fleet:
         other._rebuilt.records = {name: dict(found) for name, found in self._rebuilt.records.items()}
         other._rebuilt.head = self._rebuilt.head
         other._usage = self._usage.copy()
-        other._places = {name: dict(found) for name, found in self._places.items()}
+        other._rebuilt.places = {name: dict(found) for name, found in self._rebuilt.places.items()}
+        other._rebuilt.cloud = self._rebuilt.cloud
+        other._given = self._given
         other._named = {name: list(ids) for name, ids in self._named.items()}
         other.counts = {name: counts.copy() for name, counts in self.counts.items()}
         other.last, other.time, other.fills = self.last, self.time, self.fills
@@ -144,11 +156,17 @@ class Fleet:
 
     # --- places
 
+    @property
+    def _places(self) -> dict[str, dict[str, Place]]:
+        return self._rebuilt.places if self._rebuilt.cloud.version else self._given
+
     def places(self, kind: str) -> list[Place]:
         """All places of a table, by id, each with what is held of it."""
-        return [self._usage.of(kind, place, self._places) for _, place in sorted(self._places[kind].items())]
+        known = self._places
+        return [self._usage.of(kind, place, known) for _, place in sorted(known[kind].items())]
 
     def place(self, kind: str, place_id: str) -> Place | None:
         """One of them; None if there is none."""
-        found = self._places.get(kind, {}).get(place_id)
-        return None if found is None else self._usage.of(kind, found, self._places)
+        known = self._places
+        found = known.get(kind, {}).get(place_id)
+        return None if found is None else self._usage.of(kind, found, known)

@@ -48,7 +48,7 @@ class Play:
 
     Args:
         pages: the journal.
-        places: what VMs run on, as `Fleet` takes them.
+        places: what VMs run on where the journal does not tell, as `Fleet` takes them.
     """
 
     def __init__(self, pages: Pages, places: Places) -> None:
@@ -60,6 +60,8 @@ class Play:
         """The row that comes next, which is not played yet; None at the journal's end."""
         if self._ahead is None:
             self._ahead = await anext(self._rows, None)
+            if self._ahead is not None and self.fleet.last is None:
+                self.fleet.begin(self._ahead)
         return self._ahead
 
     async def step(self) -> None:

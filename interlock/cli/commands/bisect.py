@@ -11,6 +11,7 @@ import msgspec
 
 from interlock.cli.changes import attributes, name_of
 from interlock.cli.commands.history import as_fields
+from interlock.cli.commands.history import told as places_told
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import BAD, DIM, HEAD
@@ -88,13 +89,14 @@ def _since(seq: int) -> str:
 def _tell(out: Out, found: Bisected, broken: Break, fleet: Fleet) -> None:
     row = broken.transition
     out.line([(f"broken by transition {row.seq}", BAD), (f", {iso(row.at)}", DIM)])
-    entity = broken.after
-    name = name_of(entity, fleet) if entity is not None else row.entity_id
-    moved = f"{row.source or '(new)'} → {row.destination} by {row.event}"
     _fact(out, "held", f"from {_since(found.held_from or 0)} on; {found.seen.said}")
     _fact(out, "now", broken.found.said)
-    _fact(out, row.machine, f"{name}: {moved}")
-    _fact(out, "id", row.entity_id)
+    if broken.after is None:
+        _fact(out, row.machine, f"{row.event}: {places_told(row)}")
+    else:
+        moved = f"{row.source or '(new)'} → {row.destination} by {row.event}"
+        _fact(out, row.machine, f"{name_of(broken.after, fleet)}: {moved}")
+        _fact(out, "id", row.entity_id)
     operation = fleet.record("operation", row.operation_id or "")
     if isinstance(operation, Operation):
         _fact(out, "operation", f"{name_of(operation, fleet)} ({operation.id})")
