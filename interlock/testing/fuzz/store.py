@@ -191,10 +191,12 @@ class MemoryStore:
         Raises:
             Refused: the database would refuse.
         """
+        # What breaks several rules is refused by the one that the database meets first: new rows, then changed ones.
         self._not_stale(decision.changes)
+        self._names_free(change for change in decision.changes if change.before is None)
+        self._things_free(decision.ledger)
         self._one_owner(decision)
         self._names_free(decision.changes)
-        self._things_free(decision.ledger)
         self._interlocked(decision)
         if decision.vm is not None:
             self._affine(decision.vm)
@@ -216,7 +218,7 @@ class MemoryStore:
             if operation.state in ACTIVE and self.active.get(key, operation.id) != operation.id:
                 raise Refused(Why.BUSY, f"{' '.join(key)} has operation {self.active[key]}")
 
-    def _names_free(self, changes: Sequence[Change]) -> None:
+    def _names_free(self, changes: Iterable[Change]) -> None:
         for change in changes:
             vm = change.after
             if not isinstance(vm, Vm) or vm.state in NAMELESS:
