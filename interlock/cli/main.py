@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ps": ("ps", "List VMs."),
     "show": ("show", "Show a VM with all that belongs to it."),
     "history": ("history", "Show what a VM went through, and its parts beside it."),
+    "why": ("why", "Say why a VM, a disk or an operation is as it is."),
     "watch": ("watch", "Follow all transitions as they happen."),
     "hosts": ("hosts", "Show hosts and pools, and what is held of them."),
     "accounts": ("accounts", "Show accounts and domains, their limits and what is used."),

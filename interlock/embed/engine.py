@@ -441,6 +441,10 @@ class Engine(Disks):
                 yield row
             version = rows[-1].version
 
+    async def history_of(self, entity_ids: Sequence[str]) -> list[Transition]:
+        """All transitions of some entities (a page of them, of any machine) by id, in order."""
+        return await self._store.journal(queries.journal_about(entity_ids))
+
     async def counts(self) -> dict[str, int]:
         """How many VMs are in each state."""
         return {row[0]: row[1] for row in await self._store.rows(queries.count_by_state())}
