@@ -161,7 +161,11 @@ STORIES = (running, refused, error, nowhere, stuck, resolved, taken_over, unknow
 
 def main() -> None:
     """Write the answers that the tests compare with."""
+    from interlock.pictures.lifelines import as_svg
+    from tests.test_timeline import PICTURE, told
     from tests.test_why import GOLDEN, answer_to, text
+
+    PICTURE.write_text(as_svg(told(refused())))
 
     for made in STORIES:
         (GOLDEN / f"why-{made.__name__}.txt").write_text(text(short(*answer_to(made), 80)))

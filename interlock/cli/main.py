@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("show", "Show a VM with all that belongs to it."),
     "history": ("history", "Show what a VM went through, and its parts beside it."),
     "why": ("why", "Say why a VM, a disk or an operation is as it is."),
+    "timeline": ("timeline", "Draw what happened: to a VM, or to the whole fleet."),
     "watch": ("watch", "Follow all transitions as they happen."),
     "hosts": ("hosts", "Show hosts and pools, and what is held of them."),
     "accounts": ("accounts", "Show accounts and domains, their limits and what is used."),

@@ -36,6 +36,7 @@ from interlock.engine.store.commit import Counters
 from interlock.engine.store.joined import transaction
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
+from interlock.replay.source import pages
 from interlock.schema.cloud import FirewallRule, Host, Place, SecurityGroup
 from interlock.schema.commands import Capability
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
@@ -440,6 +441,10 @@ class Engine(Disks):
             for row in rows:
                 yield row
             version = rows[-1].version
+
+    def journal(self, after: int = 0) -> AsyncIterator[list[Transition]]:
+        """All committed transitions with a number above `after`, in order, a page at a time."""
+        return pages(self._store, after)
 
     async def history_of(self, entity_ids: Sequence[str]) -> list[Transition]:
         """All transitions of some entities (a page of them, of any machine) by id, in order."""
