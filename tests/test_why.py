@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from interlock.cli.telling import HEIGHT, full, short
 from interlock.replay.chapters import chapters
-from interlock.replay.why import Answer, document, named, why
+from interlock.replay.why import Answer, document, why
 from interlock.schema.errors import NotFound
 from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
@@ -22,7 +22,7 @@ from interlock.testing.fuzz.chance import Chance, a_mix
 from interlock.testing.fuzz.run import WORKERS, rest
 from interlock.testing.fuzz.universe import Universe
 from tests.command import SMALL, Shell, described
-from tests.stories import ABOUT, STORIES, Story, committed, expunged, nowhere, refused, running, stuck
+from tests.stories import ABOUT, STORIES, Story, committed, followed, nowhere, refused, running, stuck
 
 GOLDEN = Path(__file__).parent / "golden"
 Made = Callable[[], Story]
@@ -101,14 +101,20 @@ def test_what_is_not_in_the_journal_is_said() -> None:
     said = text(short(why(half, "vm", "1-1"), rows[-1].at, 80))
     assert "no answer is in the journal" in said
     tail = [row for row in rows if row.seq > 12]
-    assert why(tail, "vm", "1-1").chapters[0].kind == "an operation that is not wholly in this journal"
+    assert why(tail, "vm", "1-1").chapters[0].kind == "operation 1-0"
 
 
-def test_a_name_is_found_among_rows() -> None:
-    rows = expunged().rows
-    assert named(rows, "VM-1-1") == {"1-1": "vm"}
-    assert named(rows, "1-4") == {"1-4": "volume"}
-    assert named(rows, "nobody") == {}
+def test_a_journal_of_another_program_is_told_by_what_moved() -> None:
+    """No operations, no decisions: rows as they are made of somebody's log."""
+    rows = [
+        msgspec.structs.replace(row, operation_id=None if row.seq % 2 else "job-7", detail=None, ledger="[]")
+        for row in followed().rows
+        if row.machine == "vm"
+    ]
+    said = text(short(why(rows, "vm", "1-1"), rows[-1].at, 80))
+    assert said.splitlines()[3] == "because  crashes (host a1-h-1)"
+    assert "vm 1-1: Running → Stopped by FollowAgentPowerOffReport" in said
+    assert "of operation job-7" in said
 
 
 # --- all of it

@@ -27,6 +27,8 @@ HEIGHT = 22
 """Lines of a short answer: a terminal's 24 without the command and the next prompt."""
 REFUSED = 3
 """Candidates told of each placement in a short answer. Too many: nothing else is left on the screen."""
+MOVES = 8
+"""Transitions told of each operation that has no rows of its own."""
 TIMES = 20
 """Characters before what is told: the time since the operation was asked for, and how long it took."""
 ALWAYS, GRAVE, WANTED, USUAL, LESSER, GOOD, LAST = range(7)
@@ -185,6 +187,10 @@ def _chapter(chapter: Chapter) -> Iterator[Told]:
         yield Told([(" " * TIMES, PLAIN), (f"wanted: {wanted}", DIM)], LESSER, chapter.rows[0].seq)
     for item in chapter.items:
         yield from told_of(item, chapter, REFUSED)
+    if not any(row.machine == "operation" for row in chapter.rows):
+        # Of another program, or by hand: nothing is told but what moved.
+        for row in chapter.rows[-MOVES:]:
+            yield Told(_line(_move(row), after=duration(row.at - chapter.began)), USUAL, row.seq)
 
 
 def _wanted(chapter: Chapter) -> str:

@@ -97,10 +97,8 @@ class Chapter:
 
     @property
     def kind(self) -> str:
-        """`deploy`, `stop`, …"""
-        return str(
-            self.fields.get("kind", "an operation that is not wholly in this journal" if self.id else "no operation")
-        )
+        """`deploy`, `stop`, …; where the rows do not tell, the operation's id."""
+        return str(self.fields.get("kind") or (f"operation {self.id}" if self.id else "no operation"))
 
     @property
     def began(self) -> int:

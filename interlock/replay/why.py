@@ -98,15 +98,6 @@ def _known(own: Iterable[Transition]) -> dict[str, Any]:
     return known
 
 
-def named(rows: Iterable[Transition], name: str) -> dict[str, str]:
-    """The entities that have a name, or that id, among rows: machine by id, in the order of their making."""
-    found: dict[str, str] = {}
-    for row in rows:
-        if name in (row.entity_id, row.changed.get("name") if not row.source else None):
-            found.setdefault(row.entity_id, row.machine)
-    return found
-
-
 def document(answer: Answer) -> dict[str, Any]:
     """The answer for programs."""
     return {
