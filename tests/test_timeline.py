@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
@@ -12,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from interlock.cli import charts
+from interlock.cli import charts, telling
 from interlock.pictures import fleet, lifelines
 from interlock.pictures.axis import STEPS, axis, ticks
 from interlock.pictures.ink import ADVANCE
@@ -24,6 +25,7 @@ from interlock.pictures.thinning import thinned
 from interlock.pictures.tones import Tone, tone
 from interlock.replay.census import ALL, BUCKETS, GONE, census
 from interlock.replay.lanes import Kind, Timeline, timeline
+from interlock.replay.why import why
 from interlock.schema.cloud import Host
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
@@ -194,13 +196,15 @@ def test_any_history_is_legible(number: int) -> None:
     assert_legible(fleet.as_svg(census(rows).picture("fleet", CAPACITY)))
 
 
-HOSTILE = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20) | st.just('</text><script>alert("&")</script>')
+HOSTILE = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
 @given(words=HOSTILE)
+@example(words='</text><script>alert("&")</script>')
+@example(words='"\x1b[31m\n')
 @settings(max_examples=15, deadline=None)
 def test_whatever_is_in_the_journal_is_text(words: str) -> None:
-    """A name, a cause, a host's id: none becomes markup, and none breaks the picture."""
+    """A name, a cause, a state, a host's id: none becomes markup, and none breaks the picture."""
     rows = [_renamed(row, words) for row in EVIL_ROWS]
     model = timeline(rows, words)
     for svg in (
@@ -212,6 +216,23 @@ def test_whatever_is_in_the_journal_is_text(words: str) -> None:
         assert words.isascii() is False or words.isprintable() is False or words in "".join(root.itertext())
 
 
+@given(words=HOSTILE)
+@example(words="\x1b[31m\nroot@host:~# ")
+@settings(max_examples=15, deadline=None)
+def test_nothing_in_the_journal_moves_the_cursor(words: str) -> None:
+    rows = [_renamed(row, words) for row in EVIL_ROWS]
+    answer, now = why(rows, "vm", "1-1"), rows[-1].at
+    picture = census(rows).picture(words, {words: 1024})
+    for line in (
+        *telling.short(answer, now, 80),
+        *telling.full(answer, now),
+        *charts.lifelines(timeline(rows, words), UTC, 80),
+        *charts.fleet(picture, UTC, 80),
+    ):
+        said = "".join(shown for shown, _ in line)
+        assert not [char for char in said if unicodedata.category(char) == "Cc"], said
+
+
 EVIL_ROWS = followed().rows
 
 
@@ -219,8 +240,9 @@ def _renamed(row: Transition, words: str) -> Transition:
     changes = row.changed
     if "name" in changes:
         changes["name"] = words
-    cause = words if row.cause else None
-    return msgspec.structs.replace(row, changes=msgspec.json.encode(changes).decode(), cause=cause)
+    cause, state = (words, words) if row.cause else (None, row.destination)
+    encoded = msgspec.json.encode(changes).decode()
+    return msgspec.structs.replace(row, changes=encoded, cause=cause, destination=state)
 
 
 def long_life(count: int) -> list[Transition]:

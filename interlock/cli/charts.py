@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 
-from interlock.cli.layout import BAD, DIM, HEAD, PLAIN, Line, state
+from interlock.cli.layout import BAD, DIM, HEAD, PLAIN, Line, printable, state
 from interlock.cli.times import clock
 from interlock.pictures.axis import Axis, about, axis, ticks
 from interlock.pictures.fleet import FULL, shown, stacked
@@ -56,6 +56,7 @@ def lifelines(timeline: Timeline, zone: tzinfo, width: int | None) -> list[Line]
     if timeline.more:
         lines.append([(f"{timeline.more} more lanes are left out", DIM)])
     lines += [*_key(timeline), *_told(timeline)]
+    lines = [printable(line) for line in lines]
     return lines if width is None else [_shortened(line, width) for line in lines]
 
 
@@ -167,7 +168,7 @@ def fleet(picture: Picture, zone: tzinfo, width: int | None) -> list[Line]:
     if len(hosts) <= len(picture.hosts):
         lines.append([(f"the {len(hosts) - 1} fullest of {len(picture.hosts)} hosts", DIM)])
     lines.append([(" " * left + _ticks(axis(picture.begin, end, cells), cells, zone), DIM)])
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _heading(title: str, last: str, left: int, cells: int) -> Line:

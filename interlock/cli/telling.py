@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from msgspec.structs import fields
@@ -60,7 +60,7 @@ def short(answer: Answer, now: int, width: int | None) -> list[Line]:
     for number, chapter in reversed(list(enumerate(answer.chapters))):
         told += [Told([], LAST)] if _in_full(answer, number) else []
         told += list(_chapter(chapter)) if _in_full(answer, number) else [_one_line(chapter)]
-    folded = [_folded(each, width) for each in told]
+    folded = [_folded(replace(each, line=layout.printable(each.line)), width) for each in told]
     return _fitted(folded, f"`interlock why {answer.name} --full`")
 
 
@@ -322,7 +322,7 @@ def full(answer: Answer, now: int) -> list[Line]:
             items.setdefault(item.row.seq, []).append(item)
         for _, rows in groupby(chapter.rows, key=lambda row: row.at):
             told += list(_moment(list(rows), items, chapter))
-    return [each.line for each in told]
+    return [layout.printable(each.line) for each in told]
 
 
 def _about(chapter: Chapter) -> Iterator[Told]:

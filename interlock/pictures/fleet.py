@@ -11,7 +11,7 @@ from datetime import UTC, tzinfo
 from itertools import groupby
 
 from interlock.pictures.axis import Axis, axis
-from interlock.pictures.ink import ADVANCE, SMALL, number, text
+from interlock.pictures.ink import ADVANCE, SMALL, data, number, text
 from interlock.pictures.sheet import (
     FOOT,
     HEAD,
@@ -125,7 +125,7 @@ def _area(picture: Picture, whole: Axis, bounds: tuple[list[int], list[int]], dr
     path = "L".join(f"{number(x)} {number(y)}" for x, y in (*top, *reversed(back)))
     most = max(after - before for before, after in zip(low, high, strict=True))
     words = f"{name}: at most {most}, at the end {high[-1] - low[-1]}"
-    return f'<path d="M{path}Z" fill="{FILLS.get(name, OTHER)}" data-state="{clean(name)}">{tip(words)}</path>'
+    return f'<path d="M{path}Z" fill="{FILLS.get(name, OTHER)}"{data(state=clean(name))}>{tip(words)}</path>'
 
 
 def _steps(picture: Picture, whole: Axis, counts: Sequence[int], base: float, unit: float) -> list[tuple[float, float]]:
@@ -187,7 +187,7 @@ def _key(picture: Picture) -> list[tuple[str, str]]:
     def square(fill: str) -> str:
         return f'<rect x="-7" y="-6" width="14" height="12" fill="{fill}" stroke="{RULE}"/>'
 
-    states = [(square(FILLS.get(name, OTHER)), name) for name in stacked(picture.names)]
+    states = [(square(FILLS.get(name, OTHER)), clean(name)) for name in stacked(picture.names)]
     fills = [(square(LEVELS[level]), f"{level * 10}%") for level in (0, 3, 6, 8)]
     full = (square(LEVELS[-1]), f"{FULL:.0%} of a host's memory held, or more")
     return [*states, *fills, full]
