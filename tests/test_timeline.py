@@ -23,7 +23,7 @@ from interlock.pictures.ink import ADVANCE
 from interlock.pictures.sheet import WIDTH
 from interlock.pictures.thinning import thinned
 from interlock.pictures.tones import Tone, tone
-from interlock.replay.census import ALL, BUCKETS, GONE, census
+from interlock.replay.census import BUCKETS, GONE, census
 from interlock.replay.lanes import Kind, Timeline, timeline
 from interlock.replay.why import why
 from interlock.schema.cloud import Host
@@ -32,7 +32,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
 from tests.command import SMALL, Shell
-from tests.stories import STORIES, Story, expunged, followed, refused, stuck, unknown
+from tests.stories import STORIES, Story, expunged, followed, refused, running, stuck, unknown
 from tests.test_why import fuzzed
 
 CAPACITY = {each.id: each.memory_mib for each in ground.places() if isinstance(each, Host)}
@@ -277,16 +277,12 @@ def test_a_long_history_is_a_small_picture() -> None:
 # --- the fleet
 
 
-@given(number=st.integers(0, 10_000))
-@settings(max_examples=8, deadline=None)
-def test_the_census_counts_what_the_journal_says(number: int) -> None:
+def assert_counts(rows: list[Transition]) -> None:
     """Against a count that keeps every row: the states at the end of each piece, the most held, the failures."""
-    rows = fuzzed(number)
     picture = census(rows).picture("fleet", CAPACITY)
     assert len(picture.states) <= BUCKETS
     states: dict[str, str] = {}
     held: Counter[str] = Counter()
-    expected: list[tuple[dict[str, int], dict[str, int]]] = []
     place, now = 0, 0
     for piece in range(len(picture.states)):
         until = picture.begin + (piece + 1) * picture.width
@@ -298,17 +294,44 @@ def test_the_census_counts_what_the_journal_says(number: int) -> None:
                 states[row.entity_id] = row.destination
                 for moved in row.movements:
                     if moved.thing == "memory":
-                        for host in (moved.where, ALL):
-                            held[host] += moved.amount if moved.giver == "free" else -moved.amount
-                            most[host] = max(most.get(host, 0), held[host])
-        expected.append(({k: v for k, v in Counter(states.values()).items() if k not in GONE}, most))
-    assert [dict(each) for each in picture.states] == [living for living, _ in expected]
-    for host, total in CAPACITY.items():
-        assert list(picture.hosts[host]) == [most.get(host, 0) / total for _, most in expected]
+                        held[moved.where] += moved.amount if moved.giver == "free" else -moved.amount
+                        most[moved.where] = max(most.get(moved.where, 0), held[moved.where])
+        living = {state: count for state, count in Counter(states.values()).items() if state not in GONE}
+        assert dict(picture.states[piece]) == living
+        for host, total in CAPACITY.items():
+            assert picture.hosts[host][piece] == most.get(host, 0) / total
+    assert place == len(rows)
     failures = [
         row for row in rows if row.machine == "operation" and row.event in ("OperationFailed", "OperationStuck")
     ]
     assert sum(picture.failed) == len(failures)
+
+
+@given(number=st.integers(0, 10_000))
+@settings(max_examples=8, deadline=None)
+def test_the_census_counts_what_the_journal_says(number: int) -> None:
+    assert_counts(fuzzed(number))
+
+
+@given(
+    moved=st.lists(
+        st.tuples(st.integers(0, 2_000), st.sampled_from(["a1-h-1", "a1-h-2"]), st.integers(1, 9)), min_size=1
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_what_was_held_for_a_moment_is_seen_however_coarse_the_picture(moved: list[tuple[int, str, int]]) -> None:
+    """VMs come and go at once: what pieces of time hold at their ends says nothing of what was in them."""
+    [first] = [row for row in running().rows if row.seq == 1]
+    rows, now = [], BEGIN
+    for number, (later, host, amount) in enumerate([*moved, (10_000_000, "a1-h-1", 1)]):
+        now += later
+        for taken, (giver, taker) in enumerate((("free", "vm"), ("vm", "free"))):
+            source = "Allocated" if rows else ""
+            ledger = msgspec.json.encode([["memory", host, giver, taker, amount]]).decode()
+            rows.append(
+                msgspec.structs.replace(first, seq=2 * number + taken + 1, at=now + taken, ledger=ledger, source=source)
+            )
+    assert_counts(rows)
 
 
 def test_a_fleet_that_is_old_is_a_small_picture() -> None:

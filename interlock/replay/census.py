@@ -117,6 +117,8 @@ class Census:
             capacity: MiB of memory that each host has; of others it is not known how full they are.
         """
         begin = self.begin or 0
+        if self.rows:
+            self._bucket()  # to the last row, whatever that was about
         buckets = self._buckets
         return Picture(
             title=title,
