@@ -396,6 +396,10 @@ def test_the_command_draws_a_vm_and_the_fleet(shell: Shell, tmp_path: Path) -> N
 
 
 def test_what_cannot_be_drawn_is_said(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    bare = Shell(tmp_path / "bare")
+    bare.init()
+    assert "no transition yet" in bare("timeline", exit=3).err
     assert "no VM, disk or operation 'nobody'" in shell("timeline", "nobody", exit=3).err
     assert "has no JSON" in shell("timeline", "--json", exit=2).err
     assert "gone/x.svg" in shell("timeline", "-o", str(tmp_path / "gone" / "x.svg"), exit=2).err

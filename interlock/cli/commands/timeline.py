@@ -11,6 +11,7 @@ import click
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import Line
+from interlock.schema.errors import NotFound
 
 if TYPE_CHECKING:
     from interlock.embed.engine import Engine
@@ -80,6 +81,8 @@ async def _fleet(engine: Engine, db: str) -> Picture:
     async for page in engine.journal():
         for row in page:
             counted.add(row)
+    if not counted.rows:
+        raise NotFound("the journal has no transition yet; `interlock deploy` writes the first")
     places = await engine.places()
     return counted.picture(
         f"Fleet of {db}", {each.id: each.memory_mib for each in places["host"] if isinstance(each, Host)}
