@@ -18,7 +18,8 @@ from interlock.replay.why import Answer, document, why
 from interlock.schema.errors import NotFound
 from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
-from interlock.testing.fuzz.chance import Chance, a_mix
+from interlock.testing.fuzz.chance import Chance
+from interlock.testing.fuzz.mix import a_mix
 from interlock.testing.fuzz.run import WORKERS, rest
 from interlock.testing.fuzz.universe import Universe
 from tests.command import SMALL, Shell, described
@@ -192,7 +193,7 @@ def test_the_command_answers_for_vms_disks_and_operations(shell: Shell) -> None:
     [disk] = shell("disks", "--json").json
     assert shell("why", disk["id"]).out.startswith(f"volume {disk['name']} Ready")
     assert shell("why", told["operation"]).out.startswith("operation deploy Succeeded")
-    assert "#1 " in shell("why", "web", "--full").out
+    assert "new → Allocated by Created" in shell("why", "web", "--full").out
 
 
 def test_a_disk_that_was_never_a_vms(shell: Shell) -> None:
