@@ -210,7 +210,7 @@ def test_a_result_that_cannot_be_written_is_an_error(shell: Shell) -> None:
     assert said.stderr == "interlock: the result cannot be written: No space left on device\n"
 
 
-def on_a_terminal(shell: Shell, *args: str, columns: int = 80) -> str:
+def on_a_terminal(shell: Shell, *args: str, columns: int = 80, exit: int = 0) -> str:
     """What a command writes to a terminal, its escapes included."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
@@ -222,7 +222,7 @@ def on_a_terminal(shell: Shell, *args: str, columns: int = 80) -> str:
     while piece := read_some(ours):
         said += piece
     os.close(ours)
-    process.end()
+    process.end(exit)
     return said.decode().replace("\r\n", "\n")
 
 
@@ -253,8 +253,19 @@ def test_tables_fit_a_terminal_of_80_columns(shell: Shell) -> None:
     networks = ("--network", "acme-private", "--network", "north-shared")
     shell("deploy", "web", *SMALL, "--account", "acme", *networks, "--data-disk", "10")
     shell("deploy", "one", *SMALL)
-    for args in (("ps",), ("show", "web"), ("history", "web"), ("hosts",), ("doctor",), ("machines",)):
-        lines = bare(on_a_terminal(shell, *args))
+    for args in (
+        ("ps",),
+        ("show", "web"),
+        ("history", "web"),
+        ("hosts",),
+        ("doctor",),
+        ("machines",),
+        ("rewind", "--at", "now", "--vms"),
+        ("rewind", "web", "--seq", "20"),
+        ("diff", "0", "now"),
+        ("bisect", "every host cpu < 1"),
+    ):
+        lines = bare(on_a_terminal(shell, *args, exit=Exit.FAILED if args[0] == "bisect" else Exit.OK))
         assert lines and max(map(len, lines)) <= 80, args
     wide = bare(on_a_terminal(shell, "ps", columns=200))
     assert wide[0].split()[-1] == "CREATED"

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from interlock.embed.cloud import CloudDescription, rows_of
-from interlock.engine.core.decision import Decision
 from interlock.engine.store import queries
 from interlock.engine.store.refill import refill
 from interlock.engine.store.store import Store
@@ -17,33 +16,16 @@ from interlock.schema.cloud import PLACES
 from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader
 from interlock.testing.fuzz import ground
-from interlock.testing.fuzz.run import play
 from interlock.testing.fuzz.store import MemoryStore
 from tests.conftest import Copy
+from tests.histories import History, history
 from tests.test_refill import tables
-
-Handed = list[tuple[Decision, Verdict]]
 
 
 @pytest.fixture(scope="module")
-def histories() -> list[tuple[MemoryStore, Handed]]:
+def histories() -> list[History]:
     """Some runs: everything that was handed in, and what became of it."""
-    found: list[tuple[MemoryStore, Handed]] = []
-    commit = MemoryStore.commit
-
-    def kept(store: MemoryStore, decision: Decision) -> Verdict:
-        verdict = commit(store, decision)
-        if not found or found[-1][0] is not store:
-            found.append((store, []))
-        found[-1][1].append((decision, verdict))
-        return verdict
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(MemoryStore, "commit", kept)
-    for number in range(12):
-        play(ground.setting(), "store", number)
-    patch.undo()
-    return found
+    return [history("store", number) for number in range(12)]
 
 
 def _gist(verdict: Verdict) -> object:
@@ -51,7 +33,7 @@ def _gist(verdict: Verdict) -> object:
 
 
 async def test_what_one_takes_the_other_takes_and_what_one_refuses_the_other_refuses(
-    copy: Copy, histories: list[tuple[MemoryStore, Handed]]
+    copy: Copy, histories: list[History]
 ) -> None:
     for memory, handed in histories:
         async with copy("current") as url:

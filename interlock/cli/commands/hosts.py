@@ -51,11 +51,12 @@ async def hosts(face: Face) -> Exit:
     if face.out.json:
         face.out.document({"hosts": found, "pools": pools})
     else:
-        _tell(face.out, found, pools)
+        tell(face.out, found, pools)
     return Exit.OK
 
 
-def _tell(out: Out, hosts: list[Host], pools: list[StoragePool]) -> None:
+def tell(out: Out, hosts: list[Host], pools: list[StoragePool]) -> None:
+    """Hosts and pools for people."""
     out.table(HOSTS, [_host(each) for each in hosts])
     if out.terminal and any((each.cpu_overcommit, each.memory_overcommit) != (1.0, 1.0) for each in hosts):
         out.line([(EXPLAINED, DIM)])

@@ -61,7 +61,7 @@ async def ps(
     if face.out.json:
         face.out.document([{**msgspec.to_builtins(vm), "nics": nics} for vm, nics in found])
     else:
-        _tell(face.out, found)
+        tell(face.out, found, microseconds_now())
     return Exit.OK
 
 
@@ -85,22 +85,27 @@ async def _pages(engine: Engine, **filters: str | None) -> AsyncIterator[list[Vm
             return
 
 
-def _tell(out: Out, found: Found) -> None:
+def tell(out: Out, found: Found, now: int) -> None:
+    """A list of VMs for people.
+
+    Args:
+        now: the moment at which it is so, µs.
+    """
     if found or not out.terminal:
-        out.table(COLUMNS, [_row(vm, nics) for vm, nics in found])
+        out.table(COLUMNS, [_row(vm, nics, now) for vm, nics in found])
     if out.terminal:
         states = Counter(vm.state for vm, _ in found)
         counts = ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
         out.line([(f"{len(found)} VM{'s' * (len(found) != 1)}" + (f": {counts}" if found else ""), layout.DIM)])
 
 
-def _row(vm: Vm, nics: list[Nic]) -> Row:
+def _row(vm: Vm, nics: list[Nic], now: int) -> Row:
     addresses = ",".join(nic.ip_address for nic in nics if nic.ip_address)
     return Row(
         (
             plain(vm.name),
             layout.state(vm.state),
-            plain(age(microseconds_now() - vm.since)),
+            plain(age(now - vm.since)),
             plain(vm.host_id),
             plain(addresses),
             plain(vm.zone_id),

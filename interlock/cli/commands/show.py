@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import click
 import msgspec
@@ -52,6 +53,12 @@ class Whole:
     volumes: list[Volume]
     operations: list[Operation]
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """For programs."""
+        parts = {"nics": self.nics, "volumes": self.volumes, "operations": self.operations}
+        return {**msgspec.to_builtins(self.vm), **parts}
+
 
 @command("show")
 @click.argument("name")
@@ -61,16 +68,20 @@ async def show(face: Face, name: str) -> Exit:
         vm = await engine.vm(name)
         whole = Whole(vm, await engine.nics(vm.id), await engine.volumes(vm.id), await engine.operations(vm.id))
     if face.out.json:
-        parts = {"nics": whole.nics, "volumes": whole.volumes, "operations": whole.operations}
-        face.out.document({**msgspec.to_builtins(vm), **parts})
+        face.out.document(whole.fields)
     else:
-        _tell(face.out, whole)
+        tell(face.out, whole, microseconds_now())
     return Exit.OK
 
 
-def _tell(out: Out, whole: Whole) -> None:
+def tell(out: Out, whole: Whole, now: int) -> None:
+    """All of a VM for people.
+
+    Args:
+        now: the moment at which it is so, µs.
+    """
     vm = whole.vm
-    since = f"  for {age(microseconds_now() - vm.since)}"
+    since = f"  for {age(now - vm.since)}"
     out.line([(f"{vm.name:<{LABEL}}", HEAD), layout.state(vm.state), (since, DIM)])
     for label, value in _facts(vm):
         if value:
@@ -78,7 +89,7 @@ def _tell(out: Out, whole: Whole) -> None:
     _section(out, NICS, [_nic(each) for each in whole.nics])
     _section(out, VOLUMES, [_volume(each) for each in whole.volumes])
     shown = whole.operations[-OPERATIONS:]
-    _section(out, JOBS, [_operation(each, last=each is shown[-1]) for each in shown])
+    _section(out, JOBS, [_operation(each, now, last=each is shown[-1]) for each in shown])
     if len(shown) < len(whole.operations):
         out.line([(f"{len(whole.operations) - len(shown)} earlier ones: `interlock history {vm.name}`", DIM)])
 
@@ -176,9 +187,9 @@ def _volume(volume: Volume) -> Row:
     )
 
 
-def _operation(operation: Operation, *, last: bool) -> Row:
+def _operation(operation: Operation, now: int, *, last: bool) -> Row:
     over = operation.state in ("Succeeded", "Failed", "Cancelled")
-    took = (operation.since if over else microseconds_now()) - operation.created_at
+    took = (operation.since if over else now) - operation.created_at
     cells = (
         plain(operation.kind),
         layout.state(operation.state),
