@@ -163,6 +163,11 @@ def journal_of(vm_id: str) -> Select[Any]:
     return select(journal).where(journal.c.vm_id == vm_id).order_by(journal.c.seq)
 
 
+def journal_about(entity_ids: Sequence[str]) -> Select[Any]:
+    """All journal rows of some entities (of one history), in order."""
+    return select(journal).where(journal.c.entity_id.in_(entity_ids)).order_by(journal.c.seq)
+
+
 def journal_head() -> Select[Any]:
     """The number of the last journal row; 0 before the first."""
     return select(func.coalesce(func.max(journal.c.seq), 0))

@@ -21,6 +21,7 @@ GAP = "  "
 FOLDED_LEAST = 24
 """Characters that a folded last column gets. Too low: words are torn; too high: narrow terminals wrap by themselves."""
 
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), " ")
 _STYLES = {
     "Running": "green",
     "Ready": "green",
@@ -119,6 +120,11 @@ def _pieces(words: str, indent: int, width: int | None) -> list[str]:
     if width is None or len(words) <= width - indent or width - indent < FOLDED_LEAST:
         return [words]
     return textwrap.wrap(words, width - indent, break_on_hyphens=False)
+
+
+def printable(line: Line) -> Line:
+    """The line without what moves the cursor or changes its colour: its words may be of a stranger's log."""
+    return [(words.translate(_CONTROLS), style) for words, style in line]
 
 
 def bar(share: float, cells: int = 10) -> str:

@@ -44,6 +44,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ps": ("ps", "List VMs."),
     "show": ("show", "Show a VM with all that belongs to it."),
     "history": ("history", "Show what a VM went through, and its parts beside it."),
+    "why": ("why", "Say why a VM, a disk or an operation is as it is."),
+    "timeline": ("timeline", "Draw what happened: to a VM, or to the whole fleet."),
     "rewind": ("rewind", "Show a VM or the fleet as it stood at a moment."),
     "diff": ("diff", "Show what two moments differ in."),
     "bisect": ("bisect", "Find the transition that broke something."),

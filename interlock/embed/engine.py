@@ -443,8 +443,12 @@ class Engine(Disks):
             version = rows[-1].version
 
     def journal(self, after: int = 0) -> AsyncIterator[list[Transition]]:
-        """All committed transitions with a number above `after`, in order, a page at a time; for `interlock.replay`."""
+        """All committed transitions with a number above `after`, in order, a page at a time."""
         return pages(self._store, after)
+
+    async def history_of(self, entity_ids: Sequence[str]) -> list[Transition]:
+        """All transitions of some entities (a page of them, of any machine) by id, in order."""
+        return await self._store.journal(queries.journal_about(entity_ids))
 
     async def counts(self) -> dict[str, int]:
         """How many VMs are in each state."""

@@ -7,7 +7,6 @@ and what was asked of drivers.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import BAD, DIM, HEAD, Cell, Column, Row, plain
 from interlock.cli.output import Out
+from interlock.cli.telling import asked_for, chose
 from interlock.cli.times import clock, day, duration, iso
 from interlock.schema.cloud import PLACES
 from interlock.schema.records import Nic, Operation, Vm, Volume
@@ -167,18 +167,10 @@ def _notes(moment: Moment, names: Mapping[str, str]) -> Iterator[Cell]:
 def _decided(move: Transition) -> Iterator[Cell]:
     details = move.details
     if place := details.get("place"):
-        pools = ", ".join(dict.fromkeys(place["pools"].values()))
-        yield f"{place['planner']} chose {place['host']}" + (f" and {pools}" if pools else ""), ""
+        yield chose(place["planner"], place["host"], place["pools"].values()), ""
     for candidate, reason in details.get("rejected", ()):
         yield f"not {candidate}: {reason}", DIM
     if outcomes := [outcome for outcome in details.get("outcomes", ()) if outcome != "Done"]:
         yield f"answered: {'; '.join(outcomes)}", BAD
     if effects := details.get("effects"):
-        counted = Counter(map(_effect, effects)).items()
-        yield f"asks for {', '.join(f'{each} ×{count}' if count > 1 else each for each, count in counted)}", "cyan"
-
-
-def _effect(effect: str) -> str:
-    """`CreateVolume volume ID at POOL` without the id, which no one reads."""
-    command, *_, place = effect.split()
-    return f"{command} at {place}"
+        yield f"asks for {asked_for(effects)}", "cyan"
