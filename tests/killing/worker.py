@@ -17,7 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from interlock.engine.store.sqlite import Sqlite
 from interlock.engine.store.verdict import Committed
 from interlock.schema.cloud import Host, StoragePool
 from interlock.schema.commands import AnyCommand, Capability, Done, Outcome
+from interlock.schema.errors import StoreError
 from tests.killing.asker import Asker, Asks
 from tests.killing.diary import Diary, Kind, Stage
 from tests.killing.fleet import description
@@ -43,6 +44,9 @@ from tests.world import QUICK
 
 PR_SET_PDEATHSIG = 1
 """Linux's number for it."""
+OPENINGS = 3
+"""Times an engine is opened while the database refuses. Too few: a pause is taken for a fault; too many: a fault for a
+pause."""
 SETTLED_WITHIN = 40.0
 """Seconds in which a process that nobody kills has to bring everything to an end."""
 
@@ -159,15 +163,7 @@ async def _live(orders: Orders, diary: Diary) -> None:
     async with AsyncExitStack() as stack:
         at = await Simulator.at(orders.world, latency=orders.latency, jitter=orders.jitter)
         simulator = await stack.enter_async_context(at)
-        engine = await stack.enter_async_context(
-            Engine.open(
-                orders.url,
-                policy=QUICK,
-                drivers={"simulator": Watched(simulator, diary)},
-                cloud=description() if orders.making else None,
-                actor=orders.name,
-            )
-        )
+        engine = await _opened(stack, orders, Watched(simulator, diary))
         diary.mark(Kind.WORKER, engine._orchestrator._lease.worker_id)
         diary.mark(Kind.STAGE, Stage.RECOVERING if orders.successor else Stage.ASKING)
         await Asker(engine, diary, orders.name, orders.seed, orders.asks).run()
@@ -175,6 +171,19 @@ async def _live(orders: Orders, diary: Diary) -> None:
             await _finish(engine, diary)
         diary.mark(Kind.STAGE, Stage.CLOSING)
     diary.mark(Kind.STAGE, Stage.CLOSED)
+
+
+async def _opened(stack: AsyncExitStack, orders: Orders, driver: Watched) -> Engine:
+    """The engine. One that was paused while it loaded its cloud was cut off by the others, says so, and opens again."""
+    for _ in range(OPENINGS - 1):
+        with suppress(StoreError):
+            return await stack.enter_async_context(_opening(orders, driver))
+    return await stack.enter_async_context(_opening(orders, driver))
+
+
+def _opening(orders: Orders, driver: Watched) -> AbstractAsyncContextManager[Engine]:
+    cloud = description() if orders.making else None
+    return Engine.open(orders.url, policy=QUICK, drivers={"simulator": driver}, cloud=cloud, actor=orders.name)
 
 
 async def _finish(engine: Engine, diary: Diary) -> None:
