@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -117,3 +118,28 @@ def test_a_machine_of_cloudstacks_is_drawn() -> None:
     said = json.loads(CliRunner().invoke(cli, ["machines", "cloudstack-vm", "--json"]).stdout)
     assert (said["machine"], said["table_version"], len(said["transitions"])) == ("cloudstack-vm", None, 54)
     assert "cloudstack" not in CliRunner().invoke(cli, ["machines"]).stdout, "only ours, unless it is named"
+
+
+def test_a_timeline_shows_vms_hosts_and_the_fleet(tmp_path: Path) -> None:
+    vm = logs("--vm", "i-2-41-VM", "--timeline", STORY, exit=Exit.FAILED)
+    assert "vm i-2-41-VM" in vm and "Running" in vm and "12:02:20" in vm, "it ends with the log"
+    host = logs("--host", "kvm3", "--timeline", STORY)
+    assert "cloudstack-host kvm3" in host and "Alert" in host and "cloudstack-ha kvm3" in host
+    fleet = logs("--timeline", STORY, exit=Exit.FAILED)
+    assert [line.split()[-1] for line in fleet.splitlines() if line.startswith(("Stopped", "Expunging"))] == ["2", "1"]
+    for args in (["--vm", "i-2-41-VM"], []):
+        path = tmp_path / "picture.svg"
+        assert logs(*args, "--timeline", "-o", str(path), STORY, exit=Exit.FAILED) == ""
+        assert ElementTree.fromstring(path.read_text()).tag.endswith("svg")
+        path.unlink()
+
+
+def test_a_timeline_of_nothing_is_refused(tmp_path: Path) -> None:
+    report = tmp_path / "ms.log"
+    report.write_text(log4j1(OTHERS["power report, old"][0]))
+    assert "power-report-old" in logs("--vm", "6", str(report))
+    logs("--vm", "6", "--timeline", str(report), exit=Exit.REFUSED)
+    logs("--timeline", str(report), exit=Exit.REFUSED)
+    logs("--vm", "7", "--timeline", str(report), exit=Exit.REFUSED)
+    logs("--timeline", "--illegal", STORY, exit=Exit.USAGE)
+    logs("-o", "x.svg", STORY, exit=Exit.USAGE)

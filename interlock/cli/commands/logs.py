@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,13 +47,24 @@ SHAPES = (Column("LINES", right=True), Column("BEGINS WITH"), Column("FIRST"))
 @click.option("--illegal", is_flag=True, help="Everything that is wrong, with its line.")
 @click.option("--unknown", is_flag=True, help="Everything that was not understood, by shape.")
 @click.option("--entities", is_flag=True, help="Every VM, host and volume, with its last state.")
+@click.option("--timeline", is_flag=True, help="A picture of the fleet, or of the VM or host that is named.")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write the picture there.")
 async def logs(
-    face: Face, files: tuple[str, ...], vm: str | None, host: str | None, illegal: bool, unknown: bool, entities: bool
+    face: Face,
+    files: tuple[str, ...],
+    vm: str | None,
+    host: str | None,
+    illegal: bool,
+    unknown: bool,
+    entities: bool,
+    timeline: bool,
+    output: str | None,
 ) -> Exit:
     """Read CloudStack logs: what moved, whether CloudStack's tables and ours allow it, and what was not understood.
 
     FILE may be compressed; `-` is standard input. Several files are merged by time. Exits with 1 if a recorded
-    transition is wrong, or transitions are missing between two, or a file is damaged.
+    transition is wrong, or transitions are missing between two, or a file is damaged. A picture's FILE that ends in
+    .svg is one for a browser.
     """
     from interlock.replay.foreign.checking import Checker
     from interlock.replay.foreign.overview import Overview
@@ -60,12 +72,21 @@ async def logs(
 
     if (vm is not None) + (host is not None) + illegal + unknown + entities > 1:
         raise click.UsageError("--vm, --host, --illegal, --unknown and --entities exclude each other")
+    if timeline and (illegal or unknown or entities or face.out.json):
+        raise click.UsageError("--timeline goes with --vm, with --host, or alone")
+    if output and not timeline:
+        raise click.UsageError("--output is for --timeline")
     tally, checker, overview = Tally(), Checker(), Overview()
     checked = checker.check_all(merged(files, tally))
     if vm is not None or host is not None:
-        sort, name = ("vm", vm) if vm is not None else ("host", str(host))
-        history = list(_of(checked, overview, checker.identities.find, sort, str(name)))
-        _tell_history(face.out, sort, str(name), history)
+        sort, name = ("vm", vm) if vm is not None else ("host", host or "")
+        history = list(_of(checked, overview, checker.identities.find, sort, name))
+        if timeline and history:
+            _draw_one(face.out, f"{sort} {name}", history, checker.last, output)
+        else:
+            _tell_history(face.out, sort, name, history)
+    elif timeline:
+        _draw_fleet(face.out, " ".join(files), _added(checked, overview), output)
     else:
         overview.add_all(checked)
         _tell(face.out, tally, overview, illegal, unknown, entities)
@@ -77,6 +98,41 @@ def _of(checked: Iterable[Checked], overview: Overview, find: Any, sort: str, na
         if each.whose is not None and (each.whose.name == name or each.whose.key == find(sort, name)):
             overview.add(each)
             yield each
+
+
+def _added(checked: Iterable[Checked], overview: Overview) -> Iterator[Checked]:
+    for each in checked:
+        overview.add(each)
+        yield each
+
+
+def _draw_one(out: Out, title: str, history: list[Checked], until: int | None, output: str | None) -> None:
+    from interlock.cli.commands.timeline import draw
+    from interlock.replay.foreign.rows import rows
+    from interlock.replay.lanes import timeline
+    from interlock.schema.errors import NotFound
+
+    made = list(rows(history))
+    if not made:
+        raise NotFound(f"no line tells of a transition of {title}; without --timeline all that is said of it is listed")
+    draw(out, timeline(made, title, until), UTC, None, output)
+
+
+def _draw_fleet(out: Out, title: str, checked: Iterable[Checked], output: str | None) -> None:
+    from interlock.cli.commands.timeline import draw
+    from interlock.replay.census import Census
+    from interlock.replay.foreign.rows import rows
+    from interlock.schema.errors import NotFound
+
+    counted, row = Census(), None
+    for row in rows(checked):
+        counted.add(row)
+    if row is None:
+        raise NotFound(f"no line of {title} tells of a transition")
+    draw(out, counted.picture(title, {}), UTC, None, output)
+
+
+# --- text
 
 
 def _tell(out: Out, tally: Tally, overview: Overview, illegal: bool, unknown: bool, entities: bool) -> None:

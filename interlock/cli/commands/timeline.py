@@ -11,6 +11,7 @@ import click
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import Line
+from interlock.cli.output import Out
 from interlock.schema.errors import NotFound
 
 if TYPE_CHECKING:
@@ -34,20 +35,26 @@ async def timeline(face: Face, name: str | None, form: str | None, output: str |
     """
     if face.out.json:
         raise click.UsageError("a timeline has no JSON; `interlock why --json` and `interlock history --json` have")
-    form = form or ("svg" if output and output.endswith(".svg") else "text")
     async with face.looking() as engine:
         model = await _fleet(engine, face.shown_db) if name is None else await _entity(engine, name)
-    width = None if output else face.out.width
-    lines = [] if form == "svg" else _lines(model, width)
-    text = _svg(model) if form == "svg" else "".join(map(_plain, lines))
+    zone = datetime.now().astimezone().tzinfo
+    assert zone is not None
+    draw(face.out, model, zone, form, output)
+    return Exit.OK
+
+
+def draw(out: Out, model: Timeline | Picture, zone: tzinfo, form: str | None, output: str | None) -> None:
+    """Show a timeline, or write it to a file. `form` is one of `FORMS`; None: as the file's name says, else text."""
+    form = form or ("svg" if output and output.endswith(".svg") else "text")
+    lines = [] if form == "svg" else _lines(model, zone, None if output else out.width)
+    text = _svg(model, zone) if form == "svg" else "".join(map(_plain, lines))
     if output:
         _written(Path(output), text)
     elif form == "svg":
-        face.out.text(text)
+        out.text(text)
     else:
         for line in lines:
-            face.out.line(line)
-    return Exit.OK
+            out.line(line)
 
 
 def _written(file: Path, text: str) -> None:
@@ -89,23 +96,15 @@ async def _fleet(engine: Engine, db: str) -> Picture:
     )
 
 
-def _zone() -> tzinfo | None:
-    return datetime.now().astimezone().tzinfo
-
-
-def _svg(model: Timeline | Picture) -> str:
+def _svg(model: Timeline | Picture, zone: tzinfo) -> str:
     from interlock.pictures import fleet, lifelines
     from interlock.replay.census import Picture
 
-    zone = _zone()
-    assert zone is not None
     return fleet.as_svg(model, zone) if isinstance(model, Picture) else lifelines.as_svg(model, zone)
 
 
-def _lines(model: Timeline | Picture, width: int | None) -> list[Line]:
+def _lines(model: Timeline | Picture, zone: tzinfo, width: int | None) -> list[Line]:
     from interlock.cli import charts
     from interlock.replay.census import Picture
 
-    zone = _zone()
-    assert zone is not None
     return charts.fleet(model, zone, width) if isinstance(model, Picture) else charts.lifelines(model, zone, width)

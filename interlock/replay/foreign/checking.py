@@ -67,10 +67,13 @@ class Checker:
     """By machine and entity: its last recorded state, and where that stands."""
     passing: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """The same of VMs that are known by their job alone; the latest of them."""
+    last: int | None = None
+    """The latest time that any fact has."""
 
     def check(self, fact: Fact) -> Checked:
         """Judge one fact, given all before it."""
         whose = self.identities.whose(fact)
+        self.last = max(filter(None, (self.last, fact.at)), default=None)
         machine = fact.machine or (_machine_of(*fact.step[:2]) if fact.format.name == "refused" else None)
         if machine is None or not fact.step[0]:
             return Checked(fact, whose)
