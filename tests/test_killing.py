@@ -158,7 +158,7 @@ def test_a_world_that_is_not_as_recorded_is_found(place: Place, sql: str, words:
     [
         ("UPDATE host SET cpu_used_mhz = cpu_used_mhz + 1 WHERE id = 'h-1'", "h-1 has 8000 MHz, counts"),
         ("DELETE FROM journal WHERE seq = 100", "the journal is broken: row 101 comes after row 99"),
-        ("UPDATE journal SET destination = 'Running' WHERE seq = 100", "the journal is broken: row 100"),
+        ("UPDATE journal SET destination = 'Nowhere' WHERE seq = 100", "the journal is broken: row 100"),
         ("UPDATE vm SET tags = '{\"a\": \"b\"}' WHERE name = 'vm-1'", "the table vm is not what the journal tells"),
         ("UPDATE vm SET rules_told = 0 WHERE name = 'vm-1'", "the host of VM vm-1 was not told"),
         ("UPDATE vm SET state = 'Starting' WHERE name = 'vm-1'", "is Starting in the end"),
