@@ -65,7 +65,7 @@ def test_a_process_that_is_killed_loses_nothing_on_postgresql(databases: Postgre
 
 
 def test_of_two_processes_one_is_killed_and_one_is_paused_past_its_lease(databases: PostgresqlGround) -> None:
-    result = plays(rounds.pair, databases, 4)
+    result = plays(rounds.pair, databases, 8)
     assert (len(result.deaths), len(result.pauses)) == (1, 1)
     assert result.taken_over
 

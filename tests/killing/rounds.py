@@ -194,7 +194,7 @@ def _resumed(this: Round, paused: Process) -> Iterator[str]:
     paused.go_on()
     yield from this.finish(paused)
     longer, later = this.glance()
-    begun = {row.operation_id for row in journal}
+    begun = {row.operation_id for row in journal if row.operation_id}  # rows of the cloud are of none
     late = [row for row in longer[len(journal) :] if row.operation_id in begun]
     if late:
         yield f"rows of operations that others had ended were written by one that was resumed: {late[:3]}"
