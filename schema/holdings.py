@@ -121,6 +121,20 @@ _HOLDERS = ("vm", "nic", "volume", "operation")
 _METERED_BY = {name: tuple(row for row in METERED if row.holder == name) for name in _HOLDERS}
 _UNIQUE_BY = {name: tuple(row for row in UNIQUE if row.holder == name) for name in _HOLDERS}
 
+MOVERS: dict[str, frozenset[str]] = {
+    name: frozenset(
+        column
+        for columns in (
+            *((row.key, row.amount) for row in _METERED_BY[name]),
+            *((row.key, *row.scope) for row in _UNIQUE_BY[name]),
+        )
+        for column in columns
+        if column is not None
+    )
+    for name in _HOLDERS
+}
+"""The columns of each holder that movements follow from: a change of no such column moves nothing."""
+
 Holding = tuple[str, int] | None
 """Where, and how much; None holds nothing."""
 

@@ -31,6 +31,7 @@ from interlock.engine.store.database import Database
 from interlock.engine.store.joined import take_lock
 from interlock.engine.store.migrate import bring_up_to_date
 from interlock.engine.store.postgresql import Postgresql, limit_idling
+from interlock.engine.store.snapshot import Snapshot
 from interlock.engine.store.sqlite import Sqlite, Threads, connect
 from interlock.engine.store.statements import statements
 from interlock.engine.store.verdict import Verdict, Why, why
@@ -179,6 +180,18 @@ class Store:
             self._reads -= 1
             if not self._reads:
                 self._quiet.set()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """Reads of one moment. On SQLite the file grows while it is open and others write.
+
+        Raises:
+            StoreError: the database cannot be read now.
+        """
+        async with self._reading() as connection:
+            if self.dialect == "postgresql":
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield Snapshot(connection)
 
     async def case(self, operation_id: str) -> Case:
         """An operation with its VM, what of it still lives, and its volume.
