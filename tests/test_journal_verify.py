@@ -52,21 +52,26 @@ def test_journals_of_earlier_releases_are_true(name: str) -> None:
 
 def test_fuzzed_journals_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what memory says of them: only what lives is kept."""
-    journals: list[list[Any]] = []
+    made: list[list[Any]] = []
     close = Universe.close
-    monkeypatch.setattr(Universe, "close", lambda self: (journals.append(self.store.journal), close(self))[1])
+
+    def kept(universe: Universe) -> None:
+        made.append(universe.store.journal)
+        close(universe)
+
+    monkeypatch.setattr(Universe, "close", kept)
     for number in range(8):
         assert play(ground.setting(), "verify", number).violation is None
-    for journal in journals:
+    for entries in made:
         verifier = Verifier()
-        for seq, entry in enumerate(journal, 1):
+        for seq, entry in enumerate(entries, 1):
             row = Transition(seq=seq, **msgspec.structs.asdict(entry))
             assert verifier.add(row) == []
-        last = {row.entity_id: (row.machine, row.destination) for row in journal}
+        last = {row.entity_id: (row.machine, row.destination) for row in entries}
         living = {key for records in verifier.rebuild.records.values() for key in records}
         assert len(living) + len(verifier.ended) == len(last)
         assert all(last[key][1] not in ("Succeeded", "Failed", "Cancelled", "Expunged") for key in living)
-    assert len(journals) == 8
+    assert len(made) == 8
 
 
 # --- one changed byte anywhere

@@ -50,7 +50,11 @@ class Root:
 
     def add(self, rows: Iterable[Transition]) -> None:
         """Take rows, in order."""
-        self._hash.update("".join([f"{row.seq} {row.hash}\n" for row in rows]).encode())
+        self.update("".join([f"{row.seq} {row.hash}\n" for row in rows]))
+
+    def update(self, numbers: str) -> None:
+        """Take rows of which only `SEQ HASH` and a line feed are at hand."""
+        self._hash.update(numbers.encode())
 
     def __str__(self) -> str:
         return self._hash.hexdigest()

@@ -17,12 +17,13 @@ import msgspec
 
 from interlock.engine.core.decision import seal
 from interlock.engine.core.rebuild import Flaw, JournalBroken, Rebuild, Wrong, check
-from interlock.schema.holdings import FREE, UNIQUE
+from interlock.schema.holdings import FREE, UNIQUE, Movement
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import RECORDS, Entity
 from interlock.schema.transition import Transition
 
+_movements = msgspec.json.Decoder(list[Movement]).decode
 _ONE_OWNER = frozenset(rule.thing for rule in UNIQUE)
 _OVER = {name: frozenset(MACHINES[name].names(Stability.TERMINAL)) for name in RECORDS}
 
@@ -38,6 +39,19 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     entity_id: str | None = None
 
 
+_NOTHING: list[Finding] = []
+
+
+class Took(msgspec.Struct, frozen=True):
+    """What changed hands with a row, of that which only one can have: thing, where, giver, taker."""
+
+    seq: int
+    machine: str
+    entity_id: str
+    moves: list[tuple[str, str, str, str]]
+    line: int | None = None
+
+
 class _Tail(msgspec.Struct, frozen=True):
     """The last row of an entity that is in doubt. `hashes`: the one it has, and the one that its columns give."""
 
@@ -47,28 +61,36 @@ class _Tail(msgspec.Struct, frozen=True):
 
 
 class Verifier:
-    """What was found so far."""
+    """What was found so far.
+
+    Args:
+        keeps_over: whether records of those that have ended are kept in `over`, until the caller takes them from there.
+    """
 
     def __init__(self, *, keeps_over: bool = False) -> None:
         self.rebuild = Rebuild()
         """The records of all that live and are not in doubt."""
         self.ended = Ended()
         self.over: list[tuple[str, Entity]] = []
-        """With `keeps_over`: the records of those that have ended, by machine; whoever asks for it empties it."""
         self._keeps_over = keeps_over
         self._doubtful: dict[str, _Tail] = {}
-        self._owners: dict[tuple[str, str], str] = {}
+        self._owners = Owners()
 
     def add(self, row: Transition) -> list[Finding]:
         """Check the next row; what is wrong with it."""
-        if row.seq == self.rebuild.head + 1 and row.entity_id not in self._doubtful:
-            try:
-                self._follow(row)
-            except JournalBroken as broken:
-                self._doubt(row)
-                return [_finding(row, broken.flaw, broken.reason)]
-            return [] if row.ledger == "[]" else list(self._taken(row))
-        return [*self._numbered(row), *self._in_doubt(row)]
+        found, took = self.check(row)
+        return found if took is None else [*found, *self._owners.take(took)]
+
+    def check(self, row: Transition) -> tuple[list[Finding], Took | None]:
+        """Check the next row, but not whether what it takes is free: for that, who has what must be known of all."""
+        if row.seq != self.rebuild.head + 1 or row.entity_id in self._doubtful:
+            return [*self._numbered(row), *self._in_doubt(row)], None
+        try:
+            self._follow(row)
+        except JournalBroken as broken:
+            self._doubt(row)
+            return [_finding(row, broken.flaw, broken.reason)], None
+        return _NOTHING, (None if row.ledger == "[]" else _took(row))
 
     def skip(self, seq: int) -> None:
         """The row of that number cannot be read; what it says is not known."""
@@ -87,27 +109,22 @@ class Verifier:
     def _doubt(self, row: Transition) -> None:
         self.rebuild.head = row.seq
         self.rebuild.records.get(row.machine, {}).pop(row.entity_id, None)
+        self._owners.doubtful.add(row.entity_id)
         self._doubtful[row.entity_id] = _Tail(row.destination, row.version, (row.hash, seal(row)))
 
-    def is_in_doubt(self, entity_id: str) -> bool:
-        """Whether something was wrong with a row of that entity."""
-        return entity_id in self._doubtful
+    @property
+    def doubtful(self) -> set[str]:
+        """Those of whom a row was wrong."""
+        return self._owners.doubtful
 
     def _numbered(self, row: Transition) -> list[Finding]:
         head, self.rebuild.head = self.rebuild.head, row.seq - 1
-        if row.seq == head + 1:
-            return []
-        if row.seq > head:
-            missing = (
-                f"transition {head + 1} is" if row.seq == head + 2 else f"transitions {head + 1}–{row.seq - 1} are"
-            )
-            return [_finding(row, Flaw.GAP, f"{missing} missing before it")]
-        return [_finding(row, Flaw.ORDER, f"it comes after transition {head}: twice, or in the wrong order")]
+        return numbered(row, head)
 
     def _in_doubt(self, row: Transition) -> list[Finding]:
         tail = self._doubtful.get(row.entity_id)
         if tail is None:
-            return self.add(row)
+            return self.add(row)  # its number was the only trouble
         last = row.prev if row.prev in tail.hashes else tail.hashes[0]
         self._doubt(row)
         try:
@@ -116,22 +133,46 @@ class Verifier:
             return [_finding(row, wrong.flaw, str(wrong))]
         return []
 
-    def _taken(self, row: Transition) -> list[Finding]:
-        """Whoever takes what has one owner must find it free."""
+
+class Owners:
+    """Who has what only one can have."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[str, str], str] = {}
+        self.doubtful: set[str] = set()
+        """Those of whom it is not known what they have."""
+
+    def take(self, took: Took) -> list[Finding]:
+        """Whoever takes something must find it free."""
         found = []
-        for move in row.movements:
-            if move.thing not in _ONE_OWNER:
-                continue
-            owner = self._owners.pop((move.thing, move.where), FREE)
-            if move.taker != FREE:
-                self._owners[move.thing, move.where] = move.taker
-            if owner != move.giver and owner not in self._doubtful and move.giver not in self._doubtful:
-                reason = f"{move.thing} {move.where} goes from {move.giver} to {move.taker}, but is {owner}'s"
-                found.append(_finding(row, Flaw.LEDGER, reason))
+        for thing, where, giver, taker in took.moves:
+            owner = self._owners.pop((thing, where), FREE)
+            if taker != FREE:
+                self._owners[thing, where] = taker
+            if owner != giver and owner not in self.doubtful and giver not in self.doubtful:
+                reason = f"{thing} {where} goes from {giver} to {taker}, but is {owner}'s"
+                found.append(_finding(took, Flaw.LEDGER, reason))
         return found
 
 
-def _finding(row: Transition, flaw: Flaw, reason: str) -> Finding:
+def numbered(row: Transition, head: int) -> list[Finding]:
+    """What is wrong with the number of a row that comes after the one of number `head`."""
+    if row.seq == head + 1:
+        return []
+    if row.seq > head:
+        missing = f"transition {head + 1} is" if row.seq == head + 2 else f"transitions {head + 1}–{row.seq - 1} are"
+        return [_finding(row, Flaw.GAP, f"{missing} missing before it")]
+    return [_finding(row, Flaw.ORDER, f"it comes after transition {head}: twice, or in the wrong order")]
+
+
+def _took(row: Transition) -> Took | None:
+    moves = [
+        (move.thing, move.where, move.giver, move.taker) for move in _movements(row.ledger) if move.thing in _ONE_OWNER
+    ]
+    return Took(row.seq, row.machine, row.entity_id, moves) if moves else None
+
+
+def _finding(row: Transition | Took, flaw: Flaw, reason: str) -> Finding:
     return Finding(flaw=flaw, reason=reason, seq=row.seq, machine=row.machine, entity_id=row.entity_id)
 
 

@@ -94,7 +94,7 @@ class _Checked:
         while ids := [row[0] for row in await self._snapshot.rows(queries.ids_after(machine, last, PAGE))]:
             for each in ids:
                 known = each in verifier.rebuild.records[machine] or each in verifier.ended
-                if not known and not verifier.is_in_doubt(each):
+                if not known and each not in verifier.doubtful:
                     yield _at(machine, each, f"table {machine} has a row that no transition made")
             last = ids[-1]
 

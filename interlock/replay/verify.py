@@ -1,18 +1,21 @@
-"""Verifies journals: every line of a file, every row of a database, and the database's tables beside its journal.
+"""Verifies files: every line, each beside the lines before it, and the whole beside its root.
 
 Promises: one changed byte anywhere in a file is found, and told with its line: in the header, a transition, the
 trailer, between them, or in what packs them. So are lines that were added, removed, moved or cut off. After a finding
 the check goes on, up to `MOST` of them; what follows only from an earlier finding may be told as well, but after it.
-A database is read in one snapshot, so an engine that works on it meanwhile does not disturb.
+Memory follows from what lives at one moment of the journal, not from its length.
 
 What a file cannot tell of itself: that it was made anew as a whole, with hashes that fit. Its root is there to be kept
 elsewhere and compared.
+
+Who checks rows is `Alone`, in this process, or `Crew` (crew.py), in several; both find the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
+from typing import Protocol
 
 import msgspec
 
@@ -24,8 +27,8 @@ from interlock.schema.transition import Transition
 
 MOST = 100
 """Findings told at most. Too few: the cause may be missed; too many: nobody reads them, and memory is taken."""
-BLOCK = 500
-"""Rows whose root is computed at once."""
+BLOCK = 2000
+"""Lines handed on at once. Too few: handing costs more than checking; too many: several blocks fill the memory."""
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,94 +43,168 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """Whether there are more findings than are told."""
 
 
-class Lines:
-    """The lines of one file, checked one after the other."""
+class Checker(Protocol):
+    """Who checks rows."""
+
+    @property
+    def count(self) -> int:
+        """Rows that could be read."""
+        ...
+
+    @property
+    def head(self) -> int:
+        """The number of the last one."""
+        ...
+
+    @property
+    def root(self) -> lines.Root:
+        """Over all of them."""
+        ...
+
+    def check(self, first: int, block: list[bytes]) -> list[Finding]:
+        """Check the next lines; what is wrong with these, or with some before. `first`: the number of their first."""
+        ...
+
+    def finish(self) -> list[Finding]:
+        """There are no more; what has not been told yet."""
+        ...
+
+    def close(self) -> None:
+        """End all that was begun."""
+        ...
+
+
+class Alone:
+    """Checks rows in this process."""
 
     def __init__(self) -> None:
-        self.verifier = Verifier()
+        self._verifier = Verifier()
         self.count = 0
         self.root = lines.Root()
-        self._waiting: list[Transition] = []
+
+    @property
+    def head(self) -> int:
+        """The number of the last row."""
+        return self._verifier.rebuild.head
+
+    def check(self, first: int, block: list[bytes]) -> list[Finding]:
+        """Check the next lines."""
+        found: list[Finding] = []
+        rows: list[Transition] = []
+        for number, line in enumerate(block, first):
+            row, wrong = read(line)
+            if row is None:
+                self._verifier.rebuild.head += 1
+            else:
+                rows.append(row)
+                wrong = [*wrong, *self._verifier.add(row)]
+            found += [msgspec.structs.replace(each, line=number) for each in wrong]
+        self.root.add(rows)
+        self.count += len(rows)
+        return found
+
+    def finish(self) -> list[Finding]:
+        """All was told."""
+        return []
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+
+def read(line: bytes) -> tuple[Transition | None, Iterable[Finding]]:
+    """A line as far as it can be read, and what is wrong with the line itself."""
+    try:
+        return lines.row_of(line), ()
+    except lines.LineBroken as broken:
+        found, row = Finding(flaw="line", reason=str(broken)), broken.row
+        if row is not None:
+            found = msgspec.structs.replace(found, seq=row.seq, machine=row.machine, entity_id=row.entity_id)
+        return row, (found,)
+
+
+class Lines:
+    """The lines of one file: which is what, and in which order."""
+
+    def __init__(self, checker: Checker) -> None:
+        self._checker = checker
+        self._block: list[bytes] = []
         self._number = 0
         self._begun: Header | None = None
         self._ended = self._flawed = False
 
     def take(self, line: bytes) -> list[Finding]:
-        """Check the next line; what is wrong with it."""
+        """Check the next line; what is wrong with it, or with some before."""
         self._number += 1
-        try:
-            found = self._taken(line)
-        except lines.LineBroken as broken:
-            found = self._broken(broken)
-        if found:
-            self._flawed = True
-            return [msgspec.structs.replace(each, line=self._number) for each in found]
-        return found
-
-    def _taken(self, line: bytes) -> list[Finding]:
         if self._number > 1 and not self._ended and not lines.is_trailer(line):
-            return self._row(lines.row_of(line))
+            self._block.append(line)
+            return self._handed_on() if len(self._block) == BLOCK else []
         if self._number == 1:
-            self._begun = lines.header_of(line)
-        elif self._ended:
-            return [Finding(flaw="added", reason="it comes after the end")]
-        else:
-            self._ended = True
-            self._trailer(line)
-        return []
-
-    def _row(self, row: Transition) -> list[Finding]:
-        self.count += 1
-        self._waiting.append(row)
-        if len(self._waiting) == BLOCK:
-            self._add_to_root()
-        return self.verifier.add(row)
-
-    def _add_to_root(self) -> None:
-        self.root.add(self._waiting)
-        self._waiting.clear()
-
-    def _broken(self, broken: lines.LineBroken) -> list[Finding]:
-        if self._number == 1 or self._ended:
-            return [Finding(flaw="header" if self._number == 1 else "trailer", reason=str(broken))]
-        found = Finding(flaw="line", reason=str(broken))
-        if broken.row is not None:
-            row = broken.row
-            found = msgspec.structs.replace(found, seq=row.seq, machine=row.machine, entity_id=row.entity_id)
-            return [found, *self._row(row)]
-        self.verifier.skip(self.verifier.rebuild.head + 1)
-        return [found]
-
-    def _trailer(self, line: bytes) -> None:
-        self._add_to_root()
-        lines.trailer_of(line)
-        if self._begun is not None and not self._flawed:
-            lines.check_trailer(lines.trailer_of(line), self._begun, self.count, self.verifier.rebuild.head, self.root)
+            return self._noted(self._header(line))
+        if self._ended:
+            return [Finding(flaw="added", reason="it comes after the end", line=self._number)]
+        self._ended = True
+        return [*self._rest(self._number), *self._noted(self._trailer(line))]
 
     def end(self) -> list[Finding]:
         """There are no more lines; what is wrong with that."""
-        self._add_to_root()
         if self._ended:
             return []
-        return [Finding(flaw="cut off", reason="the trailer is missing", line=self._number + 1)]
+        return [
+            *self._rest(self._number + 1),
+            Finding(flaw="cut off", reason="the trailer is missing", line=self._number + 1),
+        ]
 
     def stopped(self, reason: str) -> list[Finding]:
         """The lines cannot be read any further."""
+        rest = [] if self._ended else self._rest(self._number + 1)
         self._ended = True
-        return [Finding(flaw="bytes", reason=reason, line=self._number + 1)]
+        return [*rest, Finding(flaw="bytes", reason=reason, line=self._number + 1)]
+
+    def _handed_on(self) -> list[Finding]:
+        block, self._block = self._block, []
+        return self._noted(self._checker.check(self._number + 1 - len(block), block))
+
+    def _rest(self, following: int) -> list[Finding]:
+        block, self._block = self._block, []
+        return self._noted([*self._checker.check(following - len(block), block), *self._checker.finish()])
+
+    def _noted(self, found: list[Finding]) -> list[Finding]:
+        self._flawed = self._flawed or bool(found)
+        return found
+
+    def _header(self, line: bytes) -> list[Finding]:
+        try:
+            self._begun = lines.header_of(line)
+        except lines.LineBroken as broken:
+            return [Finding(flaw="header", reason=str(broken), line=1)]
+        return []
+
+    def _trailer(self, line: bytes) -> list[Finding]:
+        checker = self._checker
+        try:
+            found = lines.trailer_of(line)
+            if self._begun is not None and not self._flawed:  # else it cannot fit
+                lines.check_trailer(found, self._begun, checker.count, checker.head, checker.root)
+        except lines.LineBroken as broken:
+            return [Finding(flaw="trailer", reason=str(broken), line=self._number)]
+        return []
 
 
-def verify_file(file: BufferedReader) -> Verified:
+def verify_file(file: BufferedReader, checker: Checker | None = None) -> Verified:
     """Verify a file.
+
+    Args:
+        checker: who checks its rows; it is closed in the end.
 
     Raises:
         StoreError: it is packed, and cannot be unpacked here.
     """
-    checked = Lines()
-    found, more = _bounded(_all(file, checked))
-    return Verified(
-        count=checked.count, head=checked.verifier.rebuild.head, root=str(checked.root), findings=found, more=more
-    )
+    who = checker or Alone()
+    try:
+        found, more = bounded(_all(file, Lines(who)))
+        return Verified(count=who.count, head=who.head, root=str(who.root), findings=found, more=more)
+    finally:
+        who.close()
 
 
 def _all(file: BufferedReader, checked: Lines) -> Iterator[Finding]:
@@ -139,7 +216,8 @@ def _all(file: BufferedReader, checked: Lines) -> Iterator[Finding]:
     yield from checked.end()
 
 
-def _bounded(findings: Iterable[Finding]) -> tuple[list[Finding], bool]:
+def bounded(findings: Iterable[Finding]) -> tuple[list[Finding], bool]:
+    """The first findings, and whether there are more."""
     found: list[Finding] = []
     for each in findings:
         if len(found) == MOST:

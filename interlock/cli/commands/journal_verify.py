@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from io import BufferedReader
 from typing import TYPE_CHECKING
 
 import click
@@ -13,18 +15,23 @@ from interlock.cli.layout import BAD, DIM
 
 if TYPE_CHECKING:
     from interlock.engine.core.verify import Finding
-    from interlock.replay.verify import Verified
+    from interlock.replay.verify import Checker, Verified
+
+LONG = 16 << 20
+"""Bytes above which a file is checked in as many processes as there are cores. Too low: their beginning takes longer
+than the check; too high: cores are idle."""
 
 
 @command("verify")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-async def verify(face: Face, files: tuple[str, ...]) -> Exit:
+@click.option("--jobs", metavar="N", type=click.IntRange(1, 64), help="Processes for a file; by default as it is long.")
+async def verify(face: Face, files: tuple[str, ...], jobs: int | None) -> Exit:
     """Check exported journals, or without FILE the database: numbers, hashes, transitions, who owns what, the root.
 
     Of a database the tables are compared with what the journal makes of them as well. Exits with 1 if something was
     found. FILE may be packed, or - for standard input.
     """
-    checked = [(name, await _of_file(name)) for name in files] or [(face.shown_db, await _of_database(face))]
+    checked = [(name, await _of_file(name, jobs)) for name in files] or [(face.shown_db, await _of_database(face))]
     if face.out.json:
         face.out.document([{"journal": name, **_fields(verified)} for name, verified in checked])
     else:
@@ -33,16 +40,27 @@ async def verify(face: Face, files: tuple[str, ...]) -> Exit:
     return Exit.FAILED if any(verified.findings for _, verified in checked) else Exit.OK
 
 
-async def _of_file(name: str) -> Verified:
+async def _of_file(name: str, jobs: int | None) -> Verified:
     from interlock.replay.source import file_at, is_file, store_at
     from interlock.replay.tables import verify_database
     from interlock.replay.verify import verify_file
 
     if is_file(name):
         with file_at(name) as file:
-            return verify_file(file)
+            return verify_file(file, _checker(file, jobs))
     async with store_at(name) as store:
         return await verify_database(store)
+
+
+def _checker(file: BufferedReader, jobs: int | None) -> Checker:
+    from interlock.replay.verify import Alone
+
+    jobs = jobs or ((os.cpu_count() or 1) if os.fstat(file.fileno()).st_size > LONG else 1)
+    if jobs == 1:
+        return Alone()
+    from interlock.replay.crew import Crew
+
+    return Crew(jobs)
 
 
 async def _of_database(face: Face) -> Verified:
