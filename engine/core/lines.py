@@ -26,7 +26,7 @@ from interlock.schema.transition import Transition
 
 _JSON = ("changes", "ledger", "detail")
 """Columns that are JSON themselves."""
-_NULL = "null"
+_NULL = b"null"
 _hints = get_type_hints(Transition)
 _COLUMNS = ("seq", *(name for name in Transition.__struct_fields__ if name != "seq"))
 _Row: Any = msgspec.defstruct("_Row", [(name, Raw if name in _JSON else _hints[name]) for name in _COLUMNS])
@@ -84,43 +84,22 @@ _TEXTS = tuple(_COLUMNS.index(name) for name in _JSON)
 
 
 def row_of(line: bytes) -> Transition:
-    """The row that a line (with its line feed) is.
+    """The row that a line, with its line feed, is.
 
     Raises:
         LineBroken: no writer wrote this line.
     """
     try:
         read = _decode(line)
-        text = str(read.changes, "utf-8"), str(read.ledger, "utf-8"), str(read.detail, "utf-8")
+        spelled = _encode(read) + b"\n" == line
+        read.changes, read.ledger = str(read.changes, "utf-8"), str(read.ledger, "utf-8")
+        read.detail = None if bytes(read.detail) == _NULL else str(read.detail, "utf-8")
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise LineBroken(f"it is no transition: {error}") from error
-    row = _transition(read, *text)
-    if _encode(read) + b"\n" != line:
+    row = msgspec.convert(read, Transition, from_attributes=True)
+    if not spelled:
         raise LineBroken("it is not spelled as it was written: keys, their order, blanks", row)
     return row
-
-
-def _transition(read: Any, changes: str, ledger: str, detail: str) -> Transition:
-    return Transition(
-        seq=read.seq,
-        at=read.at,
-        machine=read.machine,
-        entity_id=read.entity_id,
-        vm_id=read.vm_id,
-        version=read.version,
-        event=read.event,
-        source=read.source,
-        destination=read.destination,
-        operation_id=read.operation_id,
-        actor=read.actor,
-        cause=read.cause,
-        changes=changes,
-        ledger=ledger,
-        detail=None if detail == _NULL else detail,
-        tables=read.tables,
-        prev=read.prev,
-        hash=read.hash,
-    )
 
 
 def is_trailer(line: bytes) -> bool:
