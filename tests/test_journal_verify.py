@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from benchmarks.story import life, story
 from interlock.engine.core import lines
 from interlock.engine.core.decision import seal
 from interlock.engine.core.rebuild import Flaw
@@ -18,6 +21,7 @@ from interlock.engine.core.verify import Ended, Verifier
 from interlock.engine.store import files
 from interlock.engine.store.store import Store
 from interlock.replay import verify
+from interlock.replay.crew import Crew
 from interlock.replay.tables import verify_database
 from interlock.replay.verify import Verified
 from interlock.schema import guards
@@ -315,6 +319,55 @@ def test_ids_of_the_ended_take_little_and_are_known() -> None:
     assert len(ended) == 5_000
     assert all(f"id-{number}" in ended for number in range(5_000))
     assert ended._slots.itemsize * len(ended._slots) <= 8 * 4 * 5_000
+
+
+# --- in several processes, and in little memory
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_several_processes_find_what_one_finds(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines edited, missing, misspelt, moved; an address with two owners; blocks that end anywhere."""
+    monkeypatch.setattr(verify, "BLOCK", 7)
+    file = damaged()[number]
+    alone = verified(file)
+    crew = verify.verify_file(BufferedReader(BytesIO(file)), Crew(2))  # type: ignore[arg-type]
+    assert alone.findings == crew.findings and bool(number) == bool(alone.findings)
+    assert (alone.root, alone.head) == (crew.root, crew.head)
+    assert alone.count == crew.count
+
+
+def damaged() -> list[bytes]:
+    """A whole file, and two that are not."""
+    edited = list(LINES)
+    for number in (5, 23, 24, 61):
+        edited[number] = edited[number].replace(b'"actor":"', b'"actor":"x')
+    edited[40] = b" " + edited[40]
+    edited[50:52] = [edited[51], edited[50]]
+    rows = list(lived())
+    first, other = [n for n, row in enumerate(rows) if row.machine == "nic" and '"ip"' in row.ledger][:2]
+    address, wanted = rows[first].changed["ip_address"], rows[other].changed["ip_address"]
+    stolen = {name: getattr(rows[other], name).replace(wanted, address) for name in ("changes", "ledger")}
+    return [b"".join(LINES), b"".join(edited), b"".join(as_lines(chained(forged(rows, other, **stolen))))]
+
+
+def test_memory_does_not_grow_with_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "BLOCK", 200)
+    monkeypatch.setattr(files, "PART", 1 << 16)
+    once = life()
+    short, long = (b"".join(as_lines(list(story(once, count)))) for count in (1_200, 6_000))
+    assert len(long) > 3 * len(short)
+    verified(short)
+    assert peak(long) < 1.15 * peak(short)
+
+
+def peak(file: bytes) -> int:
+    """Bytes taken at most while it is verified."""
+    tracemalloc.start()
+    try:
+        assert verified(file).findings == []
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 # --- a database

@@ -16,12 +16,12 @@ from array import array
 import msgspec
 
 from interlock.engine.core.decision import seal
-from interlock.engine.core.rebuild import Flaw, JournalBroken, Rebuild, Wrong, check
+from interlock.engine.core.rebuild import Flaw, JournalBroken, Rebuild, Wrong, check, check_chain
 from interlock.schema.holdings import FREE, UNIQUE, Movement
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import RECORDS, Entity
-from interlock.schema.transition import Transition
+from interlock.schema.transition import CLOUD, Transition
 
 _movements = msgspec.json.Decoder(list[Movement]).decode
 _ONE_OWNER = frozenset(rule.thing for rule in UNIQUE)
@@ -64,14 +64,16 @@ class Verifier:
     """What was found so far.
 
     Args:
+        gaps: whether numbers may be left out.
         keeps_over: whether records of those that have ended are kept in `over`, until the caller takes them from there.
     """
 
-    def __init__(self, *, keeps_over: bool = False) -> None:
+    def __init__(self, *, gaps: bool = False, keeps_over: bool = False) -> None:
         self.rebuild = Rebuild()
         """The records of all that live and are not in doubt."""
         self.ended = Ended()
         self.over: list[tuple[str, Entity]] = []
+        self.gaps = gaps
         self._keeps_over = keeps_over
         self._doubtful: dict[str, _Tail] = {}
         self._owners = Owners()
@@ -83,6 +85,8 @@ class Verifier:
 
     def check(self, row: Transition) -> tuple[list[Finding], Took | None]:
         """Check the next row, but not whether what it takes is free: for that, who has what must be known of all."""
+        if self.gaps and row.seq > self.rebuild.head:
+            self.skip(row.seq - 1)
         if row.seq != self.rebuild.head + 1 or row.entity_id in self._doubtful:
             return [*self._numbered(row), *self._in_doubt(row)], None
         try:
@@ -100,7 +104,7 @@ class Verifier:
         if row.version == 1 and row.entity_id in self.ended:
             raise JournalBroken("", Flaw.FORK, "it begins again after its end")
         self.rebuild.add(row)
-        if row.destination in _OVER[row.machine]:
+        if row.destination in _OVER.get(row.machine, ()):
             record = self.rebuild.records[row.machine].pop(row.entity_id)
             self.ended.add(row.entity_id)
             if self._keeps_over:
@@ -128,7 +132,10 @@ class Verifier:
         last = row.prev if row.prev in tail.hashes else tail.hashes[0]
         self._doubt(row)
         try:
-            check(row, tail.state, tail.version, last)
+            if row.machine == CLOUD:
+                check_chain(row, tail.version, last)
+            else:
+                check(row, tail.state, tail.version, last)
         except Wrong as wrong:
             return [_finding(row, wrong.flaw, str(wrong))]
         return []

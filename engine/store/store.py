@@ -365,14 +365,14 @@ class Store:
         Raises:
             InvalidRequest: a constraint refuses one of them, or `made` does.
         """
-        async with self._writing_the_journal() as connection:
+        async with self.locked() as connection:
             there = await connection.run_sync(cloud.places, tables)
             advanced = await connection.run_sync(cloud.write, made(there), there, _by(actor))
         self._advanced(advanced)
 
     async def remove(self, name: str, row_id: str, actor: str = OURS) -> bool:
         """Remove a place; returns whether it was there."""
-        async with self._writing_the_journal() as connection:
+        async with self.locked() as connection:
             advanced = await connection.run_sync(cloud.remove, name, row_id, _by(actor))
         if advanced is not None:
             self._advanced(advanced)
@@ -393,11 +393,15 @@ class Store:
             await connection.execute(delete(worker).where(or_(worker.c.id == worker_id, worker.c.lease_until < before)))
 
     @asynccontextmanager
-    async def _writing_the_journal(self) -> AsyncIterator[AsyncConnection]:
-        """The same, excluding every other writer from its beginning on."""
+    async def locked(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that excludes every other writer from its beginning on.
+
+        Raises:
+            StoreError: the database cannot be written now.
+        """
         async with self._writing() as connection:
             if self.dialect == "postgresql":
-                # Under a stricter default the journal would be read as it was before the lock was waited for.
+                # Under a stricter default all would be read as it was before the lock was waited for.
                 await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             await take_lock(connection)
             yield connection

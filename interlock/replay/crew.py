@@ -53,6 +53,11 @@ class Crew:
         self._owners = Owners()
         self.count = self.head = 0
         self.root = lines.Root()
+        self._gaps = False
+
+    def allow_gaps(self) -> None:
+        """Numbers may be left out."""
+        self._gaps = True
 
     def check(self, first: int, block: list[bytes]) -> list[Finding]:
         """Hand the next lines out; what was found of earlier ones."""
@@ -96,6 +101,8 @@ class Crew:
             return []
         head, self.head = self.head, row.seq
         self.count += 1
+        if self._gaps and row.seq > head:
+            return []
         return [msgspec.structs.replace(each, line=number) for each in numbered(row, head)]
 
     def _come(self) -> list[Finding]:

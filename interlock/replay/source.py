@@ -33,10 +33,11 @@ _SQLITE = b"SQLite format 3\0"
 
 
 async def pages(store: Store, after: int = 0) -> AsyncIterator[list[Transition]]:
-    """All committed transitions of a database with a number above `after`, the oldest first."""
-    while page := await store.journal(queries.journal_after(after, PAGE)):
+    """All committed transitions of a database with a number above `after`, archived ones as well, the oldest first."""
+    from interlock.replay.archives import all_pages
+
+    async for page in all_pages(store, after):
         yield page
-        after = page[-1].seq
 
 
 async def committed(store: Store) -> AsyncIterator[list[Transition]]:
@@ -125,11 +126,12 @@ async def _file_pages(file: BufferedReader, name: str, after: int) -> AsyncItera
         yield page
 
 
-def read(file: BufferedReader, name: str) -> Iterator[Transition]:
+def read(file: BufferedReader, name: str, root: str | None = None) -> Iterator[Transition]:
     """The transitions of an open file.
 
     Args:
         name: what errors call it.
+        root: what its root must be, if that is known.
 
     Raises:
         JournalDamaged: it is not as it was written; the message names the line.
@@ -144,7 +146,7 @@ def read(file: BufferedReader, name: str) -> Iterator[Transition]:
             if row is not None:
                 yield row
         number += 1
-        reader.end()
+        reader.end(root)
     except (lines.LineBroken, files.FileBroken) as error:
         raise JournalDamaged(f"{name}, line {number}: {error}; `interlock journal verify` says more") from error
 
@@ -189,11 +191,13 @@ class Reader:
     def _gaps(self) -> bool:
         return self._begun is not None and self._begun.gaps
 
-    def end(self) -> None:
+    def end(self, root: str | None = None) -> None:
         """There are no more lines.
 
         Raises:
-            LineBroken: there should be.
+            LineBroken: there should be; or the root is not the one that is known.
         """
         if not self._ended:
             raise lines.LineBroken("the trailer is missing: the file was cut off")
+        if root is not None and root != str(self._root):
+            raise lines.LineBroken("the file ends here, and is another one than was archived: it has another root")

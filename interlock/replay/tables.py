@@ -1,7 +1,7 @@
 """Verifies a database: its journal row by row, and each row of its tables beside what the journal makes of it.
 
-Promises: all is read in one snapshot. An entity that has ended is compared when its last transition is read and then
-forgotten, so memory follows from what lives. What was in doubt already is not compared.
+Promises: all is read in one snapshot, with what was archived. An entity that has ended is compared when its last
+transition is read and then forgotten, so memory follows from what lives. What was in doubt already is not compared.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from interlock.engine.core.verify import Finding, Verifier
 from interlock.engine.store import queries
 from interlock.engine.store.snapshot import Snapshot
 from interlock.engine.store.store import Store
+from interlock.replay.archives import all_pages
 from interlock.replay.source import PAGE
 from interlock.replay.verify import MOST, Verified
+from interlock.schema.errors import StoreError
 from interlock.schema.records import Entity
 
 TABLE = "table"
 """The flaw of a row of a table that is not what the journal makes of it."""
+ARCHIVE = "archive"
+"""The flaw of an archive that is missing, or not the one that was written."""
 _AT_ONCE = 500
 """Rows compared with one read. Too few: many reads; too many: a statement with more ids than a database takes."""
 
@@ -53,8 +57,12 @@ class _Checked:
         return Verified(count=self._count, head=head, root=str(self._root), findings=findings, more=more)
 
     async def all(self) -> AsyncIterator[Finding]:
-        async for finding in self._journal():
-            yield finding
+        try:
+            async for finding in self._journal():
+                yield finding
+        except StoreError as error:  # an archive: without its rows all else would be accused
+            yield Finding(flaw=ARCHIVE, reason=str(error))
+            return
         for machine, living in self._verifier.rebuild.records.items():
             for some in _batches(list(living.values())):
                 for finding in await self._compared(machine, some):
@@ -64,13 +72,12 @@ class _Checked:
                 yield finding
 
     async def _journal(self) -> AsyncIterator[Finding]:
-        seq = 0
-        while page := await self._snapshot.journal(queries.journal_after(seq, PAGE)):
+        async for page in all_pages(self._snapshot):
             for row in page:
                 for finding in self._verifier.add(row):
                     yield finding
             self._root.add(page)
-            self._count, seq = self._count + len(page), page[-1].seq
+            self._count += len(page)
             for finding in await self._ended():
                 yield finding
 
@@ -85,8 +92,15 @@ class _Checked:
     async def _compared(self, machine: str, records: Sequence[Entity]) -> list[Finding]:
         ids = [record.id for record in records]
         rows = await self._snapshot.records(machine, queries.entities(machine, ids))
-        there = {row.id: row for row in rows}
-        return [found for record in records if (found := _difference(machine, record, there.get(record.id)))]
+        there: dict[str, Entity | None] = {row.id: row for row in rows}
+        gone = [each for each in ids if each not in there]
+        here = {row[0] for row in await self._snapshot.rows(queries.in_journal(gone))} if gone else set()
+        return [
+            found
+            for record in records
+            if record.id in there or record.id in here  # else it was archived with its transitions
+            if (found := _difference(machine, record, there.get(record.id)))
+        ]
 
     async def _unknown(self, machine: str) -> AsyncIterator[Finding]:
         """Rows of a table that the journal does not know."""

@@ -61,6 +61,10 @@ class Checker(Protocol):
         """Over all of them."""
         ...
 
+    def allow_gaps(self) -> None:
+        """Numbers may be left out."""
+        ...
+
     def check(self, first: int, block: list[bytes]) -> list[Finding]:
         """Check the next lines; what is wrong with these, or with some before. `first`: the number of their first."""
         ...
@@ -86,6 +90,10 @@ class Alone:
     def head(self) -> int:
         """The number of the last row."""
         return self._verifier.rebuild.head
+
+    def allow_gaps(self) -> None:
+        """Numbers may be left out."""
+        self._verifier.gaps = True
 
     def check(self, first: int, block: list[bytes]) -> list[Finding]:
         """Check the next lines."""
@@ -177,6 +185,8 @@ class Lines:
             self._begun = lines.header_of(line)
         except lines.LineBroken as broken:
             return [Finding(flaw="header", reason=str(broken), line=1)]
+        if self._begun.gaps:
+            self._checker.allow_gaps()
         return []
 
     def _trailer(self, line: bytes) -> list[Finding]:

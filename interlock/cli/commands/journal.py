@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from interlock.cli.commands.journal_archive import archive
 from interlock.cli.commands.journal_export import export
 from interlock.cli.commands.journal_import import import_
 from interlock.cli.commands.journal_schema import schema
@@ -34,5 +35,5 @@ async def journal(face: Face) -> Exit:
     return Exit.OK
 
 
-for _each in (export, import_, verify, schema):
+for _each in (export, import_, verify, archive, schema):
     journal.add_command(_each)
