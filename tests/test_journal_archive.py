@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from interlock import CreateDisk
+from interlock.engine.orchestrator import archival
 from interlock.engine.store import archive as archiving
 from interlock.engine.store.archive import Archived, archive_ripe
 from interlock.engine.store.store import Store
@@ -18,6 +19,7 @@ from interlock.replay.source import opened
 from interlock.replay.tables import verify_database
 from interlock.replay.verify import Verified, verify_file
 from interlock.schema.errors import JournalDamaged, StoreError
+from interlock.schema.settings import ARCHIVE_FOLDER, RETENTION
 from interlock.schema.transition import Transition
 from tests.bare import Bare, Refused, bare, value
 from tests.command import SMALL, Shell
@@ -381,3 +383,54 @@ def test_the_command_archives_what_is_older(tmp_path: Path, folder: Path) -> Non
     shell("journal", "verify")
     shell("doctor")
     assert {row[0] for row in shell("ps", "--all").rows} == {"NAME", "web-2"}
+
+
+# --- by itself
+
+
+async def test_an_engine_archives_when_the_retention_has_passed(
+    empty_url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archival, "PAUSE", 0.0)
+    async with world(tmp_path, url=empty_url) as lab:
+        await live(lab)
+        await lab.engine.set_setting(RETENTION.name, 1)
+        await lab.engine.set_setting(ARCHIVE_FOLDER.name, str(folder))
+        await settled(lab)
+        assert list(folder.iterdir()) == [], "a day has not passed"
+        await lab.engine.set_setting(RETENTION.name, 0)
+        await settled(lab)
+        [file] = folder.iterdir()
+        assert "Expunged" not in {vm.state for vm in (await lab.engine.vms()).vms}
+        assert (await verify_database(lab.engine._store)).findings == []
+    assert file.name.startswith("journal-")
+
+
+async def settled(lab: World) -> None:
+    """Let the look that is under way end; it does nothing but what its timer would."""
+    await lab.engine._orchestrator.archival._look()
+
+
+async def test_a_folder_that_is_not_there_costs_nothing(empty_url: str, tmp_path: Path) -> None:
+    async with world(tmp_path, url=empty_url) as lab:
+        await live(lab)
+        before = await left(empty_url)
+        await lab.engine.set_setting(ARCHIVE_FOLDER.name, str(tmp_path / "gone"))
+        await lab.engine.set_setting(RETENTION.name, 0)
+        await settled(lab)
+        assert lab.engine._orchestrator.archival._timer is not None, "it is tried again"
+    after = await left(empty_url)
+    assert after == before
+
+
+async def test_without_both_settings_there_is_no_timer(empty_url: str, folder: Path, tmp_path: Path) -> None:
+    async with world(tmp_path, url=empty_url) as lab:
+        await live(lab)
+        for name, value_ in ((RETENTION.name, 0), (ARCHIVE_FOLDER.name, str(folder))):
+            assert lab.engine._orchestrator.archival._timer is None
+            await settled(lab)
+            assert list(folder.iterdir()) == []
+            await lab.engine.set_setting(name, value_)
+        await lab.engine.unset_setting(RETENTION.name)
+        await settled(lab)
+        assert lab.engine._orchestrator.archival._timer is None

@@ -186,7 +186,7 @@ async def test_writing_takes_pages_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "operations"), [("journal-0.2.jsonl.zst", 631, 68), ("journal-1.jsonl", 61, 6)]
+    ("name", "count", "operations"), [("journal-0.2.jsonl.zst", 631, 68), ("journal-1.jsonl", 63, 6)]
 )
 async def test_journals_of_earlier_releases_are_read(name: str, count: int, operations: int) -> None:
     rows = await read(str(GOLDEN / name))
@@ -223,6 +223,16 @@ def test_export_writes_a_file_or_to_a_pipe(shell: Shell, tmp_path: Path) -> None
     )
     assert shell("journal").out.startswith(f"{said['count']} transitions\n")
     assert json.loads(shell("journal", "schema").out) == json_schema()
+
+
+def test_a_file_fills_a_new_database(shell: Shell, tmp_path: Path) -> None:
+    file, copy = tmp_path / "a.jsonl.zst", tmp_path / "copy.db"
+    shell("journal", "export", "-o", str(file))
+    shell("--db", str(copy), "journal", "import", str(file))
+    assert shell("--db", str(copy), "journal", "export").out == shell("journal", "export").out
+    shell("--db", str(copy), "journal", "verify")
+    file.write_bytes(file.read_bytes()[:-1])
+    shell("--db", str(tmp_path / "other.db"), "journal", "import", str(file), exit=1)
 
 
 def test_packing_flushes_what_is_left() -> None:

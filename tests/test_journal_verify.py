@@ -27,7 +27,7 @@ from interlock.replay.verify import Verified
 from interlock.schema import guards
 from interlock.schema.records import Operation
 from interlock.schema.tables import journal
-from interlock.schema.transition import Transition
+from interlock.schema.transition import CLOUD, Transition
 from interlock.testing.fuzz import ground
 from interlock.testing.fuzz.run import play
 from interlock.testing.fuzz.universe import Universe
@@ -71,7 +71,7 @@ def test_fuzzed_journals_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
         for seq, entry in enumerate(entries, 1):
             row = Transition(seq=seq, **msgspec.structs.asdict(entry))
             assert verifier.add(row) == []
-        last = {row.entity_id: (row.machine, row.destination) for row in entries}
+        last = {row.entity_id: (row.machine, row.destination) for row in entries if row.machine != CLOUD}
         living = {key for records in verifier.rebuild.records.values() for key in records}
         assert len(living) + len(verifier.ended) == len(last)
         assert all(last[key][1] not in ("Succeeded", "Failed", "Cancelled", "Expunged") for key in living)
@@ -406,6 +406,7 @@ EDITS = {
     "UPDATE operation SET error = 'it was not me'": ("table", None),
     "UPDATE nic SET ip_address = '10.0.0.77' WHERE id = (SELECT min(id) FROM nic)": ("table", None),
     "DELETE FROM volume": ("table", None),
+    "UPDATE host SET cpu_mhz = 999999 WHERE id = (SELECT min(id) FROM host)": ("table", None),
     "UPDATE volume SET id = 'new' WHERE id = (SELECT min(id) FROM volume)": ("table", None),
 }
 
@@ -473,7 +474,7 @@ def test_the_command_says_what_it_found_and_where(shell: Shell, tmp_path: Path) 
     plain = shell("journal", "export").out
     edited.write_text(plain.replace("cli:", "cli;", 1))
     said = shell("journal", "verify", str(edited), exit=1)
-    assert said.out.startswith(f"{edited}:2: edited: transition 1, vm ")
+    assert said.out.startswith(f"{edited}:2: edited: transition 1, the cloud, ")
     assert "1 finding\n" in said.out and "\nroot " not in said.out
     [document] = shell("journal", "verify", str(edited), "--json", exit=1).json
     assert document["findings"][0] | {"reason": ""} == {
@@ -481,7 +482,7 @@ def test_the_command_says_what_it_found_and_where(shell: Shell, tmp_path: Path) 
         "reason": "",
         "line": 2,
         "seq": 1,
-        "machine": "vm",
-        "entity_id": document["findings"][0]["entity_id"],
+        "machine": "cloud",
+        "entity_id": "cloud",
     }
     shell("journal", "verify", str(tmp_path / "gone"), exit=4)

@@ -38,6 +38,8 @@ from interlock.schema.transition import Transition
 
 BATCH = 200
 """Stories of one file. Too few: many files; too many: whoever commits waits while they leave, and memory is taken."""
+NOBODY = "interlock"
+"""Who made a file that an engine wrote by itself."""
 _AT_ONCE = 500
 """Ids in one statement. Too few: many statements; too many: more than a database takes."""
 _LEAVE = ("operation", "nic", "volume", "vm")
@@ -89,6 +91,11 @@ async def archive_ripe(store: Store, folder: Path, *, before: int, at: int, made
     async with store.locked() as connection:
         await _leave(connection, known, ids)
     return known
+
+
+def oldest_ended() -> Select[Any]:
+    """When the VM ended that ended first of all that are there."""
+    return select(vm.c.since).where(vm.c.state.in_(_OVER["vm"])).order_by(vm.c.since).limit(1)
 
 
 Story = dict[str, list[str]]

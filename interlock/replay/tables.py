@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
 
+from interlock.engine.core.chronicle import same
 from interlock.engine.core.lines import Root
 from interlock.engine.core.verify import Finding, Verifier
 from interlock.engine.store import queries
@@ -18,8 +19,10 @@ from interlock.engine.store.store import Store
 from interlock.replay.archives import all_pages
 from interlock.replay.source import PAGE
 from interlock.replay.verify import MOST, Verified
+from interlock.schema.cloud import PLACES
 from interlock.schema.errors import StoreError
 from interlock.schema.records import Entity
+from interlock.schema.transition import CLOUD
 
 TABLE = "table"
 """The flaw of a row of a table that is not what the journal makes of it."""
@@ -63,6 +66,10 @@ class _Checked:
         except StoreError as error:  # an archive: without its rows all else would be accused
             yield Finding(flaw=ARCHIVE, reason=str(error))
             return
+        async for finding in self._tables():
+            yield finding
+
+    async def _tables(self) -> AsyncIterator[Finding]:
         for machine, living in self._verifier.rebuild.records.items():
             for some in _batches(list(living.values())):
                 for finding in await self._compared(machine, some):
@@ -70,6 +77,10 @@ class _Checked:
         for machine in self._verifier.rebuild.records:
             async for finding in self._unknown(machine):
                 yield finding
+        if CLOUD not in self._verifier.doubtful:
+            for name in PLACES:
+                for finding in await self._places(name):
+                    yield finding
 
     async def _journal(self) -> AsyncIterator[Finding]:
         async for page in all_pages(self._snapshot):
@@ -100,6 +111,16 @@ class _Checked:
             for record in records
             if record.id in there or record.id in here  # else it was archived with its transitions
             if (found := _difference(machine, record, there.get(record.id)))
+        ]
+
+    async def _places(self, name: str) -> list[Finding]:
+        """Places of a table that are not as the cloud's transitions tell; what is held of them is counted elsewhere."""
+        there = {place.id: place for place in await self._snapshot.places(name)}
+        told = self._verifier.rebuild.places[name]
+        return [
+            _at(name, each, f"table {name} does not have it as the journal tells it")
+            for each in sorted(there.keys() | told.keys())
+            if each not in there or each not in told or not same(name, told[each], there[each])
         ]
 
     async def _unknown(self, machine: str) -> AsyncIterator[Finding]:

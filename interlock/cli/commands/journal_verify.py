@@ -95,5 +95,5 @@ def _words(finding: Finding) -> Iterator[str]:
     if finding.seq is not None:
         yield f"transition {finding.seq}"
     if finding.entity_id is not None:
-        yield f"{finding.machine} {finding.entity_id}"
+        yield "the cloud" if finding.entity_id == finding.machine else f"{finding.machine} {finding.entity_id}"
     yield finding.reason
