@@ -33,10 +33,13 @@ from benchmarks.machine import this_machine
 from benchmarks.story import life, story
 from interlock.engine.core.rebuild import Rebuild
 from interlock.engine.store import files
-from interlock.replay.crew import Crew
+from interlock.engine.store.refill import refill
+from interlock.engine.store.store import Store
+from interlock.replay.crew import verify_together
 from interlock.replay.export import export
+from interlock.replay.rewind import Moment, rewound
 from interlock.replay.source import opened
-from interlock.replay.verify import Alone, Checker, verify_file
+from interlock.replay.verify import Verified, verify_file
 from interlock.schema.transition import Transition
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -109,16 +112,15 @@ async def _counted(file: Path) -> int:
 
 
 def _alone(file: Path) -> int:
-    return _verified(file, Alone())
+    with file.open("rb") as opened_file:
+        return _true(verify_file(opened_file))
 
 
 def _crew(file: Path) -> int:
-    return _verified(file, Crew(CORES))
+    return _true(verify_together(str(file), CORES))
 
 
-def _verified(file: Path, checker: Checker) -> int:
-    with file.open("rb") as opened_file:
-        verified = verify_file(opened_file, checker)
+def _true(verified: Verified) -> int:
     if verified.findings:
         raise Wrong(f"{verified.findings[0]}")
     return verified.count
@@ -140,15 +142,43 @@ def _rebuilt(file: Path) -> int:
     return asyncio.run(all_rows())
 
 
+def _rewound(file: Path) -> int:
+    async def to_the_end() -> int:
+        async with opened(str(file)) as pages:
+            fleet = await rewound(pages, {}, Moment())
+        return fleet.last.seq if fleet.last else 0
+
+    return asyncio.run(to_the_end())
+
+
+def _imported(file: Path) -> int:
+    """Into a new database."""
+
+    async def filled(folder: str) -> int:
+        store = await Store.open(f"{folder}/copy.db")
+        try:
+            async with opened(str(file)) as pages:
+                rebuilt = await refill(store, pages)
+            return rebuilt.head
+        finally:
+            await store.close()
+
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        return asyncio.run(filled(folder))
+
+
 MEASURED: dict[str, Callable[[Path], int]] = {
     "floor: json.loads and sha256 of each line": _floor,
     "read": _read,
     "verify, one process": _alone,
     f"verify, {CORES} processes": _crew,
     "verify packed, one process": _packed,
-    "rebuild (keeps every record)": _rebuilt,
+    "rebuild in memory": _rebuilt,
+    "rewind to the last": _rewound,
+    "import into SQLite": _imported,
 }
-FLOOR, READ, ALONE, CREW, PACKED, REBUILD = MEASURED
+FLOOR, READ, ALONE, CREW, PACKED, *_ = MEASURED
+"""The others keep every record that there ever was, because their result has them: their memory grows with these."""
 
 
 # --- how

@@ -6,7 +6,6 @@ import random
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from interlock.engine.core.verify import Ended, Verifier
 from interlock.engine.store import files
 from interlock.engine.store.store import Store
 from interlock.replay import verify
-from interlock.replay.crew import Crew
+from interlock.replay.crew import verify_together
 from interlock.replay.tables import verify_database
 from interlock.replay.verify import Verified
 from interlock.schema import guards
@@ -164,7 +163,7 @@ LAST = len(LINES)
         (lambda all: all[1:], 1, "header"),
         (lambda all: [*all[:1], *all], 2, "line"),
         (lambda all: [], 1, "cut off"),
-        (lambda all: [*all[:-1], as_lines(lived()[:9])[-1]], LAST, "trailer"),
+        (lambda all: [*all[:-1], as_lines(lived()[:9])[-1]], LAST, "root"),
     ],
 )
 def test_lines_that_were_removed_added_or_moved_are_found(
@@ -178,7 +177,7 @@ def test_lines_that_were_removed_added_or_moved_are_found(
 def test_lines_without_a_file_of_their_own_header_are_found() -> None:
     other = lines.header("another program")
     [found] = verified(b"".join([other, *LINES[1:]])).findings
-    assert found.flaw == "trailer" and "another file" in found.reason
+    assert found.flaw == "root" and "another file" in found.reason
 
 
 # --- forgeries, each with hashes that fit
@@ -325,12 +324,13 @@ def test_ids_of_the_ended_take_little_and_are_known() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_several_processes_find_what_one_finds(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines edited, missing, misspelt, moved; an address with two owners; blocks that end anywhere."""
-    monkeypatch.setattr(verify, "BLOCK", 7)
+def test_several_processes_find_what_one_finds(number: int, tmp_path: Path) -> None:
+    """Lines edited, missing, misspelt, moved; an address with two owners; nothing."""
     file = damaged()[number]
     alone = verified(file)
-    crew = verify.verify_file(BufferedReader(BytesIO(file)), Crew(2))  # type: ignore[arg-type]
+    path = tmp_path / "journal"
+    path.write_bytes(file)
+    crew = verify_together(str(path), 2)
     assert alone.findings == crew.findings and bool(number) == bool(alone.findings)
     assert (alone.root, alone.head) == (crew.root, crew.head)
     assert alone.count == crew.count

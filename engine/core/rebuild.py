@@ -199,7 +199,8 @@ def _check_transition(row: Entry, state: str, version: int) -> None:
 
 
 def _check_ledger(row: Entry, before: Entity | None, after: Entity, changes: dict[str, Any]) -> None:
-    if row.ledger == "[]" and before is not None and MOVERS[row.machine].isdisjoint(changes):
+    movers = MOVERS[row.machine]
+    if row.ledger == "[]" and (not movers or (before is not None and movers.isdisjoint(changes))):
         return
     moved = list(movements(row.machine, row.entity_id, before, after))
     if _movements(row.ledger) != moved:

@@ -8,7 +8,7 @@ Memory follows from what lives at one moment of the journal, not from its length
 What a file cannot tell of itself: that it was made anew as a whole, with hashes that fit. Its root is there to be kept
 elsewhere and compared.
 
-Who checks rows is `Alone`, in this process, or `Crew` (crew.py), in several; both find the same.
+This is one process; `crew.py` does the same in several, and finds the same.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from interlock.schema.transition import Transition
 
 MOST = 100
 """Findings told at most. Too few: the cause may be missed; too many: nobody reads them, and memory is taken."""
+ROOT = "root"
+"""The flaw of a trailer that is whole, but of other lines."""
 BLOCK = 2000
 """Lines handed on at once. Too few: handing costs more than checking; too many: several blocks fill the memory."""
 
@@ -69,14 +71,6 @@ class Checker(Protocol):
         """Check the next lines; what is wrong with these, or with some before. `first`: the number of their first."""
         ...
 
-    def finish(self) -> list[Finding]:
-        """There are no more; what has not been told yet."""
-        ...
-
-    def close(self) -> None:
-        """End all that was begun."""
-        ...
-
 
 class Alone:
     """Checks rows in this process."""
@@ -111,13 +105,6 @@ class Alone:
         self.count += len(rows)
         return found
 
-    def finish(self) -> list[Finding]:
-        """All was told."""
-        return []
-
-    def close(self) -> None:
-        """Nothing was begun."""
-
 
 def read(line: bytes) -> tuple[Transition | None, Iterable[Finding]]:
     """A line as far as it can be read, and what is wrong with the line itself."""
@@ -138,7 +125,7 @@ class Lines:
         self._block: list[bytes] = []
         self._number = 0
         self._begun: Header | None = None
-        self._ended = self._flawed = False
+        self._ended = False
 
     def take(self, line: bytes) -> list[Finding]:
         """Check the next line; what is wrong with it, or with some before."""
@@ -147,11 +134,11 @@ class Lines:
             self._block.append(line)
             return self._handed_on() if len(self._block) == BLOCK else []
         if self._number == 1:
-            return self._noted(self._header(line))
+            return self._header(line)
         if self._ended:
             return [Finding(flaw="added", reason="it comes after the end", line=self._number)]
         self._ended = True
-        return [*self._rest(self._number), *self._noted(self._trailer(line))]
+        return [*self._rest(self._number), *self._trailer(line)]
 
     def end(self) -> list[Finding]:
         """There are no more lines; what is wrong with that."""
@@ -170,15 +157,11 @@ class Lines:
 
     def _handed_on(self) -> list[Finding]:
         block, self._block = self._block, []
-        return self._noted(self._checker.check(self._number + 1 - len(block), block))
+        return self._checker.check(self._number + 1 - len(block), block)
 
     def _rest(self, following: int) -> list[Finding]:
         block, self._block = self._block, []
-        return self._noted([*self._checker.check(following - len(block), block), *self._checker.finish()])
-
-    def _noted(self, found: list[Finding]) -> list[Finding]:
-        self._flawed = self._flawed or bool(found)
-        return found
+        return self._checker.check(following - len(block), block)
 
     def _header(self, line: bytes) -> list[Finding]:
         try:
@@ -190,40 +173,47 @@ class Lines:
         return []
 
     def _trailer(self, line: bytes) -> list[Finding]:
-        checker = self._checker
         try:
             found = lines.trailer_of(line)
-            if self._begun is not None and not self._flawed:  # else it cannot fit
-                lines.check_trailer(found, self._begun, checker.count, checker.head, checker.root)
         except lines.LineBroken as broken:
             return [Finding(flaw="trailer", reason=str(broken), line=self._number)]
+        checker = self._checker
+        try:
+            if self._begun is not None:
+                lines.check_trailer(found, self._begun, checker.count, checker.head, checker.root)
+        except lines.LineBroken as broken:
+            return [Finding(flaw=ROOT, reason=str(broken), line=self._number)]
         return []
 
 
-def verify_file(file: BufferedReader, checker: Checker | None = None) -> Verified:
+def verify_file(file: BufferedReader) -> Verified:
     """Verify a file.
-
-    Args:
-        checker: who checks its rows; it is closed in the end.
 
     Raises:
         StoreError: it is packed, and cannot be unpacked here.
     """
-    who = checker or Alone()
-    try:
-        found, more = bounded(_all(file, Lines(who)))
-        return Verified(count=who.count, head=who.head, root=str(who.root), findings=found, more=more)
-    finally:
-        who.close()
+    alone = Alone()
+    found, more = bounded(fitting(all_findings(file, Lines(alone))))
+    return Verified(count=alone.count, head=alone.head, root=str(alone.root), findings=found, more=more)
 
 
-def _all(file: BufferedReader, checked: Lines) -> Iterator[Finding]:
+def all_findings(file: BufferedReader, checked: Lines) -> Iterator[Finding]:
+    """What is wrong with a file, in order."""
     try:
         for line in files.lines(file):
             yield from checked.take(line)
     except files.FileBroken as broken:
         yield from checked.stopped(str(broken))
     yield from checked.end()
+
+
+def fitting(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Without a root that does not fit where something else is wrong: it cannot fit then."""
+    clean = True
+    for each in findings:
+        if clean or each.flaw != ROOT:
+            yield each
+        clean = False
 
 
 def bounded(findings: Iterable[Finding]) -> tuple[list[Finding], bool]:

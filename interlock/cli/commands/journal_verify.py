@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from io import BufferedReader
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +14,7 @@ from interlock.cli.layout import BAD, DIM
 
 if TYPE_CHECKING:
     from interlock.engine.core.verify import Finding
-    from interlock.replay.verify import Checker, Verified
+    from interlock.replay.verify import Verified
 
 LONG = 16 << 20
 """Bytes above which a file is checked in as many processes as there are cores. Too low: their beginning takes longer
@@ -41,26 +40,17 @@ async def verify(face: Face, files: tuple[str, ...], jobs: int | None) -> Exit:
 
 
 async def _of_file(name: str, jobs: int | None) -> Verified:
-    from interlock.replay.source import file_at, is_file, store_at
+    from interlock.replay.crew import verify_together
+    from interlock.replay.source import STDIN, file_at, is_file, store_at
     from interlock.replay.tables import verify_database
     from interlock.replay.verify import verify_file
 
-    if is_file(name):
-        with file_at(name) as file:
-            return verify_file(file, _checker(file, jobs))
-    async with store_at(name) as store:
-        return await verify_database(store)
-
-
-def _checker(file: BufferedReader, jobs: int | None) -> Checker:
-    from interlock.replay.verify import Alone
-
-    jobs = jobs or ((os.cpu_count() or 1) if os.fstat(file.fileno()).st_size > LONG else 1)
-    if jobs == 1:
-        return Alone()
-    from interlock.replay.crew import Crew
-
-    return Crew(jobs)
+    if not is_file(name):
+        async with store_at(name) as store:
+            return await verify_database(store)
+    with file_at(name) as file:
+        jobs = jobs or ((os.cpu_count() or 1) if os.fstat(file.fileno()).st_size > LONG else 1)
+        return verify_file(file) if jobs == 1 or name == STDIN else verify_together(name, jobs)
 
 
 async def _of_database(face: Face) -> Verified:
