@@ -29,6 +29,7 @@ check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.deploys
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.journal
 	$(BIN)/python -m benchmarks.logs
 
 fuzz: $(VENV)/.installed

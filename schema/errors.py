@@ -102,6 +102,12 @@ class StoreError(InterlockError):
     code = "store"
 
 
+class JournalDamaged(StoreError):
+    """A journal is not as it was written."""
+
+    code = "journal-damaged"
+
+
 class Conflict(StoreError):
     """A commit lost a race: some version or holding was no longer as the decision saw it."""
 

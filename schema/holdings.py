@@ -112,36 +112,50 @@ def movements(machine: str, holder: str, before: msgspec.Struct | None, after: m
 
 def _moved(machine: str, holder: str, before: msgspec.Struct | None, after: msgspec.Struct) -> Iterator[Movement]:
     for metered in _METERED_BY[machine]:
-        yield from _between(metered.thing, holder, _metered(metered, before), _metered(metered, after))
+        old, new = _metered(metered, before), _metered(metered, after)
+        if old != new:
+            yield from _between(metered.thing, holder, old, new)
     for unique in _UNIQUE_BY[machine]:
-        yield from _between(unique.thing, holder, _unique(unique, before), _unique(unique, after))
+        old, new = _unique(unique, before), _unique(unique, after)
+        if old != new:
+            yield from _between(unique.thing, holder, old, new)
 
 
 _HOLDERS = ("vm", "nic", "volume", "operation")
 _METERED_BY = {name: tuple(row for row in METERED if row.holder == name) for name in _HOLDERS}
 _UNIQUE_BY = {name: tuple(row for row in UNIQUE if row.holder == name) for name in _HOLDERS}
 
+MOVERS: dict[str, frozenset[str]] = {
+    name: frozenset(
+        column
+        for columns in (
+            *((row.key, row.amount) for row in _METERED_BY[name]),
+            *((row.key, *row.scope) for row in _UNIQUE_BY[name]),
+        )
+        for column in columns
+        if column is not None
+    )
+    for name in _HOLDERS
+}
+"""The columns of each holder that movements follow from: a change of no such column moves nothing."""
+
 Holding = tuple[str, int] | None
 """Where, and how much; None holds nothing."""
 
 
 def _metered(rule: Metered, record: msgspec.Struct | None) -> Holding:
-    where = getattr(record, rule.key, None)
-    if not where:
+    if record is None or not (where := getattr(record, rule.key)):
         return None
     return (where, 1 if rule.amount is None else getattr(record, rule.amount))
 
 
 def _unique(rule: Unique, record: msgspec.Struct | None) -> Holding:
-    value = getattr(record, rule.key, None)
-    if not value:
+    if record is None or not (value := getattr(record, rule.key)):
         return None
     return ("/".join([*(getattr(record, column) for column in rule.scope), value]), 1)
 
 
 def _between(thing: str, holder: str, old: Holding, new: Holding) -> Iterator[Movement]:
-    if old == new:
-        return
     if old:
         yield Movement(thing, old[0], holder, FREE, old[1])
     if new:

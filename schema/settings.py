@@ -180,6 +180,20 @@ UNKNOWN_DOMAIN = Setting(
     (GLOBAL, ZONE, CLUSTER),
     choices=("report", "quarantine", "end"),
 )
+RETENTION = Setting(
+    "journal.retention.days",
+    -1,
+    "Days after which what has ended leaves the database for an archive by itself, if there is a folder for it. -1: "
+    "never by itself.",
+    least=-1,
+)
+NO_FOLDER = "none"
+ARCHIVE_FOLDER = Setting(
+    "journal.archive.folder",
+    NO_FOLDER,
+    "Folder of archives, as all machines name it that engines run on; it must stay where it is. none: nothing is "
+    "archived by itself.",
+)
 
 AnySetting: TypeAlias = Setting[bool] | Setting[int] | Setting[float] | Setting[str]
 SETTINGS: Mapping[str, AnySetting] = {
@@ -202,6 +216,8 @@ SETTINGS: Mapping[str, AnySetting] = {
         EXPUNGE_DELAY,
         FULL_CLONE,
         UNKNOWN_DOMAIN,
+        RETENTION,
+        ARCHIVE_FOLDER,
     )
 }
 

@@ -212,6 +212,12 @@ operation = Table(
         postgresql_where=text(f"state IN ({_quoted(ACTIVE)})"),
     ),
     Index("operation_vm", "vm_id", "id"),
+    Index(
+        "operation_volume",
+        "volume_id",
+        sqlite_where=text("volume_id IS NOT NULL"),
+        postgresql_where=text("volume_id IS NOT NULL"),
+    ),
 )
 
 journal = Table(
@@ -240,6 +246,24 @@ journal = Table(
     _names("hash", "SHA-256 over the previous hash and all other columns."),
     UniqueConstraint("entity_id", "version", name="journal_entity_version"),
     Index("journal_vm", "vm_id", "seq"),
+)
+
+archive = Table(
+    "archive",
+    metadata,
+    Column("id", Text, primary_key=True, comment="Name of the file."),
+    _names("folder", "Where it was written."),
+    Column("count", BigInteger, nullable=False, comment="Journal rows that are there, and not in `journal` any more."),
+    Column("first", BigInteger, nullable=False, comment="Number of the first of them."),
+    Column("last", BigInteger, nullable=False, comment="Number of the last of them."),
+    _names("root", "SHA-256 over the numbers and hashes of these rows: what the file must give."),
+    Column("archived_at", Micros, nullable=False, comment="When they left."),
+)
+archiving = Table(
+    "archiving",
+    metadata,
+    Column("entity_id", Text, primary_key=True, comment="An entity whose rows leave; only during that transaction."),
+    _names("archive_id", "Where to.", "archive.id"),
 )
 
 

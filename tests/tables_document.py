@@ -45,6 +45,8 @@ ABOUT = {
     "setting": "The settings that are not at their defaults.",
     "driver": "How each driver is opened.",
     "worker": "The engines that are open on this database.",
+    "archive": "Files that hold journal rows which left the database with what they tell of.",
+    "archiving": "Whose rows are leaving: empty but for the transaction in which they do.",
     "guard": "Which triggers are installed.",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -134,11 +135,12 @@ def _belongs_to(before: Entity | None, after: Entity) -> str | None:
 
 SEALED = tuple(name for name in Entry.__struct_fields__ if name != "hash")
 """What the hash of a journal row covers: all columns but itself and the number."""
+_sealed = attrgetter(*SEALED)
 
 
 def seal(entry: Entry) -> str:
     """The hash of a journal row; with `prev` among what it covers, an entity's rows are a chain."""
-    return hashlib.sha256(_canonical([getattr(entry, name) for name in SEALED])).hexdigest()
+    return hashlib.sha256(_canonical(_sealed(entry))).hexdigest()
 
 
 def _changed(before: Entity | None, after: Entity) -> dict[str, Any]:

@@ -10,28 +10,66 @@ Rows of older tables are read with today's machines: rows of a table are added, 
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypedDict, get_type_hints
 
 import msgspec
 
 from interlock.engine.core.chronicle import Chain, Places, end_of, follow
 from interlock.engine.core.decision import seal
 from interlock.schema.cloud import PLACES
-from interlock.schema.holdings import Movement, movements
+from interlock.schema.holdings import MOVERS, Movement, movements
 from interlock.schema.machine import CREATED, NOT_YET
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import CHANGEABLE, RECORDS, UNWRITTEN, Entity
 from interlock.schema.rows import text_of
 from interlock.schema.transition import CLOUD, Entry, Transition
 
-_HINTS: dict[str, dict[str, Any]] = {name: get_type_hints(kind) for name, kind in RECORDS.items()}
 LATER: dict[str, dict[str, Any]] = {"operation": {"steps": ()}}
 """What rows that were written before a column was there mean by not naming it; the column's migration says the same."""
+_changeable = {name: frozenset(columns) for name, columns in CHANGEABLE.items()}
 _movements = msgspec.json.Decoder(list[Movement]).decode
+_typed_dict: Any = TypedDict  # made from the records, so that no list of columns can differ from another
+
+
+def _changes(kind: type[Entity]) -> Callable[[str], dict[str, Any]]:
+    """Reads `changes` of a machine, each value in its column's type; what is no column any more is left out."""
+    columns = _typed_dict(kind.__name__, get_type_hints(kind), total=False)
+    decode: Callable[[str], dict[str, Any]] = msgspec.json.Decoder(columns).decode
+    return decode
+
+
+_changed = {name: _changes(kind) for name, kind in RECORDS.items()}
+
+
+class Flaw(StrEnum):
+    """What is wrong with a row."""
+
+    EDITED = "edited"
+    GAP = "gap"
+    ORDER = "order"
+    FORK = "fork"
+    CHAIN = "chain"
+    ILLEGAL = "illegal"
+    LEDGER = "ledger"
+    CHANGES = "changes"
 
 
 class JournalBroken(Exception):
-    """A row that cannot follow the rows before it; the message says which and why."""
+    """A row that cannot follow the rows before it; the message says which and why, `reason` only why."""
+
+    def __init__(self, where: str, flaw: Flaw, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.flaw, self.reason = flaw, reason
+
+
+class Wrong(ValueError):
+    """Why a row cannot follow."""
+
+    def __init__(self, flaw: Flaw, reason: str) -> None:
+        super().__init__(reason)
+        self.flaw = flaw
 
 
 class Rebuild:
@@ -51,21 +89,25 @@ class Rebuild:
         """Check a row and take its transition; returns the record after it, None if it tells of the cloud.
 
         Raises:
-            JournalBroken: it cannot follow the rows before it.
+            JournalBroken: it cannot follow the rows before it. Nothing of it was taken, unless it tells of the cloud.
         """
         number = row.seq if isinstance(row, Transition) else self.head + 1
         if number != self.head + 1:
-            raise JournalBroken(f"row {number} comes after row {self.head}: {_gap(number, self.head)}")
+            raise _out_of_order(number, self.head)
         after = None
         if row.machine == CLOUD:
             self.describe(row)
         else:
-            try:
-                after = _followed(row, self.records.get(row.machine, {}).get(row.entity_id))
-            except (ValueError, msgspec.MsgspecError) as error:
-                raise JournalBroken(f"row {number}, {row.machine} {row.entity_id}: {error}") from error
-            self.records[row.machine][row.entity_id] = after
+            after = self._move(row, number)
         self.head = number
+        return after
+
+    def _move(self, row: Entry, number: int) -> Entity:
+        try:
+            after = _followed(row, self.records.get(row.machine, {}).get(row.entity_id))
+        except (ValueError, TypeError, msgspec.MsgspecError) as error:
+            raise _broken(f"row {number}, {row.machine} {row.entity_id}", error) from error
+        self.records[row.machine][row.entity_id] = after
         return after
 
     def describe(self, row: Entry) -> None:
@@ -77,74 +119,102 @@ class Rebuild:
         """
         number = row.seq if isinstance(row, Transition) else self.head + 1
         try:
-            if reason := _wrong_chain(row, self.cloud):
-                raise ValueError(reason)
+            check_chain(row, self.cloud.version, self.cloud.hash)
             follow(row, self.cloud, self.places)
         except (ValueError, msgspec.MsgspecError) as error:
-            raise JournalBroken(f"row {number}, the cloud: {error}") from error
+            raise _broken(f"row {number}, the cloud", error) from error
         self.cloud = end_of(row)
 
 
-def _gap(number: int, head: int) -> str:
-    return "rows are missing between them" if number > head else "a row comes twice, or in the wrong order"
+def _broken(where: str, error: Exception) -> JournalBroken:
+    return JournalBroken(where, error.flaw if isinstance(error, Wrong) else Flaw.CHANGES, str(error))
+
+
+def _out_of_order(number: int, head: int) -> JournalBroken:
+    missing = number > head
+    reason = "rows are missing between them" if missing else "a row comes twice, or in the wrong order"
+    return JournalBroken(f"row {number} comes after row {head}", Flaw.GAP if missing else Flaw.ORDER, reason)
 
 
 def _followed(row: Entry, before: Entity | None) -> Entity:
     """The record after the row.
 
     Raises:
-        ValueError: the row cannot follow.
+        ValueError, TypeError: the row cannot follow.
     """
-    if reason := _wrong(row, before):
-        raise ValueError(reason)
-    after = _after(row, before)
-    moved = list(movements(row.machine, row.entity_id, before, after))
-    if _movements(row.ledger) != moved:
-        raise ValueError(f"its ledger is {row.ledger}, its changes move {text_of(moved)}")
+    state, version, last = (before.state, before.version, before.hash) if before else (NOT_YET, 0, UNWRITTEN)
+    check(row, state, version, last)
+    changes = _changed[row.machine](row.changes)
+    after = _born(row, changes) if before is None else _moved(row, before, changes)
+    _check_ledger(row, before, after, changes)
     return after
 
 
-def _wrong(row: Entry, before: Entity | None) -> str | None:
-    """Why the row cannot follow the record; None if it can."""
-    return _wrong_chain(row, before) or _wrong_transition(row, before)
+def check(row: Entry, state: str, version: int, last: str) -> None:
+    """Check what a row says of itself against the end of its entity's chain: its state, version and hash.
 
-
-def _wrong_chain(row: Entry, before: Entity | Chain | None) -> str | None:
-    if (hashed := seal(row)) != row.hash:
-        return f"it was edited: its hash is {row.hash[:12]}…, its columns give {hashed[:12]}…"
-    prev, version = (before.hash, before.version) if before else (UNWRITTEN, 0)
-    if row.prev != prev:
-        return f"its chain is broken: it follows {row.prev[:12] or 'nothing'}, the row before is {prev[:12] or 'none'}"
-    if row.version != version + 1:
-        return f"it makes version {row.version} of {version}"
-    return None
-
-
-def _wrong_transition(row: Entry, before: Entity | None) -> str | None:
+    Raises:
+        Wrong: the row cannot follow.
+    """
+    check_chain(row, version, last)
     if row.machine not in RECORDS:
-        return "there is no such machine"
-    state = before.state if before else NOT_YET
+        raise Wrong(Flaw.ILLEGAL, "there is no such machine")
     if row.source != state:
-        return f"it leaves state {row.source or 'none'}, but the entity is {state or 'not there'}"
+        raise Wrong(Flaw.ILLEGAL, f"it leaves state {row.source or 'none'}, but the entity is {state or 'not there'}")
+    _check_transition(row, state, version)
+
+
+def check_chain(row: Entry, version: int, last: str) -> None:
+    """Check that a row gives its hash and follows the row of that version and hash.
+
+    Raises:
+        Wrong: it does not.
+    """
+    if (hashed := seal(row)) != row.hash:
+        raise Wrong(Flaw.EDITED, f"it was edited: its hash is {row.hash[:12]}…, its columns give {hashed[:12]}…")
+    if row.prev != last:
+        raise Wrong(
+            _astray(row.version, version),
+            f"its chain is broken: it follows {row.prev[:12] or 'nothing'}, the row before is {last[:12] or 'none'}",
+        )
+    if row.version != version + 1:
+        raise Wrong(_astray(row.version, version), f"it makes version {row.version} of {version}")
+
+
+def _astray(version: int, last: int) -> Flaw:
+    """What a chain that does not close shows: a version twice, one that is missing, or another row in its place."""
+    if version <= last:
+        return Flaw.FORK
+    return Flaw.GAP if version > last + 1 else Flaw.CHAIN
+
+
+def _check_transition(row: Entry, state: str, version: int) -> None:
     machine = MACHINES[row.machine]
-    to = machine.initial if row.event == CREATED and before is None else machine.table.get((state, row.event))
+    to = machine.initial if row.event == CREATED and not version else machine.table.get((state, row.event))
     if to != row.destination:
-        return f"{row.source} by {row.event} to {row.destination} is no transition of machine {row.machine}"
-    return None
+        raise Wrong(
+            Flaw.ILLEGAL,
+            f"{row.source} by {row.event} to {row.destination} is no transition of machine {row.machine}",
+        )
 
 
-def _after(row: Entry, before: Entity | None) -> Entity:
-    changes = _typed(row.machine, msgspec.json.decode(row.changes))
-    state = {"state": row.destination, "version": row.version, "hash": row.hash}
-    if before is None:
-        made = {**changes, **state, "id": row.entity_id, "since": row.at, "created_at": row.at}
-        return msgspec.convert(LATER.get(row.machine, {}) | made, RECORDS[row.machine])
-    if unknown := changes.keys() - set(CHANGEABLE[row.machine]):
-        raise ValueError(f"it changes {', '.join(sorted(unknown))}, which is written once")
+def _check_ledger(row: Entry, before: Entity | None, after: Entity, changes: dict[str, Any]) -> None:
+    movers = MOVERS[row.machine]
+    if row.ledger == "[]" and (not movers or (before is not None and movers.isdisjoint(changes))):
+        return
+    moved = list(movements(row.machine, row.entity_id, before, after))
+    if _movements(row.ledger) != moved:
+        raise Wrong(Flaw.LEDGER, f"its ledger is {row.ledger}, its changes move {text_of(moved)}")
+
+
+def _born(row: Entry, changes: dict[str, Any]) -> Entity:
+    kept = {"state": row.destination, "version": row.version, "hash": row.hash, "since": row.at, "created_at": row.at}
+    return RECORDS[row.machine](**{**LATER.get(row.machine, {}), **changes, **kept, "id": row.entity_id})
+
+
+def _moved(row: Entry, before: Entity, changes: dict[str, Any]) -> Entity:
+    if unknown := changes.keys() - _changeable[row.machine]:
+        raise Wrong(Flaw.CHANGES, f"it changes {', '.join(sorted(unknown))}, which is written once")
     since = row.at if row.destination != before.state else before.since
-    return msgspec.structs.replace(before, **changes, **state, since=since)
-
-
-def _typed(machine: str, values: dict[str, Any]) -> dict[str, Any]:
-    hints = _HINTS[machine]
-    return {name: msgspec.convert(value, hints[name]) for name, value in values.items() if name in hints}
+    state = {"state": row.destination, "version": row.version, "hash": row.hash, "since": since}
+    return msgspec.structs.replace(before, **changes, **state)

@@ -28,6 +28,7 @@ from interlock.engine.core.events import CancelRequested, Requested, Resolved, W
 from interlock.engine.core.recovery import STRANDED
 from interlock.engine.core.snapshot import Rules
 from interlock.engine.orchestrator import log
+from interlock.engine.orchestrator.archival import Archival
 from interlock.engine.orchestrator.clock import fresh_ids
 from interlock.engine.orchestrator.commits import Commits, Overtaken, after
 from interlock.engine.orchestrator.convergence import Convergence
@@ -74,6 +75,7 @@ class Orchestrator:
         self._joining: set[asyncio.Task[Any]] = set()
         """Those of the tasks that wait for an embedder's commit."""
         self.expiry = Expiry(store, inventory, self._expunge, self._spawn)
+        self.archival = Archival(store, inventory, self._spawn)
         self.commits.on_reload = self._others_wrote
         self._closed = False
         self.recovery = Recovery(store, self._lease.worker_id, self._ends.keys(), self._enqueue, self._spawn)
@@ -328,6 +330,7 @@ class Orchestrator:
                 self.reconciliation.ended(decision)
             if decision is not None and decision.vm is not None:
                 self.expiry.ended(decision.operation.kind, decision.vm)
+                self.archival.ended(decision.vm)
 
     def _over(self, operation_id: str, operation: Operation | None) -> None:
         self._started -= 1
@@ -349,6 +352,7 @@ class Orchestrator:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
         self.expiry.close()
+        self.archival.close()
         self.convergence.close()
         self.recovery.close()
         self.reconciliation.close()

@@ -153,6 +153,23 @@ def active_on(vm_id: str | None, volume_id: str | None) -> Select[Any]:
     return select(operation).where(or_(about, also), operation.c.state.not_in(over))
 
 
+def entities(machine: str, ids: Sequence[str]) -> Select[Any]:
+    """Several entities (a page of them) by id."""
+    table = metadata.tables[machine]
+    return select(table).where(table.c.id.in_(ids))
+
+
+def ids_after(machine: str, entity_id: str, limit: int) -> Select[Any]:
+    """Ids of entities in order, beginning after one."""
+    table = metadata.tables[machine]
+    return select(table.c.id).where(table.c.id > entity_id).order_by(table.c.id).limit(limit)
+
+
+def in_journal(ids: Sequence[str]) -> Select[Any]:
+    """Those of several entities (a page of them) of which the journal has rows."""
+    return select(journal.c.entity_id).where(journal.c.entity_id.in_(ids)).distinct()
+
+
 def journal_after(seq: int, limit: int) -> Select[Any]:
     """Journal rows in order, beginning after a number."""
     return select(journal).where(journal.c.seq > seq).order_by(journal.c.seq).limit(limit)

@@ -35,6 +35,8 @@ NOT_TOLD: Mapping[str, str] = {
     "driver": "how this installation reaches its machines, with passwords perhaps; a journal is handed around",
     "worker": "which engines are open now; an engine that opens the new database writes its own row",
     "guard": "which triggers are installed; the release that makes the database writes it",
+    "archive": "where rows of the old database went; the new one holds them all itself",
+    "archiving": "whose rows are leaving just now",
     "interlock_version": "which migration the database is at; the release that makes it writes it",
 }
 """The tables that no journal tells of, and why. All others are filled."""

@@ -31,6 +31,7 @@ from interlock.engine.store.database import Database
 from interlock.engine.store.joined import take_lock
 from interlock.engine.store.migrate import bring_up_to_date
 from interlock.engine.store.postgresql import Postgresql, limit_idling
+from interlock.engine.store.snapshot import Snapshot
 from interlock.engine.store.sqlite import Sqlite, Threads, connect
 from interlock.engine.store.statements import statements
 from interlock.engine.store.verdict import Verdict, Why, why
@@ -179,6 +180,18 @@ class Store:
             self._reads -= 1
             if not self._reads:
                 self._quiet.set()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """Reads of one moment. On SQLite the file grows while it is open and others write.
+
+        Raises:
+            StoreError: the database cannot be read now.
+        """
+        async with self._reading() as connection:
+            if self.dialect == "postgresql":
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield Snapshot(connection)
 
     async def case(self, operation_id: str) -> Case:
         """An operation with its VM, what of it still lives, and its volume.
@@ -352,14 +365,14 @@ class Store:
         Raises:
             InvalidRequest: a constraint refuses one of them, or `made` does.
         """
-        async with self._writing_the_journal() as connection:
+        async with self.locked() as connection:
             there = await connection.run_sync(cloud.places, tables)
             advanced = await connection.run_sync(cloud.write, made(there), there, _by(actor))
         self._advanced(advanced)
 
     async def remove(self, name: str, row_id: str, actor: str = OURS) -> bool:
         """Remove a place; returns whether it was there."""
-        async with self._writing_the_journal() as connection:
+        async with self.locked() as connection:
             advanced = await connection.run_sync(cloud.remove, name, row_id, _by(actor))
         if advanced is not None:
             self._advanced(advanced)
@@ -380,11 +393,15 @@ class Store:
             await connection.execute(delete(worker).where(or_(worker.c.id == worker_id, worker.c.lease_until < before)))
 
     @asynccontextmanager
-    async def _writing_the_journal(self) -> AsyncIterator[AsyncConnection]:
-        """The same, excluding every other writer from its beginning on."""
+    async def locked(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that excludes every other writer from its beginning on.
+
+        Raises:
+            StoreError: the database cannot be written now.
+        """
         async with self._writing() as connection:
             if self.dialect == "postgresql":
-                # Under a stricter default the journal would be read as it was before the lock was waited for.
+                # Under a stricter default all would be read as it was before the lock was waited for.
                 await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             await take_lock(connection)
             yield connection

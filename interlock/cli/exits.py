@@ -44,7 +44,7 @@ class Interrupted(Exception):
 
 MEANING = {
     Exit.OK: "all went well",
-    Exit.FAILED: "an operation failed or was undone; `doctor` or `bisect` found something; the disk is full",
+    Exit.FAILED: "an operation failed or was undone; `doctor`, `verify` or `bisect` found something; the disk is full",
     Exit.USAGE: "the command line is wrong",
     Exit.REFUSED: "there is no such thing, or the request is refused; nothing was begun",
     Exit.STORE: "the database (missing, locked, newer) or a plug-in cannot be used",
@@ -55,7 +55,13 @@ MEANING = {
 _GRAVEST = (Exit.STORE, Exit.STUCK, Exit.FAILED, Exit.REFUSED)
 """Of several ends, the first of these is told."""
 
-_CODES = {"closed": Exit.STORE, "conflict": Exit.STORE, "plugin": Exit.STORE, "store": Exit.STORE}
+_CODES = {
+    "closed": Exit.STORE,
+    "conflict": Exit.STORE,
+    "journal-damaged": Exit.FAILED,
+    "plugin": Exit.STORE,
+    "store": Exit.STORE,
+}
 
 
 def of_error(error: Exception) -> Exit:

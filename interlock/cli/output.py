@@ -69,6 +69,10 @@ class Out:
         """Text that is a format of its own, unchanged."""
         self._write(text)
 
+    def raw(self, data: bytes) -> None:
+        """Bytes that are a format of their own, unchanged."""
+        self._safely(lambda: sys.stdout.buffer.write(data))
+
     def document(self, value: Any) -> None:
         """The one JSON document of a command."""
         self._write(_encoded(value, indent=2) + "\n")

@@ -156,6 +156,7 @@ class Engine(Disks):
                 orchestrator.convergence.look()
                 orchestrator.reconciliation.begin(listen=listen)
                 await orchestrator.expiry.begin()
+                orchestrator.archival.begin()
             yield engine
 
     async def _attach(self, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack) -> None:
@@ -547,6 +548,7 @@ class Engine(Disks):
     async def _settings_changed(self) -> None:
         self._orchestrator.commits.inventory.set_values(await self._store.settings())
         self._orchestrator.reconciliation.settings_changed()
+        self._orchestrator.archival.look()
         await self._orchestrator.expiry.look()
 
     async def set_rules(

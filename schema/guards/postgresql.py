@@ -27,11 +27,15 @@ def _all() -> Iterable[str]:
         table = machine.name
         yield from _refusing(f"guard_{table}_insert", f"BEFORE INSERT ON {table}", rules.on_insert(machine))
         yield from _refusing(f"guard_{table}_update", f"BEFORE UPDATE ON {table}", rules.on_update(machine))
-        yield from _never(table)
+        yield from _kept(table, rules.on_delete(machine))
     of_cloud = f"ROW WHEN ({rules.OF_CLOUD})"
     yield from _refusing("guard_journal_insert", "BEFORE INSERT ON journal", [rules.CLOUD_UNCHAINED], of_cloud)
     yield from _refusing("guard_journal_update", "BEFORE UPDATE ON journal", [rules.JOURNAL_UPDATE])
-    yield from _never("journal")
+    yield from _kept("journal", rules.JOURNAL_DELETE)
+    yield from _refusing("guard_archive_insert", "BEFORE INSERT ON archive", [rules.ARCHIVE_INSERT])
+    yield from _refusing("guard_archive_update", "BEFORE UPDATE ON archive", [rules.ARCHIVE_CHANGE])
+    yield from _kept("archive", rules.ARCHIVE_CHANGE)
+    yield from _refusing("guard_archiving_insert", "BEFORE INSERT ON archiving", [rules.ARCHIVING_INSERT])
     for holder in rules.holders():
         yield from _booking(f"ledger_{holder}_update", f"AFTER UPDATE ON {holder}", rules.books(holder))
         yield from _booking(f"ledger_{holder}_insert", f"AFTER INSERT ON {holder}", rules.taken_at_birth(holder))
@@ -42,18 +46,21 @@ def _all() -> Iterable[str]:
         yield from _indexing(each)
 
 
-def _never(table: str) -> Iterable[str]:
-    refused = [rules.on_delete(table)]
-    yield from _refusing(f"guard_{table}_delete", f"BEFORE DELETE ON {table}", refused)
-    yield from _refusing(f"guard_{table}_truncate", f"BEFORE TRUNCATE ON {table}", refused, "STATEMENT")
+def _kept(table: str, refused: rules.Refused) -> Iterable[str]:
+    yield from _refusing(f"guard_{table}_delete", f"BEFORE DELETE ON {table}", [refused], row="OLD")
+    emptied = [rules.emptied(table)]
+    yield from _refusing(f"guard_{table}_truncate", f"BEFORE TRUNCATE ON {table}", emptied, "STATEMENT")
 
 
-def _refusing(name: str, when: str, refusals: Iterable[rules.Refused], each: str = "ROW") -> Iterable[str]:
+def _refusing(
+    name: str, when: str, refusals: Iterable[rules.Refused], each: str = "ROW", *, row: str = "NEW"
+) -> Iterable[str]:
+    """`row`: the one that is handed on; without one, the statement would skip it."""
     checks = " ".join(
         f"IF {one.condition} THEN RAISE EXCEPTION USING ERRCODE = '23000', MESSAGE = {_literal(one.message)}; END IF;"
         for one in refusals
     )
-    return _trigger(name, when, f"{checks} RETURN NEW;", each)
+    return _trigger(name, when, f"{checks} RETURN {row};", each)
 
 
 def _booking(name: str, when: str, books: Iterable[rules.Booking]) -> Iterable[str]:

@@ -61,11 +61,33 @@ def on_update(machine: Machine) -> Iterable[Refused]:
         yield from affinity()
 
 
-def on_delete(table: str) -> Refused:
-    """No row of a machine or of the journal is ever deleted."""
-    return Refused("1 = 1", f"interlock: append-only: rows of {table} are never deleted")
+def on_delete(machine: Machine) -> Refused:
+    """No row of a machine is ever deleted, unless its entity has ended and is being archived with its journal rows."""
+    over = ", ".join(f"'{state}'" for state in machine.names(Stability.TERMINAL))
+    return Refused(
+        f"OLD.state NOT IN ({over}) OR NOT EXISTS (SELECT 1 FROM archiving WHERE entity_id = OLD.id)",
+        f"interlock: append-only: rows of {machine.name} are never deleted, but by `interlock journal archive`",
+    )
 
 
+JOURNAL_DELETE = Refused(
+    "NOT EXISTS (SELECT 1 FROM archiving WHERE entity_id = OLD.entity_id) OR OLD.seq = (SELECT max(seq) FROM journal)",
+    "interlock: append-only: rows of journal are never deleted, but by `interlock journal archive`, and the last never",
+)
+"""The last one says which number is next."""
+
+
+def emptied(table: str) -> Refused:
+    """Nobody empties a table as a whole."""
+    return Refused("1 = 1", f"interlock: append-only: {table} is never emptied")
+
+
+ARCHIVE_INSERT = Refused("NEW.count < 1 OR NEW.first > NEW.last", "interlock: illegal: an archive holds journal rows")
+ARCHIVE_CHANGE = Refused("1 = 1", "interlock: append-only: what was archived is never changed nor forgotten")
+ARCHIVING_INSERT = Refused(
+    "NOT EXISTS (SELECT 1 FROM archive WHERE id = NEW.archive_id)",
+    "interlock: illegal: what is archived names its archive",
+)
 JOURNAL_UPDATE = Refused("1 = 1", "interlock: append-only: journal rows are never changed")
 
 

@@ -37,11 +37,16 @@ def _all() -> Iterable[str]:
         changed = [key.taken(unless=key.kept) for key in keys]
         yield _refusing(f"guard_{table}_insert", f"BEFORE INSERT ON {table}", [*new, *rules.on_insert(machine)])
         yield _refusing(f"guard_{table}_update", f"BEFORE UPDATE ON {table}", [*rules.on_update(machine), *changed])
-        yield _refusing(f"guard_{table}_delete", f"BEFORE DELETE ON {table}", [rules.on_delete(table)])
+        yield _refusing(f"guard_{table}_delete", f"BEFORE DELETE ON {table}", [rules.on_delete(machine)])
     new = [key.taken() for key in _keys(metadata.tables["journal"])]
     yield _refusing("guard_journal_insert", "BEFORE INSERT ON journal", [*new, rules.CLOUD_UNCHAINED])
     yield _refusing("guard_journal_update", "BEFORE UPDATE ON journal", [rules.JOURNAL_UPDATE])
-    yield _refusing("guard_journal_delete", "BEFORE DELETE ON journal", [rules.on_delete("journal")])
+    yield _refusing("guard_journal_delete", "BEFORE DELETE ON journal", [rules.JOURNAL_DELETE])
+    new = [key.taken() for key in _keys(metadata.tables["archive"])]
+    yield _refusing("guard_archive_insert", "BEFORE INSERT ON archive", [*new, rules.ARCHIVE_INSERT])
+    yield _refusing("guard_archive_update", "BEFORE UPDATE ON archive", [rules.ARCHIVE_CHANGE])
+    yield _refusing("guard_archive_delete", "BEFORE DELETE ON archive", [rules.ARCHIVE_CHANGE])
+    yield _refusing("guard_archiving_insert", "BEFORE INSERT ON archiving", [rules.ARCHIVING_INSERT])
     for holder in rules.holders():
         yield _booking(f"ledger_{holder}_update", f"AFTER UPDATE ON {holder}", list(rules.books(holder)))
         yield _booking(f"ledger_{holder}_insert", f"AFTER INSERT ON {holder}", list(rules.taken_at_birth(holder)))

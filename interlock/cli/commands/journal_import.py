@@ -13,24 +13,21 @@ from interlock.cli.face import Face, command
 async def import_(face: Face, source: str) -> Exit:
     """Fill a new database with a journal: --db is made, and equals table by table the one SOURCE is the journal of.
 
-    SOURCE is a database, a SQLite file or a SQLAlchemy URL. Each row is checked; one that cannot follow those before
-    it, or a database that is not empty, is refused, and nothing is written. Options of drivers are in no journal:
-    `interlock init` tells them.
+    SOURCE is a database, a SQLite file or a SQLAlchemy URL; or an exported file, packed or not; or -. Each row is
+    checked; one that cannot follow those before it, or a database that is not empty, is refused, and nothing is
+    written. Options of drivers are in no journal: `interlock init` tells them.
     """
     from interlock.cli.running import whole
     from interlock.engine.store.refill import refill
     from interlock.engine.store.store import Store
-    from interlock.replay.source import pages
+    from interlock.replay.source import opened
 
-    journal = await whole(Store.open(source, create=False))
-    try:
+    async with opened(source) as pages:
         target = await whole(Store.open(face.db))
         try:
-            rebuilt = await refill(target, pages(journal))
+            rebuilt = await refill(target, pages)
         finally:
             await target.close()
-    finally:
-        await journal.close()
     records = {name: len(found) for name, found in rebuilt.records.items()}
     if face.out.json:
         face.out.document({"database": face.shown_db, "transitions": rebuilt.head, "records": records})

@@ -1,0 +1,310 @@
+"""How fast a journal is read, verified and rebuilt, and what memory that takes.
+
+    python -m benchmarks.journal                          # 200,000 transitions
+    python -m benchmarks.journal --transitions 1000000
+    python -m benchmarks.journal --check                  # exit code 1 when memory grows or a ratio is missed
+
+Each figure is taken in a process of its own, over a file of so many transitions and over one of a tenth of it: memory
+is flat when both take the same. The floor reads the lines of the same file, decodes each as plain JSON and hashes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import msgspec
+
+import interlock
+from benchmarks.deploys import RESULTS
+from benchmarks.machine import this_machine
+from benchmarks.story import life, story
+from interlock.engine.core.rebuild import Rebuild
+from interlock.engine.store import files
+from interlock.engine.store.refill import refill
+from interlock.engine.store.store import Store
+from interlock.replay.crew import verify_together
+from interlock.replay.export import export
+from interlock.replay.rewind import Moment, rewound
+from interlock.replay.source import opened
+from interlock.replay.verify import Verified, verify_file
+from interlock.schema.transition import Transition
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+SMALL = 10
+"""The short file is so many times shorter."""
+GROWS = 1.25
+"""Peak memory over ten times as many transitions may be so many times as much: buffers, and ids of what has ended."""
+WORST = 2.5
+"""Processor time of verifying alone over that of the floor, at most."""
+
+
+class Wrong(Exception):
+    """What was measured did not do its work; the figures are void."""
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run took."""
+
+    transitions: int
+    seconds: float
+    cpu_seconds: float
+    """Of all its processes."""
+    peak_mib: float
+    """Of all its processes, each at its most."""
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool, over the long file and over the short one."""
+
+    what: str
+    long: Cost
+    short: Cost
+
+    @property
+    def growth(self) -> float:
+        """Peak memory of the long one over that of the short one."""
+        return self.long.peak_mib / self.short.peak_mib
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole benchmark; its JSON is this."""
+
+    version: str
+    transitions: int
+    mib: float
+    packed_mib: float
+    figures: list[Figure]
+
+
+# --- what is measured
+
+
+def _floor(file: Path) -> int:
+    count = 0
+    with file.open("rb") as lines:
+        for line in lines:
+            json.loads(line)
+            sha256(line).hexdigest()
+            count += 1
+    return count - 2
+
+
+def _read(file: Path) -> int:
+    return asyncio.run(_counted(file))
+
+
+async def _counted(file: Path) -> int:
+    async with opened(str(file)) as pages:
+        return sum([len(page) async for page in pages])
+
+
+def _alone(file: Path) -> int:
+    with file.open("rb") as opened_file:
+        return _true(verify_file(opened_file))
+
+
+def _crew(file: Path) -> int:
+    return _true(verify_together(str(file), CORES))
+
+
+def _true(verified: Verified) -> int:
+    if verified.findings:
+        raise Wrong(f"{verified.findings[0]}")
+    return verified.count
+
+
+def _packed(file: Path) -> int:
+    return _alone(file.with_suffix(".jsonl.zst"))
+
+
+def _rebuilt(file: Path) -> int:
+    async def all_rows() -> int:
+        rebuilt = Rebuild()
+        async with opened(str(file)) as pages:
+            async for page in pages:
+                for row in page:
+                    rebuilt.add(row)
+        return rebuilt.head
+
+    return asyncio.run(all_rows())
+
+
+def _rewound(file: Path) -> int:
+    async def to_the_end() -> int:
+        async with opened(str(file)) as pages:
+            fleet = await rewound(pages, {}, Moment())
+        return fleet.last.seq if fleet.last else 0
+
+    return asyncio.run(to_the_end())
+
+
+def _imported(file: Path) -> int:
+    """Into a new database."""
+
+    async def filled(folder: str) -> int:
+        store = await Store.open(f"{folder}/copy.db")
+        try:
+            async with opened(str(file)) as pages:
+                rebuilt = await refill(store, pages)
+            return rebuilt.head
+        finally:
+            await store.close()
+
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        return asyncio.run(filled(folder))
+
+
+MEASURED: dict[str, Callable[[Path], int]] = {
+    "floor: json.loads and sha256 of each line": _floor,
+    "read": _read,
+    "verify, one process": _alone,
+    f"verify, {CORES} processes": _crew,
+    "verify packed, one process": _packed,
+    "rebuild in memory": _rebuilt,
+    "rewind to the last": _rewound,
+    "import into SQLite": _imported,
+}
+FLOOR, READ, ALONE, CREW, PACKED, *_ = MEASURED
+"""The others keep every record that there ever was, because their result has them: their memory grows with these."""
+
+
+# --- how
+
+
+def measured(what: str, file: Path, transitions: int) -> Cost:
+    """Run it in a new process, and see that it read all."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        cost = pool.submit(_measure, what, file).result()
+    if cost.transitions != transitions:
+        raise Wrong(f"{what} read {cost.transitions} of {transitions} transitions")
+    return cost
+
+
+def _measure(what: str, file: Path) -> Cost:
+    began, spent = time.perf_counter(), _cpu()
+    count = MEASURED[what](file)
+    seconds, cpu_seconds = time.perf_counter() - began, _cpu() - spent
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    peak = _own_peak_mib() + children * (CORES if what == CREW else 0)
+    return Cost(transitions=count, seconds=seconds, cpu_seconds=cpu_seconds, peak_mib=peak)
+
+
+def _cpu() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _own_peak_mib() -> float:
+    """Not ru_maxrss, which a process has from its parent."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+def written(lived: list[Transition], transitions: int, file: Path) -> int:
+    """Make a journal of about so many transitions, plain and packed; how many there are."""
+    rows, last = story(lived, transitions), 0
+
+    async def pages() -> AsyncIterator[list[Transition]]:
+        nonlocal last
+        for page in _paged(rows):
+            last = page[-1].seq
+            yield page
+
+    with files.written(file) as plain, files.written(file.with_suffix(".jsonl.zst")) as packed:
+        asyncio.run(export(pages(), lambda line: (plain(line), packed(line))))
+    return last
+
+
+def _paged(rows: Iterator[Transition]) -> Iterator[list[Transition]]:
+    while page := list(islice(rows, 1000)):
+        yield page
+
+
+# --- the command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; the exit code says whether the targets are met, if that was asked for."""
+    options = _options(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        report = measure(options.transitions, Path(folder))
+    _show(report, options.folder)
+    options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    return 1 if missed(report) and options.check else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.journal", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--transitions", type=int, default=200_000, help="of the long journal (200,000)")
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="where files go (benchmarks/results)")
+    parser.add_argument("--json", type=Path, default=RESULTS / "journal.json", help="where the figures are written")
+    parser.add_argument("--check", action="store_true", help="fail when a target is missed")
+    return parser.parse_args(arguments)
+
+
+def measure(transitions: int, folder: Path) -> Report:
+    """Make both journals and run everything over them."""
+    lived, long, short = life(), folder / "long.jsonl", folder / "short.jsonl"
+    counts = {short: written(lived, transitions // SMALL, short), long: written(lived, transitions, long)}
+    figures = []
+    for what in MEASURED:
+        costs = {file: measured(what, file, count) for file, count in counts.items()}
+        figures.append(Figure(what=what, long=costs[long], short=costs[short]))
+        print(f"{what}: {costs[long].seconds:.1f} s", file=sys.stderr)
+    sizes = [file.stat().st_size / 2**20 for file in (long, long.with_suffix(".jsonl.zst"))]
+    return Report(
+        version=interlock.__version__,
+        transitions=counts[long],
+        mib=round(sizes[0], 1),
+        packed_mib=round(sizes[1], 1),
+        figures=figures,
+    )
+
+
+def missed(report: Report) -> list[str]:
+    """The targets that were not met, in words."""
+    by_name = {figure.what: figure for figure in report.figures}
+    ratio = by_name[ALONE].long.cpu_seconds / by_name[FLOOR].long.cpu_seconds
+    wrong = [f"verifying takes {ratio:.1f} times the floor, at most {WORST} are allowed"] if ratio > WORST else []
+    for what in (READ, ALONE, CREW, PACKED):
+        if by_name[what].growth > GROWS:
+            wrong.append(f"{what}: memory grows {by_name[what].growth:.2f} times with {SMALL} times the transitions")
+    return wrong
+
+
+def _show(report: Report, folder: Path) -> None:
+    print("\n".join(this_machine(folder).lines()))
+    print(f"journal  {report.transitions:,} transitions, {report.mib:,.0f} MiB, packed {report.packed_mib:,.0f} MiB\n")
+    floor = report.figures[0].long.cpu_seconds
+    columns = ("transitions/s", "CPU µs each", "CPU/floor", "peak MiB", f"of 1/{SMALL}")
+    print(f"{'':<44}" + "".join(f"{column:>15}" for column in columns))
+    for each in report.figures:
+        long = each.long
+        cells = (
+            f"{long.transitions / long.seconds:,.0f}",
+            f"{long.cpu_seconds / long.transitions * 1e6:.1f}",
+            f"{long.cpu_seconds / floor:.2f}",
+            f"{long.peak_mib:.0f}",
+            f"{each.short.peak_mib:.0f}",
+        )
+        print(f"{each.what:<44}" + "".join(f"{cell:>15}" for cell in cells))
+    print("\n" + "\n".join(missed(report) or ["memory is flat; verifying is within its ratio to the floor"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
