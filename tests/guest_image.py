@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.postgres import NotInstalled
 
-VERSION = "1"
+VERSION = "2"
 """Of what is made here; a change makes it anew."""
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "isofs", "button", "evdev")
 INIT = """#!/bin/busybox sh
@@ -27,7 +27,7 @@ INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in $(cat /modules); do insmod /mod/$module.ko || echo "GUEST lacks $module"; done
-(head -c 24 /dev/input/event0 >/dev/null && echo "GUEST goes down" && poweroff -f) &
+for button in /dev/input/event*; do (head -c 24 $button >/dev/null && echo "GUEST goes down" && poweroff -f) & done
 for disk in /dev/vd*; do
     mount -t iso9660 -o ro $disk /mnt 2>/dev/null && break
     echo "GUEST disk ${disk#/dev/} $(head -c 24 $disk | tr -dc 'a-z0-9-')"

@@ -139,6 +139,14 @@ class Libvirtd:
         found["entries"] = [host.get("ip", "") for host in entries]
         return {name: sorted(filter(None, map(str.strip, each))) for name, each in found.items()}
 
+    def inside(self, *command: str) -> str:
+        """What a command says in the daemon's network; its errors do not matter."""
+        entered = ["nsenter", "--target", str(self._child()), "--net", *command]
+        quiet = subprocess.DEVNULL
+        return subprocess.run(
+            entered, stdin=quiet, stdout=-1, stderr=quiet, text=True, timeout=30, check=False
+        ).stdout.strip()
+
     def qemu(self, name: str) -> int | None:
         """The process of a guest, as seen from here."""
         for each in Path("/proc").glob("[0-9]*/cmdline"):

@@ -145,3 +145,59 @@ def _nic_of(mac: str) -> str:
     """The kit's NIC with this MAC: 02:4b:49:54:DEVICE:VM."""
     *_, device, vm = (int(each, 16) for each in mac.split(":"))
     return f"kit-nic{vm}" + (f"-{device}" if device else "")
+
+
+CLOUD = """
+[[accounts]]
+name = "eve"
+[[security_groups]]
+account = "eve"
+name = "web"
+ingress = [{ protocol = "tcp", ports = "80", from = "0.0.0.0/0" }]
+[[offerings]]
+name = "tiny"
+cpu_cores = 1
+cpu_mhz = 100
+memory_mib = 96
+[[templates]]
+name = "debian-12"
+size_mib = 16
+[[zones]]
+name = "z"
+security_groups = true
+[[zones.networks]]
+name = "net"
+cidr = "10.213.0.0/24"
+first_ip = "10.213.0.20"
+default = true
+services = { SecurityGroup = "libvirt", UserData = "libvirt", Dhcp = "libvirt" }
+[[zones.pools]]
+name = "main"
+driver = "libvirt"
+size_mib = 4096
+[[zones.pods]]
+name = "p"
+[[zones.pods.clusters]]
+name = "c"
+hypervisor = "kvm"
+[[zones.pods.clusters.hosts]]
+name = "kvm"
+driver = "libvirt"
+cpu_cores = 32
+cpu_mhz = 1000
+memory_mib = 8192
+"""
+
+
+def cloud(libvirtd: Libvirtd, image: GuestImage, *, linked: bool = True, **more: Any) -> str:
+    """A cloud of one host, as it is described."""
+    told = options(libvirtd, image, "kvm", **more)
+    lines = [f"{name} = {_toml(value)}" for name, value in told.items()]
+    settings = '[settings]\n"volume.create.full.clone" = false' if linked else ""
+    return "\n".join(["[drivers.libvirt]", *lines, settings, CLOUD])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + " }"
+    return json.dumps(value)

@@ -10,17 +10,21 @@ writing, is read back and compared before it counts. Never changes an image that
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from interlock.drivers.libvirt.boundary import Connection, Pool, Stream, Volume, lib
 from interlock.drivers.libvirt.options import ImageOptions
-from interlock.drivers.libvirt.pools import find_volume, volume_xml
+from interlock.drivers.libvirt.pools import find_volume, format_of, volume_xml
 from interlock.drivers.libvirt.refusals import refused
 from interlock.schema.commands import Scope
 
 PIECE = 256 * 1024
 """Bytes that libvirt takes at a time."""
+LOOKS, PAUSE = 30, 0.1
+"""How often libvirt is asked of what format an image is, and the seconds between. Too few: one that was just brought
+counts as wrong."""
 
 
 def image_name(id: str, image: ImageOptions) -> str:
@@ -39,17 +43,30 @@ def bring(connection: Connection, pool: Pool, id: str, image: ImageOptions) -> V
     if image.file is None:
         if there is None:
             raise refused(Scope.POOL, f"pool {pool.name()} has no volume {name}, which is template {id}")
-        return there
+        return _known(pool, name, id, image)
     if there is not None and _is_whole(connection, there, image):
-        return there
+        return _known(pool, name, id, image)
     path = _checked(id, image)
     if there is not None:
         there.delete(0)
     made = pool.createXML(volume_xml(name, path.stat().st_size, "raw", sparse=True), 0)
     with path.open("rb") as file:
         upload(connection, made, file, path.stat().st_size)
-    pool.refresh(0)  # it sees now what the image is, and how large the disk in it
-    return pool.storageVolLookupByName(name)
+    return _known(pool, name, id, image)
+
+
+def _known(pool: Pool, name: str, id: str, image: ImageOptions) -> Volume:
+    """The image, once libvirt has seen of what format it is, and so how large the disk in it.
+
+    libvirt looks at what was brought in a thread of its own, and takes it for raw until then.
+    """
+    for _ in range(LOOKS):
+        volume = pool.storageVolLookupByName(name)
+        if format_of(volume) == image.format:
+            return volume
+        time.sleep(PAUSE)
+        pool.refresh(0)
+    raise refused(Scope.POOL, f"template {id} is {format_of(volume)} in pool {pool.name()}, and not {image.format}")
 
 
 def _checked(id: str, image: ImageOptions) -> Path:
