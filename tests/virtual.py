@@ -192,7 +192,7 @@ memory_mib = 8192
 def cloud(libvirtd: Libvirtd, image: GuestImage, *, linked: bool = True, **more: Any) -> str:
     """A cloud of one host, as it is described."""
     told = options(libvirtd, image, "kvm", **more)
-    lines = [f"{name} = {_toml(value)}" for name, value in told.items()]
+    lines = [f"{name} = {_toml(value)}" for name, value in told.items() if value is not None]
     settings = '[settings]\n"volume.create.full.clone" = false' if linked else ""
     return "\n".join(["[drivers.libvirt]", *lines, settings, CLOUD])
 

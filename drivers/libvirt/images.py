@@ -18,6 +18,7 @@ from interlock.drivers.libvirt.boundary import Connection, Pool, Stream, Volume,
 from interlock.drivers.libvirt.options import ImageOptions
 from interlock.drivers.libvirt.pools import find_volume, format_of, volume_xml
 from interlock.drivers.libvirt.refusals import refused
+from interlock.drivers.libvirt.registry import Registry
 from interlock.schema.commands import Scope
 
 PIECE = 256 * 1024
@@ -32,7 +33,7 @@ def image_name(id: str, image: ImageOptions) -> str:
     return image.volume or f"interlock-image-{id}-{(image.sha256 or '')[:16]}"
 
 
-def bring(connection: Connection, pool: Pool, id: str, image: ImageOptions) -> Volume:
+def bring(connection: Connection, pool: Pool, id: str, image: ImageOptions, registry: Registry) -> Volume:
     """The image in this pool, brought there if it is not.
 
     Raises:
@@ -44,7 +45,7 @@ def bring(connection: Connection, pool: Pool, id: str, image: ImageOptions) -> V
         if there is None:
             raise refused(Scope.POOL, f"pool {pool.name()} has no volume {name}, which is template {id}")
         return _known(pool, name, id, image)
-    if there is not None and _is_whole(connection, there, image):
+    if there is not None and _is_whole(connection, there, image, registry):
         return _known(pool, name, id, image)
     path = _checked(id, image)
     if there is not None:
@@ -52,6 +53,7 @@ def bring(connection: Connection, pool: Pool, id: str, image: ImageOptions) -> V
     made = pool.createXML(volume_xml(name, path.stat().st_size, "raw", sparse=True), 0)
     with path.open("rb") as file:
         upload(connection, made, file, path.stat().st_size)
+    registry.put_image(f"{connection.getURI()} {made.path()}")
     return _known(pool, name, id, image)
 
 
@@ -81,17 +83,13 @@ def _checked(id: str, image: ImageOptions) -> Path:
     return path
 
 
-WHOLE: set[tuple[str, str, str]] = set()
-"""Images that were seen whole by this process: connection, path and checksum."""
-
-
-def _is_whole(connection: Connection, volume: Volume, image: ImageOptions) -> bool:
-    key = (connection.getURI(), volume.path(), image.sha256 or "")
-    if key in WHOLE:
+def _is_whole(connection: Connection, volume: Volume, image: ImageOptions, registry: Registry) -> bool:
+    place = f"{connection.getURI()} {volume.path()}"
+    if registry.has_image(place):
         return True
     if _sum_of(connection, volume) != image.sha256:
         return False
-    WHOLE.add(key)
+    registry.put_image(place)
     return True
 
 

@@ -91,6 +91,7 @@ class Link:
                     return work.result()
             except Exception as error:
                 raise await self._trouble(connection, gate, error) from error
+            work.add_done_callback(_heeded)
             self._drop(connection)
             raise _gone(gate, f"{gate.calling} gave no answer within {within or self._options.call_within_s:g} s")
 
@@ -227,6 +228,12 @@ class Link:
             self._leave(gone)
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=CLOSING)
+
+
+def _heeded(work: asyncio.Future[Any]) -> None:
+    """What a job that was given up on comes to at last; nobody asks any more."""
+    if not work.cancelled():
+        work.exception()
 
 
 def _close(connection: Connection) -> None:

@@ -95,7 +95,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One of `boots`, where that detail says nothing; without, guests boot from their disks."""
 
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
-    """auto: KVM where a guest was seen to boot with it, TCG elsewhere."""
+    """auto: KVM where one of `boots` was seen to boot with it, TCG elsewhere, also where there is none to boot."""
     firmware: Literal["bios", "uefi"] = "bios"
     """Where the detail `libvirt.firmware` says nothing."""
     display: Literal["none", "vnc"] = "none"

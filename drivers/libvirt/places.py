@@ -29,6 +29,8 @@ class Site:
     link: Link
     kind: str = ""
     """The domain type that its guests have: kvm, qemu or test; empty: not looked at yet."""
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who looks, so that of many guests that start at once only one looks."""
 
 
 @dataclass

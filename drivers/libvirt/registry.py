@@ -6,7 +6,9 @@ stand in its metadata as well (metadata.py), where workers of other machines see
     fence   the highest seen of each VM and subject
     token   what was Done under each
     volume  how each volume was made; `whole` once it was: what is not whole is a copy that broke off
+    probe   whether KVM was seen to work on a host
     nic     where each NIC is ready, and with which addresses: ReleaseNic does not say
+    image   which images were seen whole, by pool and name, which has the checksum in it
     guest   on which host each VM was started, and its rules: who else names a group is told when its members change
 
 Promises: every method is one transaction, synced to the disk, and blocks: call it in a thread. Intent is written
@@ -32,6 +34,8 @@ CREATE TABLE IF NOT EXISTS fence (entity TEXT PRIMARY KEY, fence INTEGER NOT NUL
 CREATE TABLE IF NOT EXISTS token (token TEXT PRIMARY KEY, gist TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS volume (
     id TEXT, pool TEXT, make TEXT NOT NULL, whole INTEGER NOT NULL, PRIMARY KEY (id, pool)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS image (place TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS probe (place TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS nic (
     id TEXT, host TEXT, vm TEXT NOT NULL, spec TEXT NOT NULL, PRIMARY KEY (id, host)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS guest (
@@ -122,6 +126,29 @@ class Registry:
         """It is gone."""
         with self._writing() as db:
             db.execute("DELETE FROM volume WHERE id = ? AND pool = ?", (id, pool))
+
+    # Images
+
+    def has_image(self, place: str) -> bool:
+        """Whether it was seen whole there."""
+        return self._one("SELECT 1 FROM image WHERE place = ?", place) is not None
+
+    def put_image(self, place: str) -> None:
+        """It is whole there."""
+        with self._writing() as db:
+            db.execute("INSERT OR IGNORE INTO image VALUES (?)", (place,))
+
+    # Probes
+
+    def seen_kind(self, place: str) -> str | None:
+        """What was seen to work there: kvm or qemu; None: nobody has looked."""
+        row = self._one("SELECT kind FROM probe WHERE place = ?", place)
+        return None if row is None else str(row[0])
+
+    def put_kind(self, place: str, kind: str) -> None:
+        """It was seen."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO probe VALUES (?, ?)", (place, kind))
 
     # NICs
 

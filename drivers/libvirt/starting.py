@@ -60,7 +60,8 @@ async def start_domain(places: Places, command: StartDomain, seal: Seal) -> Outc
     if await site.link.run(partial(_runs, command=command, seal=seal)):
         return DONE
     await _require_nowhere_else(places, command)
-    site.kind = site.kind or await kind_of_guests(places, site)
+    async with site.looking:
+        site.kind = site.kind or await kind_of_guests(places, site)
     groups = frozenset(group.group for group in command.rules or ())
     guest = Guest(command.vm_id, site.id, command.rules, _ips(command))
     await in_thread(partial(places.registry.put_guest, guest))
@@ -207,7 +208,7 @@ def _iso(connection: Connection, places: Places, command: StartDomain, id: str) 
         raise refused(Scope.VM, f"ISO {id} is none of libvirt's; say what it is in [drivers.libvirt.templates.{id}]")
     options = _pool_of_files(connection, places, command)
     with places.importing:
-        volume = bring(connection, open_pool(connection, options), id, image)
+        volume = bring(connection, open_pool(connection, options), id, image, places.registry)
     return DiskShape(
         alias=alias_of(ISO),
         target="sda",

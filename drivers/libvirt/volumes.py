@@ -157,7 +157,7 @@ def _template(connection: Connection, pool: Pool, places: Places, id: str) -> Vo
             Scope.POOL, f"template {id} is none of libvirt's; say what it is in [drivers.libvirt.templates.{id}]"
         )
     with places.importing:
-        return images.bring(connection, pool, id, image)
+        return images.bring(connection, pool, id, image, places.registry)
 
 
 def _progress(connection: Connection, options: PoolOptions, spec: VolumeSpec) -> Progress | None:
