@@ -134,3 +134,8 @@ def _with_needed(known: dict[str, Path], name: str) -> Iterator[str]:
         if needed in known:
             yield from _with_needed(known, needed)
     yield name
+
+
+if __name__ == "__main__":
+    made = guest_image()
+    print(f"KERNEL={made.kernel} INITRD={made.initrd}")  # for `make demo-libvirt`

@@ -129,7 +129,7 @@ def reached(libvirtd: Libvirtd, address: str | None, port: int) -> bool:
 async def test_what_happens_behind_our_back_is_recorded_with_its_cause(
     how: str, libvirtd: Libvirtd, image: GuestImage, tmp_path: Path, before: dict[str, list[str]]
 ) -> None:
-    async with opened(tmp_path, libvirtd, image) as engine:
+    async with opened(tmp_path, libvirtd, image, boot=None) as engine:
         await (await engine.deploy(wish("web-1"))).wait()
         vm = await engine.vm("web-1")
         held = (await engine.places())["host"][0]
@@ -157,8 +157,8 @@ async def test_what_happens_behind_our_back_is_recorded_with_its_cause(
 async def test_a_guest_that_does_not_shut_down_is_left_running_until_it_is_forced(
     libvirtd: Libvirtd, image: GuestImage, tmp_path: Path, before: dict[str, list[str]]
 ) -> None:
-    """One whose kernel has not come so far hears no power button."""
-    async with opened(tmp_path, libvirtd, image, shutdown_within_s=0.5) as engine:
+    """One without a system hears no power button."""
+    async with opened(tmp_path, libvirtd, image, boot=None, shutdown_within_s=0.5) as engine:
         await (await engine.deploy(wish("web-1"))).wait()
         with pytest.raises(OperationFailed, match="did not shut down within"):
             await (await engine.stop("web-1")).wait()

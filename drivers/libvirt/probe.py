@@ -28,7 +28,7 @@ from interlock.drivers.libvirt.threads import in_thread
 
 FIRST_LINE = b"Linux version"
 CMDLINE = "console=ttyS0 earlyprintk=ttyS0,115200"
-WITHIN, PAUSE = 15.0, 0.05
+WITHIN, PAUSE = 10.0, 0.05
 """Seconds that a kernel has for its first line, and between two looks. With KVM it takes under one. Too low: a busy
 host is taken for one without KVM."""
 MEMORY_MIB = 128
