@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.postgres import NotInstalled
 
-VERSION = "2"
+VERSION = "3"
 """Of what is made here; a change makes it anew."""
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "isofs", "button", "evdev")
 INIT = """#!/bin/busybox sh
@@ -41,9 +41,9 @@ if [ -e /sys/class/net/eth0 ]; then
     udhcpc -i eth0 -s /lease -n -q -t 8 -T 1 >/dev/null 2>&1 || echo "GUEST has no lease"
     ping -c 1 -W 2 10.213.0.1 >/dev/null 2>&1 && echo "GUEST reaches its gateway"
 fi
-echo "GUEST ready"
 (while nc -l -p 22 -e echo "GUEST 22"; do :; done) >/dev/null 2>&1 &
 (while nc -l -p 80 -e echo "GUEST 80"; do :; done) >/dev/null 2>&1 &
+echo "GUEST ready"
 while :; do sleep 3600; done
 """
 LEASE = """#!/bin/sh

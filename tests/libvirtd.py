@@ -169,6 +169,12 @@ class Libvirtd:
                 continue
         raise AssertionError("libvirtd does not run")
 
+    def restart(self) -> None:
+        """Begin it again, after it was killed."""
+        entered = ["nsenter", "--target", str(self._child()), "--all", "libvirtd", "-d"]
+        with (self.folder / "said").open("a") as said:
+            subprocess.run(entered, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=60)
+
     def _child(self) -> int:
         """The first process of the namespace."""
         children = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children").read_text().split()

@@ -100,10 +100,10 @@ async def test_a_guest_lives_from_define_to_destroy(
         assert "GUEST disk vdb" in said
         assert "GUEST data #cloud-config # from eve" in said
         assert "GUEST reaches its gateway" in said, "everything may go out, and answers come in"
-        assert reached(libvirtd, nic.ip_address, 80)
+        await until(lambda: reached(libvirtd, nic.ip_address, 80))
         assert not reached(libvirtd, nic.ip_address, 22)
         await let_in(engine, 22)
-        assert reached(libvirtd, nic.ip_address, 22), "the rules of a guest that runs were changed"
+        await until(lambda: reached(libvirtd, nic.ip_address, 22))  # the rules of a guest that runs were changed
         assert not reached(libvirtd, nic.ip_address, 80)
         await (await engine.stop("web-1")).wait()
         assert "GUEST goes down" in console(libvirtd, vm), "it was asked, and heeded it"
