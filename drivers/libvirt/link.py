@@ -105,6 +105,7 @@ class Link:
                 await asyncio.wait([work], timeout=left)
             except asyncio.CancelledError:
                 gate.given_up = True
+                work.add_done_callback(_heeded)
                 raise
         gate.given_up = not work.done()
         return work.done()
