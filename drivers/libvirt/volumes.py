@@ -174,7 +174,7 @@ def _progress(connection: Connection, options: PoolOptions, spec: VolumeSpec) ->
 
 async def delete_volume(places: Places, command: DeleteVolume) -> Outcome:
     """Delete it from this pool, whether or not it is there."""
-    if command.at not in places.pools or command.at not in places.options.pools:
+    if command.at not in places.pools:
         return DONE
     pool, options = places.pool(command.at)
     await places.reaching(pool).link.run(partial(_delete, options=options, name=volume_name(command.volume_id)))
