@@ -32,6 +32,7 @@ from interlock.engine.orchestrator import plugins
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.orchestrator import Orchestrator
 from interlock.engine.store import queries
+from interlock.engine.store.archive import archives
 from interlock.engine.store.commit import Counters
 from interlock.engine.store.joined import transaction
 from interlock.engine.store.store import Store
@@ -446,6 +447,10 @@ class Engine(Disks):
     def journal(self, after: int = 0) -> AsyncIterator[list[Transition]]:
         """All committed transitions with a number above `after`, in order, a page at a time."""
         return pages(self._store, after)
+
+    async def archived(self) -> bool:
+        """Whether anything has left the database for an archive; `journal` reads it there."""
+        return bool(await self._store.rows(archives()))
 
     async def history_of(self, entity_ids: Sequence[str]) -> list[Transition]:
         """All transitions of some entities (a page of them, of any machine) by id, in order."""
