@@ -53,7 +53,7 @@ class Draft:
         self.outcomes: tuple[Outcome, ...] = ()
         """What the effects of the present step have answered, in their order, while it is settled; else nothing."""
         self.if_fresh = False
-        self._input: dict[str, Any] | None = input_of(event, snapshot.sight)
+        self._input: dict[str, Any] | None = input_of(event, snapshot)
         """Goes into the first row, whatever that is about."""
         self._author = Author(at=event.at, operation_id=operation_id, actor=actor)
         self.groups: tuple[SecurityGroup, ...] = ()

@@ -8,6 +8,7 @@ and of the rules one for what they were (`rules`), in full where this worker had
             or) of the marks of all decisions that were counted on top since then, whether written by now or not.
             Whoever reads the journal sums up what really stands between there and here: equal sums, and the decision
             saw just what had been written before it; else it saw something that was lost, or did not see something.
+    of      for a request about entities: the sum of their marks, as they were read before the request owned them
     rules   the mark of the policy, plug-ins and capabilities in force, or these themselves
 
 Promises: `event_of(row, input_of(event, …)) == event`, given the rows the event led to; except for spare ids, of which
@@ -18,14 +19,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import xor
 from typing import Any, cast
 
 import msgspec
 
 from interlock.engine.core.events import Claimed, Event, Requested, Settled, ids_needed
-from interlock.engine.core.snapshot import Policy, Rules, Sight
+from interlock.engine.core.snapshot import Policy, Rules, Snapshot
 from interlock.schema.commands import Done, Outcome, Refused
-from interlock.schema.records import Operation
+from interlock.schema.records import Entity, Operation
 from interlock.schema.requests import KINDS, Request
 from interlock.schema.rows import text_of
 from interlock.schema.transition import Entry
@@ -67,16 +70,23 @@ def mark_of(recipe: Recipe) -> str:
 
 
 def mark(hash: str) -> int:
-    """What a decision adds to a sum: of the hash of its operation's last row. Cloud rows add that of their own."""
+    """What is added to a sum for a hash: of a decision, that of its operation's last row; of the cloud, of each row."""
     return int(hash[:8], 16)
 
 
-def input_of(event: Event, sight: Sight | None) -> dict[str, Any]:
+def sum_of(*entities: Entity | None) -> str:
+    """Of the marks of entities."""
+    return f"{reduce(xor, (mark(entity.hash) for entity in entities if entity is not None), 0):08x}"
+
+
+def input_of(event: Event, snapshot: Snapshot) -> dict[str, Any]:
     """What the first row of the decision says of its inputs."""
     said: dict[str, Any] = {"event": type(event).__name__, **_fields(event)}
-    if sight is not None:
+    if (sight := snapshot.sight) is not None:
         said["saw"] = [sight.since, sight.counted]
         said["rules"] = sight.rules
+        if isinstance(event, Requested) and (snapshot.vm or snapshot.volumes):
+            said["of"] = sum_of(snapshot.vm, *snapshot.nics, *snapshot.volumes)
     return said
 
 

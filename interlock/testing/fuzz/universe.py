@@ -14,6 +14,7 @@ import msgspec
 from interlock.engine.core.decision import Decision, Effect
 from interlock.engine.core.events import Broken, CancelRequested, Overdue, Resolved, Way
 from interlock.engine.core.snapshot import Policy, Rules
+from interlock.engine.store.memory import MemoryStore
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import Host, Place, StoragePool
 from interlock.schema.commands import Outcome
@@ -24,7 +25,6 @@ from interlock.testing.fuzz.coverage import Coverage
 from interlock.testing.fuzz.hypervisor import Hypervisor, MemoryHypervisor
 from interlock.testing.fuzz.network import Message, Network
 from interlock.testing.fuzz.oracle import Oracle
-from interlock.testing.fuzz.store import MemoryStore
 from interlock.testing.fuzz.violation import Violation
 from interlock.testing.fuzz.worker import ACTOR, LEASE, Drive, Worker
 

@@ -32,6 +32,7 @@ from interlock.engine.core.events import (
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
 from interlock.engine.orchestrator.recording import Recording
+from interlock.engine.store.memory import TERMINAL, Case, MemoryStore
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.commands import Outcome
 from interlock.schema.errors import InvalidRequest, NoRoom
@@ -40,7 +41,6 @@ from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.requests import Request, subject_of
 from interlock.testing.fuzz.events import Fate
-from interlock.testing.fuzz.store import TERMINAL, Case, MemoryStore
 from interlock.testing.fuzz.violation import Violation
 
 ACTOR = "fuzz"
