@@ -184,6 +184,17 @@ class MemoryStore:
             more = {column: getattr(place, column) + amount}
             self.places[name][place_id] = msgspec.structs.replace(place, **more)
 
+    def describe(self, places: Iterable[Place]) -> None:
+        """Have these be all the places there are; what is held of those that were there stays held."""
+        said: dict[str, dict[str, Any]] = {name: {} for name in PLACES}
+        for place in places:
+            name = _NAME[type(place)]
+            known = self.places[name].get(place.id)
+            held = {column: getattr(known, column) if known else 0 for column in COUNTERS.get(name, ())}
+            said[name][place.id] = msgspec.structs.replace(place, **held)
+        self.places = said
+        self._above = {each.id: tuple(self._path(each)) for each in said["account"].values()}
+
     def put(self, group: SecurityGroup) -> None:
         """Write a security group: what `rules` does."""
         self._describe([group], Author(at=0, operation_id=None, actor=OURS))

@@ -23,6 +23,7 @@ from interlock.engine.core.rebuild import Rebuild
 from interlock.engine.core.snapshot import Sight, Snapshot
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
 from interlock.engine.store.memory import Case, MemoryStore
+from interlock.engine.store.verdict import Committed, Verdict
 from interlock.replay.decided import Piece
 from interlock.schema.cloud import PLACES, Account, Domain, Host, Place, SecurityGroup, StoragePool
 from interlock.schema.holdings import COUNTERS, Movement
@@ -187,6 +188,26 @@ class Past:
             self.rebuilt.add(row)
             self._cloud_row = row.seq
         self._goes_to(piece, piece.rows[-1].hash)
+
+    def write(self, decision: Decision) -> Verdict:
+        """Go on with a decision that nobody has written: it is refused where a database would refuse it."""
+        verdict = self.store.commit(decision)
+        self.store.journal.clear()  # nobody reads it, and a day of it fills the memory
+        if isinstance(verdict, Committed):
+            self.cloud.hold(decision)
+            self.cloud.settle(decision)
+        return verdict
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The cloud as it is described now."""
+        return tuple(place for found in self.store.places.values() for place in found.values())
+
+    def describe(self, places: Iterable[Place]) -> None:
+        """Have the cloud be as described, all of it; what is held of it stays held."""
+        self.store.describe(places)
+        self.cloud.load({name: list(rows.values()) for name, rows in self.store.places.items()})
+        self.cloud.reload(self.store.usage(), self.store.tenants(), [(0,)])
 
     def _goes_to(self, piece: Piece, hash: str) -> None:
         self._sum ^= mark(hash)

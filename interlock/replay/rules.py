@@ -15,6 +15,7 @@ from interlock.engine.core.inputs import Recipe, mark_of
 from interlock.engine.core.snapshot import Rules
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.commands import Capability
+from interlock.schema.errors import NotFound
 
 T = TypeVar("T")
 
@@ -57,6 +58,26 @@ class Book:
             return self._known.get(str(said))
         recipe = msgspec.convert(said, Recipe)
         return self._known.setdefault(mark_of(recipe), self._made(recipe))
+
+    def planner(self, name: str) -> HostPlanner:
+        """A planner that is installed.
+
+        Raises:
+            NotFound: it is not.
+        """
+        if name not in self._planners:
+            raise NotFound(f"there is no planner {name!r}; there are: {', '.join(sorted(self._planners))}")
+        return self._planners[name]
+
+    def guru(self, name: str) -> NetworkGuru:
+        """A guru that is installed.
+
+        Raises:
+            NotFound: it is not.
+        """
+        if name not in self._gurus:
+            raise NotFound(f"there is no guru {name!r}; there are: {', '.join(sorted(self._gurus))}")
+        return self._gurus[name]
 
     def _made(self, recipe: Recipe) -> Rules:
         able = {name: frozenset(map(Capability, able)) for name, able in recipe.capabilities.items()}

@@ -1,132 +1,61 @@
 """replay: what is recorded, decided again.
 
-`--check` holds today's code against it: does each decision come out as it was written? Meant as a gate in front of a
-release: it exits with 1 at the first one that does not.
+`--check` holds today's code against it, and is meant as a gate in front of a release. Without it, the history is played
+otherwise: under another planner, guru or setting.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
-from interlock.cli.exits import Exit, gravest
+from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
-from interlock.cli.layout import BAD, DIM, HEAD, Cell, Column, Row
-from interlock.cli.output import Out
-from interlock.cli.times import iso
-
-if TYPE_CHECKING:
-    from interlock.replay.contrast import Line
-    from interlock.replay.recheck import Answer, Recheck
-    from interlock.schema.cloud import Place
-    from interlock.schema.transition import Transition
-
-UNEQUAL = "≠"
 
 
 @command("replay")
 @click.argument("journals", nargs=-1, metavar="[FILES]...")
 @click.option("--check", is_flag=True, help="Decide all again, and stop at the first decision that differs.")
-async def replay(face: Face, journals: tuple[str, ...], check: bool) -> Exit:
-    """Decide recorded inputs again with this release's code."""
-    return await _check(face, journals)
+@click.option("--planner", metavar="NAME", help="Have this planner place all VMs.")
+@click.option("--guru", "gurus", multiple=True, metavar="NETWORK=NAME", help="Have this guru give addresses.")
+@click.option("--setting", "settings", multiple=True, metavar="NAME=VALUE", help="Have this setting, everywhere.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw how full the hosts are.")
+@click.option("--full", is_flag=True, help="List every VM, operation and host that differs.")
+async def replay(
+    face: Face,
+    journals: tuple[str, ...],
+    check: bool,
+    planner: str | None,
+    gurus: tuple[str, ...],
+    settings: tuple[str, ...],
+    svg: Path | None,
+    full: bool,
+) -> Exit:
+    """Decide the recorded inputs of a journal again, with the code of this release.
+
+    With --check: as they were. The exit code is 1 if a decision comes out otherwise, and the first such is shown.
+
+    With --planner, --guru or --setting: the same history otherwise. Which VMs would stand elsewhere, which operations
+    would have failed or not, how full the hosts would be.
+    """
+    otherwise = bool(planner or gurus or settings)
+    if check == otherwise:
+        raise click.UsageError("give --check, or what shall be otherwise: --planner, --guru, --setting")
+    if check:
+        from interlock.cli.commands.replay_check import check as checked
+
+        return await checked(face, journals)
+    if len(journals) > 1:
+        raise click.UsageError("one history at a time can be played otherwise")
+    from interlock.cli.commands.replay_otherwise import Wanted, play
+
+    wanted = Wanted(planner=planner, gurus=_pairs("--guru", gurus), settings=_pairs("--setting", settings))
+    return await play(face, journals[0] if journals else face.db, wanted, svg, full)
 
 
-async def _check(face: Face, journals: tuple[str, ...]) -> Exit:
-    found = []
-    for name in journals or (face.db,):
-        found.append(await _checked(face, name))
-    return gravest(found)
-
-
-async def _checked(face: Face, name: str) -> Exit:
-    from interlock.engine.orchestrator import plugins
-    from interlock.replay.past import Past
-    from interlock.replay.recheck import Recheck
-    from interlock.replay.rules import Book
-
-    async with _history(name) as (places, pages):
-        recheck = Recheck(Past(places), Book(plugins.planners({}), plugins.gurus({})))
-        differs = await _first(recheck, pages)
-    if face.out.json:
-        face.out.document(_document(name, recheck, differs))
-    else:
-        _tell(face.out, name, recheck, differs)
-    return Exit.FAILED if differs else Exit.OK
-
-
-async def _first(recheck: Recheck, pages: AsyncIterator[list[Transition]]) -> Answer | None:
-    """The first decision that differs."""
-    from interlock.replay.recheck import Verdict
-
-    async for page in pages:
-        for answer in recheck.add(page):
-            if answer.verdict is Verdict.DIFFERS:
-                return answer
-    return next((answer for answer in recheck.end() if answer.verdict is Verdict.DIFFERS), None)
-
-
-@asynccontextmanager
-async def _history(name: str) -> AsyncIterator[tuple[list[Place], AsyncIterator[list[Transition]]]]:
-    """The cloud that a journal begins with, and its pages."""
-    from interlock.engine.store.store import Store
-    from interlock.replay.source import pages
-
-    store = await Store.open(name, create=False)
-    try:
-        places = [place for found in (await store.places()).values() for place in found]
-        yield places, pages(store)
-    finally:
-        await store.close()
-
-
-# --- telling
-
-
-def _tell(out: Out, name: str, recheck: Recheck, differs: Answer | None) -> None:
-    from interlock.replay.recheck import Verdict
-
-    counted = {verdict: recheck.counted[verdict] for verdict in Verdict if recheck.counted[verdict]}
-    out.line([(name, HEAD), (f"  {recheck.rows} transitions, {recheck.counted.total()} decisions", DIM)])
-    for verdict, count in counted.items():
-        out.line([(f"{count:>9}  {verdict.value}", BAD if verdict is Verdict.DIFFERS else "")])
-    if differs is not None:
-        _contrast(out, differs)
-
-
-def _contrast(out: Out, answer: Answer) -> None:
-    from interlock.replay.contrast import inputs, outputs
-
-    operation, vm, first = answer.scene.operation, answer.scene.case.vm, answer.scene.piece.first
-    about = f"{operation.kind} of VM {vm.name}" if vm else f"{operation.kind} {operation.id}"
-    out.line()
-    out.line([(f"transition {first.seq}: {about} is decided otherwise today", BAD)])
-    out.line([(f"{iso(first.at)}, operation {operation.id}", DIM)])
-    columns = (Column(""), Column(""), Column("RECORDED"), Column("TODAY"))
-    for title, lines in (("INPUTS", inputs(answer)), ("OUTPUTS", outputs(answer))):
-        out.line()
-        out.table((Column(title), *columns[1:]), [_row(line) for line in lines])
-
-
-def _row(line: Line) -> Row:
-    today: Cell = ("the same", DIM) if line.same else (line.today, BAD)
-    mark: Cell = ("", "") if line.same else (UNEQUAL, BAD)
-    return Row(((line.about, ""), mark, (line.recorded, ""), today))
-
-
-def _document(name: str, recheck: Recheck, differs: Answer | None) -> dict[str, object]:
-    from interlock.replay.contrast import inputs, outputs
-
-    counted = {verdict.name.lower(): count for verdict, count in recheck.counted.items()}
-    found: dict[str, object] = {"journal": name, "transitions": recheck.rows, "decisions": counted, "differs": None}
-    if differs is not None:
-        found["differs"] = {
-            "seq": differs.scene.piece.first.seq,
-            "operation_id": differs.scene.operation.id,
-            "inputs": inputs(differs),
-            "outputs": outputs(differs),
-        }
+def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
+    found = dict(each.partition("=")[::2] for each in given)
+    if not all(value and name for name, value in found.items()):
+        raise click.UsageError(f"{option} wants NAME=VALUE")
     return found
