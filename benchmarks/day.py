@@ -66,7 +66,7 @@ name = "pool{number}"
 size_mib = 100000000
 """
 SIZES = ("small",) * 6 + ("medium",) * 3 + ("large",)
-PER_HOST = 45
+PER_HOST = 36
 """VMs of this mixture for which a host has room, of those that stay. Too low: nothing is ever full; too high: most
 deploys fail for want of room."""
 PER_POD = 16

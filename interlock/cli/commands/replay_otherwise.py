@@ -168,7 +168,7 @@ class Told:
 
     def _turned(self, words: str, turned: Sequence[Turned]) -> None:
         self._title(f"{len(turned)} operations {words}")
-        rows = [Row((plain(each.vm), plain(each.kind), plain(each.why))) for each in self._cut(turned)]
+        rows = [Row((plain(each.vm), plain(each.kind), plain(self._short(each.why)))) for each in self._cut(turned)]
         self._list((Column("VM"), Column("OPERATION"), Column("WHY")), rows, len(turned))
 
     def _title(self, words: str) -> None:
@@ -180,6 +180,10 @@ class Told:
             self._out.table(columns, rows)
         if count > len(rows):
             self._out.line([(f"… and {count - len(rows)} more; --full lists them", DIM)])
+
+    def _short(self, why: str) -> str:
+        first, more, _ = why.partition("; ")
+        return why if self._full or not more else f"{first}; …"
 
     def _cut(self, found: Sequence[Any]) -> Sequence[Any]:
         return found if self._full else found[:LISTED]
@@ -227,6 +231,8 @@ def _tenths(thing: str, *sides: Sequence[Any]) -> Iterator[Row]:
         counted.append([sum(share == 0 for share in shares)] + [sum(_tenth(s) == n for s in shares) for n in range(10)])
     most = max(1, *(count for counts in counted for count in counts))
     for number in range(10, -1, -1):
+        if not any(counts[number] for counts in counted):
+            continue
         label = f"{10 * number - 10}–{10 * number}%" if number else "nothing"
         cells = ((f"{layout.bar(counts[number] / most, 20)} {counts[number]:>5}", "") for counts in counted)
         yield Row((plain(label), *cells))
