@@ -35,7 +35,7 @@ from interlock.schema.transition import Entry
 
 INPUT = "input"
 """The key of a row's detail."""
-_EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,19 +130,19 @@ def event_of(said: Mapping[str, Any], rows: Sequence[Entry], operation: Operatio
     Raises:
         ValueError: no release of ours has written that.
     """
-    kind, at = _EVENTS.get(said["event"]), rows[0].at
+    kind, at = EVENTS.get(said["event"]), rows[0].at
     if kind is None:
         raise ValueError(f"there is no event {said['event']}")
     if kind is Requested:
         return _requested(rows, operation)
     if kind is Settled:
         done = tuple(Done() for _ in range(said.get("done", 0)))
-        return Settled(at=at, outcomes=(*done, *map(_outcome, said.get("outcomes", ()))))
+        return Settled(at=at, outcomes=(*done, *map(outcome_of, said.get("outcomes", ()))))
     fields = {name: value for name, value in said.items() if name in kind.__struct_fields__}
     return msgspec.convert({**fields, "at": at}, kind)
 
 
-def _outcome(said: dict[str, Any]) -> Outcome:
+def outcome_of(said: dict[str, Any]) -> Outcome:
     found: Outcome = msgspec.convert(said, cast("type[Done]", Refused if "kind" in said else Done))
     return found
 
