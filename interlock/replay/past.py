@@ -192,7 +192,6 @@ class Past:
     def write(self, decision: Decision) -> Verdict:
         """Go on with a decision that nobody has written: it is refused where a database would refuse it."""
         verdict = self.store.commit(decision)
-        self.store.journal.clear()  # nobody reads it, and a day of it fills the memory
         if isinstance(verdict, Committed):
             self.cloud.hold(decision)
             self.cloud.settle(decision)

@@ -4,7 +4,8 @@ The form in which a piece of history is kept in a test: plain data, complete in 
 writes such tests; nothing stops one from writing a story by hand.
 
 A step says when (µs after the beginning), to which operation, and what: a request with the ids it is given; what the
-effects answered, `"Done"` or a refusal; or any other event of the core with its fields. A step that does not apply any
+effects answered, `"Done"` or a refusal (those that are not named: Done); or any other event of the core with its
+fields. A step that does not apply any
 more (the operation is not there, it waits for nothing, the request is refused) is passed over, and noted: that is what
 makes it possible to leave out others.
 
@@ -13,6 +14,7 @@ Promises: the same story gives the same journal. Nothing is touched but memory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,17 +22,21 @@ import msgspec
 
 from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision
-from interlock.engine.core.events import Event, Requested, Settled, Woken, ids_needed
+from interlock.engine.core.events import Event, Requested, Settled, ids_needed
 from interlock.engine.core.inputs import EVENTS, outcome_of
 from interlock.engine.core.snapshot import Policy, Rules, Snapshot
 from interlock.engine.orchestrator import plugins
-from interlock.engine.store.memory import Case
+from interlock.engine.store.memory import Case, MemoryStore
 from interlock.engine.store.verdict import Lost
+from interlock.replay.fleet import Fleet
 from interlock.replay.past import Past
+from interlock.replay.predicates import Found, Predicate, called, parsed
 from interlock.schema.cloud import PLACES, Place
 from interlock.schema.commands import Capability, Done, Outcome
 from interlock.schema.errors import InterlockError, InvalidRequest
+from interlock.schema.records import Operation
 from interlock.schema.requests import KINDS, Request, subject_of
+from interlock.schema.transition import Transition
 
 Step = Mapping[str, Any]
 DONE = "Done"
@@ -74,9 +80,40 @@ class Played:
         """The numbers of steps that did not apply, with the reason."""
 
     @property
-    def store(self) -> Any:
+    def store(self) -> MemoryStore:
         """The tables: `records` by machine and id, `places` by table and id."""
         return self._past.store
+
+    @property
+    def rows(self) -> list[Transition]:
+        """The journal."""
+        entries = enumerate(self.store.journal, start=1)
+        return [Transition(**msgspec.structs.asdict(entry), seq=number) for number, entry in entries]
+
+    @property
+    def fleet(self) -> Fleet:
+        """What predicates look at: the state at the end."""
+        fleet = Fleet({name: list(rows.values()) for name, rows in self.store.places.items()})
+        for row in self.rows:
+            fleet.add(row)
+        return fleet
+
+    def finds(self, predicate: str) -> Found:
+        """Whether a predicate holds at the end, and what it saw.
+
+        Args:
+            predicate: in the words of `interlock bisect`, or MODULE:FUNCTION, which is given the fleet.
+
+        Raises:
+            InvalidRequest: it cannot be understood.
+        """
+        return predicate_of(predicate)(self.fleet)
+
+    @property
+    def errors(self) -> list[str]:
+        """What went wrong with operations, in words, the last one first."""
+        found: list[Operation] = [each for each in self.store.records["operation"].values() if each.error]
+        return [each.error or "" for each in sorted(found, key=lambda each: each.since, reverse=True)]
 
     def tell(self, number: int, step: Step) -> None:
         """The next step."""
@@ -109,7 +146,7 @@ class Played:
         if step["event"] == "Settled":
             if waiting is None or not waiting.effects:
                 raise InvalidRequest("no effect is on its way")
-            outcomes = [_outcome(each) for each in step["outcomes"]][: len(waiting.effects)]
+            outcomes = [_outcome(each) for each in step.get("outcomes", ())][: len(waiting.effects)]
             missing = len(waiting.effects) - len(outcomes)
             return Settled(at=step["at"], outcomes=(*outcomes, *[Done()] * missing))
         if step["event"] == "Woken" and (waiting is None or waiting.wake_at is None):
@@ -124,6 +161,15 @@ class Played:
         if id not in self.store.driven and id not in self.store.stuck:
             raise InvalidRequest(f"operation {id} is not under way")
         return self.store.case(id)
+
+
+def predicate_of(text: str) -> Predicate:
+    """A predicate in words, or the function that MODULE:FUNCTION names.
+
+    Raises:
+        InvalidRequest: it is neither.
+    """
+    return called(text) if re.fullmatch(r"[\w.]+:\w+", text) else parsed(text)
 
 
 def _requested(step: Step) -> Requested:

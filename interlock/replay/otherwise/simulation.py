@@ -178,6 +178,7 @@ class Simulation:
         snapshot = Snapshot(cloud=self._past.cloud, operation=operation, vm=vm, nics=nics, volumes=volumes)
         decision = self._past.asked(lambda: decide(snapshot, event, self._rules[id]))
         verdict = self._past.write(decision)
+        self._past.store.journal.clear()  # nobody reads it, and a day of it fills the memory
         if isinstance(verdict, Lost):
             raise InterlockError(verdict.message)
         if decision.effects or decision.outcome is not None or decision.wake_at is not None or id not in self._turn:
