@@ -3,25 +3,46 @@ decides otherwise."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from interlock import DeployVM, Engine, Policy
+from interlock.drivers.simulator import FaultKind
+from interlock.engine.core import course
+from interlock.engine.core import decide as core
+from interlock.engine.core.decision import seal
+from interlock.engine.core.inputs import INPUT, input_in
+from interlock.engine.core.steps import place
 from interlock.engine.orchestrator import plugins
 from interlock.engine.store.memory import MemoryStore
+from interlock.planners import first_fit
+from interlock.planners.first_fit import FirstFit
+from interlock.replay.contrast import inputs, outputs
 from interlock.replay.past import Past
 from interlock.replay.recheck import Answer, Recheck, Verdict
 from interlock.replay.rules import Book
+from interlock.replay.source import pages
 from interlock.schema.cloud import Place
+from interlock.schema.rows import text_of
 from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
 from interlock.testing.fuzz.chance import Chance, a_mix
+from interlock.testing.fuzz.events import Ask
 from interlock.testing.fuzz.run import rest
+from interlock.testing.fuzz.scenarios import SCENARIOS, Scenario
 from interlock.testing.fuzz.universe import Universe
+from tests.command import Shell
+from tests.world import World, world
 
 SETTING = ground.setting()
+Change = Callable[[pytest.MonkeyPatch], None]
 
 
 def numbered(store: MemoryStore) -> list[Transition]:
@@ -31,18 +52,16 @@ def numbered(store: MemoryStore) -> list[Transition]:
     ]
 
 
-def rechecked(places: Iterable[Place], rows: Iterable[Transition], *, planners: Any = None) -> Recheck:
-    """All of it; at the first that differs, fail with it."""
-    recheck = Recheck(Past(places), Book(planners or plugins.planners({}), plugins.gurus({})))
-    for answer in (*recheck.add(rows), *recheck.end()):
-        assert answer.verdict is not Verdict.DIFFERS, answer
-    return recheck
-
-
-def first_difference(places: Iterable[Place], rows: Iterable[Transition]) -> Answer | None:
+def answers(places: Iterable[Place], rows: Iterable[Transition]) -> list[Answer]:
     recheck = Recheck(Past(places), Book(plugins.planners({}), plugins.gurus({})))
-    found = (answer for answer in (*recheck.add(rows), *recheck.end()) if answer.verdict is Verdict.DIFFERS)
-    return next(found, None)
+    return [*recheck.add(rows), *recheck.end()]
+
+
+def verdicts(places: Iterable[Place], rows: Iterable[Transition]) -> Counter[Verdict]:
+    """Counted; one that differs fails with all that it is."""
+    found = answers(places, rows)
+    assert [answer for answer in found if answer.verdict is Verdict.DIFFERS] == []
+    return Counter(answer.verdict for answer in found)
 
 
 def fuzzed(number: int, workers: Iterable[str]) -> list[Transition]:
@@ -59,7 +78,201 @@ def fuzzed(number: int, workers: Iterable[str]) -> list[Transition]:
 def test_fuzzed_histories_are_decided_the_same_again(workers: tuple[str, ...]) -> None:
     counted: Counter[Verdict] = Counter()
     for number in range(6):
-        counted += rechecked(SETTING.places, fuzzed(number, workers)).counted
+        counted += verdicts(SETTING.places, fuzzed(number, workers))
     assert counted[Verdict.SAME] > 400
     assert counted.keys() <= {Verdict.SAME, Verdict.UNSURE}
     assert counted[Verdict.UNSURE] < 0.1 * counted.total()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
+def test_every_operation_is_decided_the_same_again(scenario: Scenario) -> None:
+    universe = Universe(SETTING, ["w1"], records=True)
+    for number, (kind, fields) in enumerate((*scenario.before, scenario.asked), 1):
+        assert universe.happen(Ask(worker="w1", number=number, kind=kind, fields=fields))
+        for event in rest(universe):
+            universe.happen(event)
+    counted = verdicts(SETTING.places, numbered(universe.store))
+    assert counted.keys() == {Verdict.SAME}
+
+
+# --- an engine's journal
+
+
+async def journal_of(lab: World) -> tuple[list[Place], list[Transition]]:
+    store = lab.engine._store
+    places = [place for found in (await store.places()).values() for place in found]
+    return places, [row async for page in pages(store) for row in page]
+
+
+async def a_life(lab: World) -> None:
+    await lab.order("StartDomain", FaultKind.REFUSE)
+    await lab.order("PrepareNic", FaultKind.TRANSIENT)
+    await lab.deploy(data_disks_mib=(2048,))
+    await asyncio.gather(*(lab.deploy(f"vm-{number}") for number in range(12)))
+    await lab.run("stop")
+    await lab.run("start")
+    await lab.run("migrate")
+    await asyncio.gather(*(lab.run("destroy", f"vm-{number}") for number in range(6)))
+    await lab.run("expunge", "vm-1")
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Place], list[Transition]]:
+    async def live(folder: Path) -> tuple[Path, list[Place], list[Transition]]:
+        async with world(folder) as lab:
+            await a_life(lab)
+            return folder, *(await journal_of(lab))
+
+    return asyncio.run(live(tmp_path_factory.mktemp("life")))
+
+
+Life = tuple[Path, list[Place], list[Transition]]
+
+
+def test_a_life_with_much_at_once_is_decided_the_same_again(life: Life) -> None:
+    _, places, rows = life
+    counted = verdicts(places, rows)
+    assert counted == {Verdict.SAME: counted.total()}
+    assert counted.total() == sum(input_in(row) is not None for row in rows)
+
+
+def test_the_rules_stand_in_full_until_they_are_written_and_then_by_name(life: Life) -> None:
+    said = [found["rules"] for row in life[2] if (found := input_in(row)) is not None]
+    in_full = [isinstance(each, dict) for each in said]
+    assert in_full[0]
+    assert in_full == sorted(in_full, reverse=True)
+    assert sum(in_full) < 5
+
+
+async def test_each_engine_says_under_which_rules_it_decides(tmp_path: Path) -> None:
+    async with world(tmp_path) as lab:
+        await lab.deploy("one")
+    async with world(tmp_path, policy=Policy(tries=2, backoff=0.001)) as lab:
+        await lab.order("StartDomain", FaultKind.TRANSIENT, times=3)
+        await lab.deploy("two")
+        places, rows = await journal_of(lab)
+    assert verdicts(places, rows).keys() == {Verdict.SAME}
+    policies = [
+        each["rules"]["policy"]["tries"] for row in rows if isinstance((each := input_in(row) or {}).get("rules"), dict)
+    ]
+    assert dict.fromkeys(policies) == dict.fromkeys([4, 2])
+
+
+def _more_patience(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(core, "_hopeless", lambda answers: False)
+
+
+def _other_hosts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(first_fit._ById, "walk", lambda self, shortlist: reversed(list(shortlist)))
+
+
+def _other_words(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(course, "_announce", lambda draft, number, direction, commands: None)
+
+
+def _a_bug(patch: pytest.MonkeyPatch) -> None:
+    def fails(draft: Any) -> Any:
+        raise ZeroDivisionError("planted")
+
+    patch.setattr(place, "demand_of", fails)
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        (_more_patience, lambda row: "refused" in str(row.cause)),
+        (_other_hosts, lambda row: row.destination == "Starting"),
+        (_other_words, lambda row: "effects" in row.details),
+        (_a_bug, lambda row: row.destination == "Starting"),
+    ],
+)
+def test_a_changed_rule_is_found_at_the_first_decision_that_it_changes(
+    life: Life, monkeypatch: pytest.MonkeyPatch, change: Change, first: Callable[[Transition], bool]
+) -> None:
+    _, places, rows = life
+    change(monkeypatch)
+    found = next(answer for answer in answers(places, rows) if answer.verdict is Verdict.DIFFERS)
+    seq = next(row.seq for row in rows if first(row))
+    assert seq in {row.seq for row in found.scene.piece.rows}
+    assert any(not line.same for line in outputs(found))
+    assert all(line.same for line in inputs(found))
+
+
+def test_what_differs_is_shown_with_both_sides_and_the_gate_is_shut(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, rows = life
+    shell = Shell(folder)
+    assert f"{len(rows)} transitions" in shell("replay", "--check").out
+    _other_hosts(monkeypatch)
+    said = shell("replay", "--check", exit=1).out
+    assert re.search(r"^transition \d+: deploy of VM web is decided otherwise today$", said, re.MULTILINE)
+    assert re.search(r"^vm web +Allocated, host -, planner first-fit +the same$", said, re.MULTILINE)
+    assert re.search(r"^  host_id +≠  h-1 +h-2$", said, re.MULTILINE)
+    differs = shell("--json", "replay", "--check", exit=1).json[0]["differs"]
+    assert {"about": "  host_id", "recorded": "h-1", "today": "h-2"} in differs["outputs"]
+
+
+# --- what cannot be compared is said to be so
+
+
+def resealed(rows: Sequence[Transition], change: Callable[[Transition], Transition]) -> list[Transition]:
+    """The rows changed, their chains made anew."""
+    ends: dict[str, str] = {}
+    found = []
+    for row in rows:
+        edited = msgspec.structs.replace(change(row), prev=ends.get(row.entity_id, ""))
+        found.append(msgspec.structs.replace(edited, hash=seal(edited)))
+        ends[row.entity_id] = found[-1].hash
+    return found
+
+
+def _without(key: str) -> Callable[[Transition], Transition]:
+    def change(row: Transition) -> Transition:
+        detail = row.details
+        if key == INPUT:
+            detail.pop(INPUT, None)
+        elif INPUT in detail and isinstance(detail[INPUT].get("rules"), dict):
+            detail[INPUT]["rules"] = "unheard"
+        return msgspec.structs.replace(row, detail=text_of(detail) if detail else None)
+
+    return change
+
+
+@pytest.mark.parametrize(("key", "verdict"), [(INPUT, Verdict.NO_INPUT), ("rules", Verdict.NO_RULES)])
+def test_a_journal_that_does_not_say_enough_is_counted_as_such(life: Life, key: str, verdict: Verdict) -> None:
+    _, places, rows = life
+    counted = verdicts(places, resealed(rows, _without(key)))
+    assert counted.keys() == {verdict}
+    assert counted.total() > 40
+
+
+async def test_a_decision_of_a_planner_that_is_not_installed_is_not_held_against_the_code(tmp_path: Path) -> None:
+    async with world(tmp_path, planners={"own": FirstFit()}) as lab:
+        await lab.deploy("one", planner="own")
+        await lab.deploy("two")
+        places, rows = await journal_of(lab)
+    assert verdicts(places, rows)[Verdict.NO_PLUGIN] == 1
+
+
+async def test_what_was_decided_on_figures_of_which_others_were_just_writing_is_never_held_against_the_code(
+    tmp_path: Path,
+) -> None:
+    """Two engines on one database take turns; each hears of the other's writing only after its own."""
+    async with (
+        world(tmp_path) as lab,
+        Engine.open(str(tmp_path / "interlock.db"), drivers={"simulator": lab.simulator}) as other,
+    ):
+        for number in range(6):
+            await asyncio.gather(
+                *(lab.deploy(f"a-{number}-{each}", start=each > 1) for each in range(3)),
+                *(_deployed(other, lab.request(f"b-{number}-{each}")) for each in range(3)),
+            )
+        places, rows = await journal_of(lab)
+    counted = verdicts(places, rows)
+    assert counted.keys() <= {Verdict.SAME, Verdict.UNSURE}
+    assert counted[Verdict.SAME] > 60
+
+
+async def _deployed(engine: Engine, request: DeployVM) -> None:
+    await (await engine.deploy(request)).ended()
