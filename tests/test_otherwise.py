@@ -33,7 +33,7 @@ def book() -> Book:
 
 async def script_of(lab: Lab) -> Script:
     store = lab.engine._store
-    script = Script(place for found in (await store.places()).values() for place in found)
+    script = Script()
     async for page in pages(store):
         script.add(page)
     script.end()

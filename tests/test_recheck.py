@@ -29,12 +29,12 @@ from interlock.replay.past import Past
 from interlock.replay.recheck import Answer, Recheck, Verdict
 from interlock.replay.rules import Book
 from interlock.replay.source import pages
-from interlock.schema.cloud import Place
 from interlock.schema.rows import text_of
 from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
-from interlock.testing.fuzz.chance import Chance, a_mix
+from interlock.testing.fuzz.chance import Chance
 from interlock.testing.fuzz.events import Ask
+from interlock.testing.fuzz.mix import a_mix
 from interlock.testing.fuzz.run import rest
 from interlock.testing.fuzz.scenarios import SCENARIOS, Scenario
 from interlock.testing.fuzz.universe import Universe
@@ -43,6 +43,7 @@ from tests.world import World, world
 
 SETTING = ground.setting()
 Change = Callable[[pytest.MonkeyPatch], None]
+Life = tuple[Path, list[Transition]]
 
 
 def numbered(store: MemoryStore) -> list[Transition]:
@@ -52,14 +53,14 @@ def numbered(store: MemoryStore) -> list[Transition]:
     ]
 
 
-def answers(places: Iterable[Place], rows: Iterable[Transition]) -> list[Answer]:
-    recheck = Recheck(Past(places), Book(plugins.planners({}), plugins.gurus({})))
+def answers(rows: Iterable[Transition]) -> list[Answer]:
+    recheck = Recheck(Past(), Book(plugins.planners({}), plugins.gurus({})))
     return [*recheck.add(rows), *recheck.end()]
 
 
-def verdicts(places: Iterable[Place], rows: Iterable[Transition]) -> Counter[Verdict]:
+def verdicts(rows: Iterable[Transition]) -> Counter[Verdict]:
     """Counted; one that differs fails with all that it is."""
-    found = answers(places, rows)
+    found = answers(rows)
     assert [answer for answer in found if answer.verdict is Verdict.DIFFERS] == []
     return Counter(answer.verdict for answer in found)
 
@@ -78,7 +79,7 @@ def fuzzed(number: int, workers: Iterable[str]) -> list[Transition]:
 def test_fuzzed_histories_are_decided_the_same_again(workers: tuple[str, ...]) -> None:
     counted: Counter[Verdict] = Counter()
     for number in range(6):
-        counted += verdicts(SETTING.places, fuzzed(number, workers))
+        counted += verdicts(fuzzed(number, workers))
     assert counted[Verdict.SAME] > 400
     assert counted.keys() <= {Verdict.SAME, Verdict.UNSURE}
     assert counted[Verdict.UNSURE] < 0.1 * counted.total()
@@ -91,17 +92,15 @@ def test_every_operation_is_decided_the_same_again(scenario: Scenario) -> None:
         assert universe.happen(Ask(worker="w1", number=number, kind=kind, fields=fields))
         for event in rest(universe):
             universe.happen(event)
-    counted = verdicts(SETTING.places, numbered(universe.store))
+    counted = verdicts(numbered(universe.store))
     assert counted.keys() == {Verdict.SAME}
 
 
 # --- an engine's journal
 
 
-async def journal_of(lab: World) -> tuple[list[Place], list[Transition]]:
-    store = lab.engine._store
-    places = [place for found in (await store.places()).values() for place in found]
-    return places, [row async for page in pages(store) for row in page]
+async def journal_of(lab: World) -> list[Transition]:
+    return [row async for page in pages(lab.engine._store) for row in page]
 
 
 async def a_life(lab: World) -> None:
@@ -117,27 +116,24 @@ async def a_life(lab: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def life(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Place], list[Transition]]:
-    async def live(folder: Path) -> tuple[Path, list[Place], list[Transition]]:
+def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    async def live(folder: Path) -> Life:
         async with world(folder) as lab:
             await a_life(lab)
-            return folder, *(await journal_of(lab))
+            return folder, await journal_of(lab)
 
     return asyncio.run(live(tmp_path_factory.mktemp("life")))
 
 
-Life = tuple[Path, list[Place], list[Transition]]
-
-
 def test_a_life_with_much_at_once_is_decided_the_same_again(life: Life) -> None:
-    _, places, rows = life
-    counted = verdicts(places, rows)
+    _, rows = life
+    counted = verdicts(rows)
     assert counted == {Verdict.SAME: counted.total()}
     assert counted.total() == sum(input_in(row) is not None for row in rows)
 
 
 def test_the_rules_stand_in_full_until_they_are_written_and_then_by_name(life: Life) -> None:
-    said = [found["rules"] for row in life[2] if (found := input_in(row)) is not None]
+    said = [found["rules"] for row in life[1] if (found := input_in(row)) is not None]
     in_full = [isinstance(each, dict) for each in said]
     assert in_full[0]
     assert in_full == sorted(in_full, reverse=True)
@@ -150,8 +146,8 @@ async def test_each_engine_says_under_which_rules_it_decides(tmp_path: Path) -> 
     async with world(tmp_path, policy=Policy(tries=2, backoff=0.001)) as lab:
         await lab.order("StartDomain", FaultKind.TRANSIENT, times=3)
         await lab.deploy("two")
-        places, rows = await journal_of(lab)
-    assert verdicts(places, rows).keys() == {Verdict.SAME}
+        rows = await journal_of(lab)
+    assert verdicts(rows).keys() == {Verdict.SAME}
     policies = [
         each["rules"]["policy"]["tries"] for row in rows if isinstance((each := input_in(row) or {}).get("rules"), dict)
     ]
@@ -189,9 +185,9 @@ def _a_bug(patch: pytest.MonkeyPatch) -> None:
 def test_a_changed_rule_is_found_at_the_first_decision_that_it_changes(
     life: Life, monkeypatch: pytest.MonkeyPatch, change: Change, first: Callable[[Transition], bool]
 ) -> None:
-    _, places, rows = life
+    _, rows = life
     change(monkeypatch)
-    found = next(answer for answer in answers(places, rows) if answer.verdict is Verdict.DIFFERS)
+    found = next(answer for answer in answers(rows) if answer.verdict is Verdict.DIFFERS)
     seq = next(row.seq for row in rows if first(row))
     assert seq in {row.seq for row in found.scene.piece.rows}
     assert any(not line.same for line in outputs(found))
@@ -201,7 +197,7 @@ def test_a_changed_rule_is_found_at_the_first_decision_that_it_changes(
 def test_what_differs_is_shown_with_both_sides_and_the_gate_is_shut(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, _, rows = life
+    folder, rows = life
     shell = Shell(folder)
     assert f"{len(rows)} transitions" in shell("replay", "--check").out
     _other_hosts(monkeypatch)
@@ -241,8 +237,8 @@ def _without(key: str) -> Callable[[Transition], Transition]:
 
 @pytest.mark.parametrize(("key", "verdict"), [(INPUT, Verdict.NO_INPUT), ("rules", Verdict.NO_RULES)])
 def test_a_journal_that_does_not_say_enough_is_counted_as_such(life: Life, key: str, verdict: Verdict) -> None:
-    _, places, rows = life
-    counted = verdicts(places, resealed(rows, _without(key)))
+    _, rows = life
+    counted = verdicts(resealed(rows, _without(key)))
     assert counted.keys() == {verdict}
     assert counted.total() > 40
 
@@ -251,8 +247,8 @@ async def test_a_decision_of_a_planner_that_is_not_installed_is_not_held_against
     async with world(tmp_path, planners={"own": FirstFit()}) as lab:
         await lab.deploy("one", planner="own")
         await lab.deploy("two")
-        places, rows = await journal_of(lab)
-    assert verdicts(places, rows)[Verdict.NO_PLUGIN] == 1
+        rows = await journal_of(lab)
+    assert verdicts(rows)[Verdict.NO_PLUGIN] == 1
 
 
 async def test_what_was_decided_on_figures_of_which_others_were_just_writing_is_never_held_against_the_code(
@@ -268,8 +264,8 @@ async def test_what_was_decided_on_figures_of_which_others_were_just_writing_is_
                 *(lab.deploy(f"a-{number}-{each}", start=each > 1) for each in range(3)),
                 *(_deployed(other, lab.request(f"b-{number}-{each}")) for each in range(3)),
             )
-        places, rows = await journal_of(lab)
-    counted = verdicts(places, rows)
+        rows = await journal_of(lab)
+    counted = verdicts(rows)
     assert counted.keys() <= {Verdict.SAME, Verdict.UNSURE}
     assert counted[Verdict.SAME] > 60
 

@@ -42,12 +42,11 @@ class Excerpt:
     """What was read so far.
 
     Args:
-        places: the cloud when the journal began.
         last: the row at which the piece ends; the decision that it belongs to is in.
     """
 
-    def __init__(self, places: Iterable[Place], last: int | None = None) -> None:
-        self._past = Past(places)
+    def __init__(self, last: int | None = None) -> None:
+        self._past = Past()
         self._last = last
         self.is_over = False
         """Whether what comes now is behind the piece."""

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
-from interlock.engine.core.admission.security import DEFAULT, LOWEST
 from interlock.engine.core.decision import Change, Decision
 from interlock.engine.core.events import Event, Requested
 from interlock.engine.core.inputs import event_of, mark, sum_of
@@ -90,10 +89,10 @@ class Past:
     """Steps through a journal.
 
     Args:
-        places: the cloud as it was when the journal began; counters are ignored.
+        places: the cloud before the first row; counters are ignored. Journals tell of it themselves.
     """
 
-    def __init__(self, places: Iterable[Place]) -> None:
+    def __init__(self, places: Iterable[Place] = ()) -> None:
         self.rebuilt = Rebuild()
         self.store = MemoryStore(map(_unused, places), lambda _: None)
         self.cloud = Inventory({name: list(rows.values()) for name, rows in self.store.places.items()})
@@ -122,6 +121,7 @@ class Past:
     def _change(self, row: Any) -> Change:
         before = self.rebuilt.records[row.machine].get(row.entity_id)
         after = self.rebuilt.add(row)
+        assert after is not None, "a row of the cloud is in no decision"
         return Change(machine=row.machine, before=before, after=after, ledger=_movements(row.ledger), entry=row)
 
     def _case(self, event: Event | None, piece: Piece) -> Case:
@@ -168,26 +168,27 @@ class Past:
     def take(self, scene: Scene) -> None:
         """Go on, to after the decision."""
         self.store.take(scene.changes)
-        decision = _decision(scene, tuple(self._groups_made(scene)))
-        for group in decision.groups:
-            self.store.put(group)
+        decision = _decision(scene)
         self.cloud.hold(decision)
         self.cloud.settle(decision)
         self._goes_to(scene.piece, scene.operation.hash)
-
-    def _groups_made(self, scene: Scene) -> Iterable[SecurityGroup]:
-        """The owner's default group comes with the first VM that is in it."""
-        for change in scene.changes:
-            if isinstance(vm := change.after, Vm):
-                for group_id in set(vm.security_groups) - self.store.places["security_group"].keys():
-                    yield SecurityGroup(id=group_id, account_id=vm.account_id, name=DEFAULT, version=LOWEST)
 
     def take_cloud(self, piece: Piece) -> None:
         """Go on, to after rows that tell of the cloud."""
         for row in piece.rows:
             self.rebuilt.add(row)
-            self._cloud_row = row.seq
+        if piece.first.operation_id is not None:
+            self._learn_groups()  # they come with the decision behind them, and are counted with it
+            return
+        self.describe(place for found in self.rebuilt.places.values() for place in found.values())
+        self._cloud_row = piece.rows[-1].seq
         self._goes_to(piece, piece.rows[-1].hash)
+
+    def _learn_groups(self) -> None:
+        known = self.store.places["security_group"]
+        made = [each for id, each in self.rebuilt.places["security_group"].items() if id not in known]
+        known.update({each.id: each for each in made})
+        self.cloud.put(cast("list[SecurityGroup]", made))
 
     def write(self, decision: Decision) -> Verdict:
         """Go on with a decision that nobody has written: it is refused where a database would refuse it."""
@@ -225,7 +226,7 @@ def _is_of(said: dict[str, Any], case: Case) -> bool:
     return "of" not in said or str(said["of"]) == sum_of(case.vm, *case.nics, *case.volumes)
 
 
-def _decision(scene: Scene, groups: tuple[SecurityGroup, ...]) -> Decision:
+def _decision(scene: Scene) -> Decision:
     """As much of it as figures want."""
     vms = [change.after for change in scene.changes if isinstance(change.after, Vm)]
     return Decision(
@@ -238,5 +239,4 @@ def _decision(scene: Scene, groups: tuple[SecurityGroup, ...]) -> Decision:
         wake_at=None,
         outcome=None,
         if_fresh=False,
-        groups=groups,
     )

@@ -49,8 +49,8 @@ async def to_test(
     from interlock.schema.errors import NotFound
 
     where = source or face.db
-    async with history(where) as (places, pages):
-        excerpt = Excerpt(places, last)
+    async with history(where) as pages:
+        excerpt = Excerpt(last)
         async for page in pages:
             excerpt.add(page)
             if excerpt.is_over:

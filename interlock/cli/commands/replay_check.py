@@ -39,8 +39,8 @@ async def _checked(face: Face, name: str) -> tuple[Exit, dict[str, object]]:
     from interlock.replay.recheck import Recheck
     from interlock.replay.rules import Book
 
-    async with history(name) as (places, pages):
-        recheck = Recheck(Past(places), Book(plugins.planners({}), plugins.gurus({})))
+    async with history(name) as pages:
+        recheck = Recheck(Past(), Book(plugins.planners({}), plugins.gurus({})))
         differs = await _first(recheck, pages)
     if not face.out.json:
         _tell(face.out, name, recheck, differs)

@@ -64,8 +64,8 @@ async def play(face: Face, name: str, wanted: Wanted, svg: Path | None, full: bo
     from interlock.replay.rules import Book
 
     book = Book(plugins.planners({}), plugins.gurus({}))
-    async with history(name) as (places, pages):
-        script = Script(places)
+    async with history(name) as pages:
+        script = Script()
         async for page in pages:
             script.add(page)
         script.end()

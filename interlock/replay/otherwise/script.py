@@ -82,15 +82,10 @@ class _Announced(msgspec.Struct, frozen=True):
 
 
 class Script:
-    """What was read so far.
+    """What was read so far."""
 
-    Args:
-        places: the cloud when the journal began.
-    """
-
-    def __init__(self, places: Iterable[Place]) -> None:
-        self.past = Past(places)
-        self.began_with = self.past.places
+    def __init__(self) -> None:
+        self.past = Past()
         self.wishes: list[Wish | Described] = []
         self.answers: list[Answer] = []
         self.lags: list[Lag] = []

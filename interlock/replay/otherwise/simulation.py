@@ -69,7 +69,7 @@ class Simulation:
     def __init__(self, script: Script, book: Book, change: Change) -> None:
         self._script, self._book, self._change = script, book, change
         self._world = World(script)
-        self._past = Past(change.of_places(script.began_with))
+        self._past = Past()
         self._rules: dict[str, Rules] = {}
         self._due: list[tuple[int, int, Work]] = []
         self._number = count()
