@@ -23,6 +23,8 @@ from interlock.schema.requests import as_fields
 from interlock.schema.transition import Entry
 
 NOTHING = "-"
+LONG = 16
+"""Characters of an id that is shown by a name. Too few: words are torn that only look like it."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -49,7 +51,15 @@ def outputs(answer: Answer) -> list[Line]:
     names = _names(answer.scene)
     recorded, today = answer.scene.piece.rows, answer.today
     found = [line for was, would in _paired(recorded, today) for line in _rows(was, would, names)]
-    return [*found, Line("refused", NOTHING, answer.refused)] if answer.refused else found
+    said = [Line(line.about, _named(line.recorded, names), _named(line.today, names)) for line in found]
+    return [*said, Line("refused", NOTHING, answer.refused)] if answer.refused else said
+
+
+def _named(words: str, names: dict[str, str]) -> str:
+    """With names in place of long ids, which nobody can compare by eye."""
+    for id, name in names.items():
+        words = words.replace(id, name) if len(id) >= LONG else words
+    return words
 
 
 # --- inputs
