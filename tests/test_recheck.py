@@ -39,7 +39,7 @@ from interlock.testing.fuzz.run import rest
 from interlock.testing.fuzz.scenarios import SCENARIOS, Scenario
 from interlock.testing.fuzz.universe import Universe
 from tests.command import Shell
-from tests.world import World, world
+from tests.world import World, cloud, world
 
 SETTING = ground.setting()
 Change = Callable[[pytest.MonkeyPatch], None]
@@ -207,6 +207,15 @@ def test_what_differs_is_shown_with_both_sides_and_the_gate_is_shut(
     assert re.search(r"^  host_id +≠  h-1 +h-2$", said, re.MULTILINE)
     differs = shell("--json", "replay", "--check", exit=1).json[0]["differs"]
     assert {"about": "  host_id", "recorded": "h-1", "today": "h-2"} in differs["outputs"]
+
+
+async def test_hosts_are_named_in_their_order_however_they_were_described(tmp_path: Path) -> None:
+    """More hosts than ten: h-10 comes before h-2, as in the database."""
+    async with world(tmp_path, description=cloud(hosts=12, memory=1024)) as lab:
+        await asyncio.gather(*(lab.deploy(f"vm-{number}") for number in range(14)))
+        rows = await journal_of(lab)
+    assert any("no place for VM" in str(row.cause) for row in rows)
+    assert verdicts(rows).keys() == {Verdict.SAME}
 
 
 # --- what cannot be compared is said to be so

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from interlock.schema.transition import Transition
 
 UNEQUAL = "≠"
+LONGEST, BEFORE = 100, 40
+"""Characters of a value that are shown, and how many of them before the first that differs. Too few: nobody knows what
+it is about; too many: the two sides are not beside each other any more."""
 
 
 async def check(face: Face, journals: tuple[str, ...]) -> Exit:
@@ -87,9 +90,25 @@ def _contrast(out: Out, answer: Answer) -> None:
 
 
 def _row(line: Line) -> Row:
-    today: Cell = ("the same", DIM) if line.same else (line.today, BAD)
+    recorded, other = _clipped(line.recorded, line.today)
+    today: Cell = ("the same", DIM) if line.same else (other, BAD)
     mark: Cell = ("", "") if line.same else (UNEQUAL, BAD)
-    return Row(((line.about, ""), mark, (line.recorded, ""), today))
+    return Row(((line.about, ""), mark, (recorded, ""), today))
+
+
+def _clipped(recorded: str, today: str) -> tuple[str, str]:
+    """Long words where they begin to differ; all of them are in the JSON form."""
+    if max(len(recorded), len(today)) <= LONGEST:
+        return recorded, today
+    pairs = enumerate(zip(recorded, today, strict=False))
+    alike = next((number for number, (was, would) in pairs if was != would), 0)
+    begin = max(0, alike - BEFORE)
+    return _piece(recorded, begin), _piece(today, begin)
+
+
+def _piece(words: str, begin: int) -> str:
+    end = begin + LONGEST
+    return ("…" if begin else "") + words[begin:end] + ("…" if end < len(words) else "")
 
 
 def _document(name: str, recheck: Recheck, differs: Answer | None) -> dict[str, object]:
