@@ -66,8 +66,8 @@ name = "pool{number}"
 size_mib = 100000000
 """
 SIZES = ("small",) * 6 + ("medium",) * 3 + ("large",)
-PER_HOST = 36
-"""VMs of this mixture for which a host has room, of those that stay. Too low: nothing is ever full; too high: most
+PER_HOST = 32
+"""VMs for each host. Too low: nothing is ever full; too high: most
 deploys fail for want of room."""
 PER_POD = 16
 IN_FLIGHT = 64
