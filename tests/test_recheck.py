@@ -21,7 +21,6 @@ from interlock.engine.core.decision import seal
 from interlock.engine.core.inputs import INPUT, input_in
 from interlock.engine.core.steps import place
 from interlock.engine.orchestrator import plugins
-from interlock.engine.store.memory import MemoryStore
 from interlock.planners import first_fit
 from interlock.planners.first_fit import FirstFit
 from interlock.replay.contrast import inputs, outputs
@@ -31,26 +30,17 @@ from interlock.replay.rules import Book
 from interlock.replay.source import pages
 from interlock.schema.rows import text_of
 from interlock.schema.transition import Transition
-from interlock.testing.fuzz import ground
-from interlock.testing.fuzz.chance import Chance
 from interlock.testing.fuzz.events import Ask
-from interlock.testing.fuzz.mix import a_mix
 from interlock.testing.fuzz.run import rest
 from interlock.testing.fuzz.scenarios import SCENARIOS, Scenario
 from interlock.testing.fuzz.universe import Universe
 from tests.command import Shell
+from tests.golden_journals import HERE, SETTING, a_life, fuzzed
+from tests.histories import rows_of
 from tests.world import World, cloud, world
 
-SETTING = ground.setting()
 Change = Callable[[pytest.MonkeyPatch], None]
 Life = tuple[Path, list[Transition]]
-
-
-def numbered(store: MemoryStore) -> list[Transition]:
-    return [
-        Transition(seq=number, **{name: getattr(entry, name) for name in entry.__struct_fields__})
-        for number, entry in enumerate(store.journal, 1)
-    ]
 
 
 def answers(rows: Iterable[Transition]) -> list[Answer]:
@@ -65,21 +55,11 @@ def verdicts(rows: Iterable[Transition]) -> Counter[Verdict]:
     return Counter(answer.verdict for answer in found)
 
 
-def fuzzed(number: int, workers: Iterable[str]) -> list[Transition]:
-    universe = Universe(SETTING, workers, records=True)
-    chance = Chance("recheck", number, universe, a_mix("recheck", number))
-    for _ in range(400):
-        universe.happen(chance.next())
-    for event in rest(universe):
-        universe.happen(event)
-    return numbered(universe.store)
-
-
 @pytest.mark.parametrize("workers", [("w1",), ("w1", "w2")])
 def test_fuzzed_histories_are_decided_the_same_again(workers: tuple[str, ...]) -> None:
     counted: Counter[Verdict] = Counter()
     for number in range(6):
-        counted += verdicts(fuzzed(number, workers))
+        counted += verdicts(fuzzed("recheck", number, workers))
     assert counted[Verdict.SAME] > 400
     assert counted.keys() <= {Verdict.SAME, Verdict.UNSURE}
     assert counted[Verdict.UNSURE] < 0.1 * counted.total()
@@ -92,7 +72,7 @@ def test_every_operation_is_decided_the_same_again(scenario: Scenario) -> None:
         assert universe.happen(Ask(worker="w1", number=number, kind=kind, fields=fields))
         for event in rest(universe):
             universe.happen(event)
-    counted = verdicts(numbered(universe.store))
+    counted = verdicts(rows_of(universe.store))
     assert counted.keys() == {Verdict.SAME}
 
 
@@ -101,18 +81,6 @@ def test_every_operation_is_decided_the_same_again(scenario: Scenario) -> None:
 
 async def journal_of(lab: World) -> list[Transition]:
     return [row async for page in pages(lab.engine._store) for row in page]
-
-
-async def a_life(lab: World) -> None:
-    await lab.order("StartDomain", FaultKind.REFUSE)
-    await lab.order("PrepareNic", FaultKind.TRANSIENT)
-    await lab.deploy(data_disks_mib=(2048,))
-    await asyncio.gather(*(lab.deploy(f"vm-{number}") for number in range(12)))
-    await lab.run("stop")
-    await lab.run("start")
-    await lab.run("migrate")
-    await asyncio.gather(*(lab.run("destroy", f"vm-{number}") for number in range(6)))
-    await lab.run("expunge", "vm-1")
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +184,38 @@ async def test_hosts_are_named_in_their_order_however_they_were_described(tmp_pa
         rows = await journal_of(lab)
     assert any("no place for VM" in str(row.cause) for row in rows)
     assert verdicts(rows).keys() == {Verdict.SAME}
+
+
+# --- the gate
+
+
+def test_the_journals_that_are_kept_are_decided_the_same_again(tmp_path: Path) -> None:
+    """Where the core was meant to decide otherwise: `python -m tests.golden_journals`."""
+    kept = sorted(map(str, HERE.iterdir()))
+    assert len(kept) == 3
+    found = Shell(tmp_path)("--json", "replay", "--check", *kept).json
+    assert [each["differs"] for each in found] == [None] * 3
+    assert sum(each["decisions"]["same"] for each in found) > 300
+
+
+def test_a_change_of_the_core_shuts_the_gate_at_each_journal_that_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _more_patience(monkeypatch)
+    kept = sorted(map(str, HERE.iterdir()))
+    found = Shell(tmp_path)("--json", "replay", "--check", *kept, exit=1).json
+    assert all(each["differs"] is not None for each in found)
+    said = Shell(tmp_path)("replay", "--check", str(HERE / "life.jsonl"), exit=1).out
+    assert re.search(r"^answered +.*refused \(fault 1, on order\).* +the same$", said, re.MULTILINE)
+
+
+def test_a_file_that_was_changed_is_not_replayed(tmp_path: Path) -> None:
+    changed = tmp_path / "changed.jsonl"
+    whole = bytearray((HERE / "one.jsonl").read_bytes())
+    whole[len(whole) // 2] ^= 1
+    changed.write_bytes(whole)
+    said = Shell(tmp_path)("replay", "--check", str(changed), exit=1)
+    assert "changed.jsonl" in said.err
 
 
 # --- what cannot be compared is said to be so

@@ -6,8 +6,8 @@ from interlock.cli.commands.journal_archive import archive
 from interlock.cli.commands.journal_export import export
 from interlock.cli.commands.journal_import import import_
 from interlock.cli.commands.journal_schema import schema
-from interlock.cli.commands.journal_verify import verify
 from interlock.cli.commands.journal_to_test import to_test
+from interlock.cli.commands.journal_verify import verify
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, group
 from interlock.cli.layout import DIM

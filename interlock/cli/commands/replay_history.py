@@ -11,21 +11,18 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def history(name: str) -> AsyncIterator[AsyncIterator[list[Transition]]]:
-    """The pages of the journal of a database.
+async def history(source: str) -> AsyncIterator[AsyncIterator[list[Transition]]]:
+    """The pages of a journal, of a database or a file.
 
     Raises:
         StoreError: it is not there, or a row cannot follow those before it.
     """
     from interlock.engine.core.rebuild import JournalBroken
-    from interlock.engine.store.store import Store
-    from interlock.replay.source import pages
+    from interlock.replay.source import opened
     from interlock.schema.errors import StoreError
 
-    store = await Store.open(name, create=False)
     try:
-        yield pages(store)
+        async with opened(source) as pages:
+            yield pages
     except JournalBroken as broken:
         raise StoreError(f"the journal cannot be played: {broken}") from broken
-    finally:
-        await store.close()
