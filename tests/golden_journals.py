@@ -78,7 +78,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(write("life", asyncio.run(life(Path(folder)))))
     for name, workers in WORKERS.items():
-        asyncio.run(write(name, fuzzed("golden", 1, workers, 150)))
+        asyncio.run(write(name, fuzzed("golden", 1, workers, 300)))
 
 
 if __name__ == "__main__":

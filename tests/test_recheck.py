@@ -195,16 +195,18 @@ def test_the_journals_that_are_kept_are_decided_the_same_again(tmp_path: Path) -
     assert len(kept) == 3
     found = Shell(tmp_path)("--json", "replay", "--check", *kept).json
     assert [each["differs"] for each in found] == [None] * 3
-    assert sum(each["decisions"]["same"] for each in found) > 300
+    assert sum(each["decisions"]["same"] for each in found) > 200
 
 
 def test_a_change_of_the_core_shuts_the_gate_at_each_journal_that_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _more_patience(monkeypatch)
     kept = sorted(map(str, HERE.iterdir()))
-    found = Shell(tmp_path)("--json", "replay", "--check", *kept, exit=1).json
+    with monkeypatch.context() as patch:
+        _a_bug(patch)
+        found = Shell(tmp_path)("--json", "replay", "--check", *kept, exit=1).json
     assert all(each["differs"] is not None for each in found)
+    _more_patience(monkeypatch)
     said = Shell(tmp_path)("replay", "--check", str(HERE / "life.jsonl"), exit=1).out
     assert re.search(r"^answered +.*refused \(fault 1, on order\).* +the same$", said, re.MULTILINE)
 

@@ -111,6 +111,10 @@ def _change(wanted: Wanted, script: Script, book: Any) -> Change:
 # --- telling
 
 
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 class Told:
     """Tells people.
 
@@ -136,18 +140,14 @@ class Told:
         if wishes:
             length = duration(wishes[-1].at - wishes[0].at)
             out.line([(f"{len(wishes)} wishes in {length} from {iso(wishes[0].at)}", DIM)])
-        for line in textwrap.wrap(MODEL, out.width or WIDTH, break_on_hyphens=False):
-            out.line([(line, DIM)])
         ends = len(usual.fails) + len(usual.succeeds)
-        out.line(
-            [
-                ("How near it comes: without the change it puts ", DIM),
-                (f"{len(usual.moved)} of {usual.vms} VMs elsewhere", ""),
-                (" than they were, and has ", DIM),
-                (f"{ends} operations", ""),
-                (" end otherwise than they did.", DIM),
-            ]
+        near = (
+            f"How near it comes: without the change it puts {len(usual.moved)} of {usual.vms} VMs elsewhere than they "
+            f"were, and has {_many(ends, 'operation')} end otherwise."
         )
+        for words in (MODEL, near):
+            for line in textwrap.wrap(words, out.width or WIDTH, break_on_hyphens=False):
+                out.line([(line, DIM)])
         for count, words in (
             (self._script.left_out, "requests that followed from what hosts reported are left out"),
             (self._script.without_input, "decisions of older releases do not say what was asked, and are left out"),
@@ -167,7 +167,7 @@ class Told:
         self._list((Column("VM"), Column("STOOD ON"), Column("WOULD STAND ON")), rows, len(found.moved))
 
     def _turned(self, words: str, turned: Sequence[Turned]) -> None:
-        self._title(f"{len(turned)} operations {words}")
+        self._title(f"{_many(len(turned), 'operation')} {words}")
         rows = [Row((plain(each.vm), plain(each.kind), plain(self._short(each.why)))) for each in self._cut(turned)]
         self._list((Column("VM"), Column("OPERATION"), Column("WHY")), rows, len(turned))
 
