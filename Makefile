@@ -1,5 +1,6 @@
 # The commands of this project. Each creates what it needs; nothing has to be done before.
 #   make demo    deploy twenty VMs on the simulator, and look at them
+#   make demo-libvirt    two guests on the libvirt of this machine, from nothing to nothing (docs/libvirt.md)
 #   make test    every test
 #   make check   what CI checks besides: format, lint, types, the import rule
 #   make bench   the benchmarks
@@ -12,10 +13,13 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$each -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
 
-.PHONY: demo test check bench fuzz clean
+.PHONY: demo demo-libvirt test check bench fuzz clean
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh .demo
+
+demo-libvirt: $(VENV)/.installed-libvirt
+	env $$($(BIN)/python -m tests.guest_image) PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo-libvirt.sh .demo-libvirt
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
@@ -43,9 +47,13 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
+$(VENV)/.installed-libvirt: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[libvirt]'
+	touch $@
+
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) .demo dist build
+	rm -rf $(VENV) .demo .demo-libvirt dist build

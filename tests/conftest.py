@@ -22,7 +22,9 @@ from hypothesis import settings
 from interlock.engine.store.store import Store
 from tests.bare import bare, sqlite_url
 from tests.clerk import clerk, tiny
+from tests.guest_image import GuestImage, guest_image
 from tests.hand import Hand
+from tests.libvirtd import Libvirtd
 from tests.postgres import NotInstalled, Server, absent
 
 # How long an example takes says nothing here: other workers share the machine.
@@ -53,6 +55,30 @@ def server() -> Iterator[Server]:
         yield begun
     finally:
         begun.end()
+
+
+@pytest.fixture(scope="session")
+def libvirtd() -> Iterator[Libvirtd]:
+    """The libvirtd of this session."""
+    try:
+        begun = Libvirtd.begin()
+    except NotInstalled as reason:
+        absent(str(reason))
+        raise
+    try:
+        yield begun
+    finally:
+        begun.end()
+
+
+@pytest.fixture(scope="session")
+def image() -> GuestImage:
+    """What the guests of this session boot."""
+    try:
+        return guest_image()
+    except NotInstalled as reason:
+        absent(str(reason))
+        raise
 
 
 async def _make(server: Server, name: str) -> None:
