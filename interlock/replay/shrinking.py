@@ -34,9 +34,11 @@ def shortest(story: Story, fails: Fails) -> Story:
         story: one that fails.
         fails: whether a story fails in the same way.
     """
-    story = replace(story, steps=ddmin(story.steps, lambda steps: _steps(story, steps, fails), TRIES))
-    places = ddmin(story.places, lambda each: each if fails(replace(story, places=each)) else None, TRIES)
-    story = replace(story, places=places)
+    before = None
+    while before != (before := (len(story.steps), len(story.places))):
+        # Fewer hosts take fewer VMs to be full.
+        story = replace(story, steps=ddmin(story.steps, partial(_steps, story, fails), TRIES))
+        story = replace(story, places=ddmin(story.places, partial(_places, story, fails), TRIES))
     for plainer in (_without_rules, _without_fields, _without_columns, _without_done, _evenly):
         for change in list(plainer(story)):
             if fails(current := change(story)):
@@ -66,7 +68,11 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     return change(value) if isinstance(value, str) else value
 
 
-def _steps(story: Story, steps: list[Any], fails: Fails) -> list[Any] | None:
+def _places(story: Story, fails: Fails, places: list[Any]) -> list[Any] | None:
+    return places if fails(replace(story, places=places)) else None
+
+
+def _steps(story: Story, fails: Fails, steps: list[Any]) -> list[Any] | None:
     """The steps that had a part in it."""
     shorter = replace(story, steps=steps)
     if not fails(shorter):

@@ -1,7 +1,8 @@
 """A piece of history shrunk to what it takes to break a predicate, and written down as a test.
 
 Shrinking (shrinking.py) keeps what still ends in the same way: the predicate fails, sees the same, and the operation
-that failed last gives the same reason (up to its first colon: behind that, hosts are listed that are left out).
+that failed last gives the same reason. Behind a reason's colon candidates are listed: some may be left out, with all
+figures another, but whoever is still refused is refused for what somebody was refused for before.
 
 Promises: what is written runs by itself with nothing but Interlock installed, and fails (pinned: passes) for the reason
 that stands in its first lines.
@@ -109,11 +110,17 @@ def _because(played: Played) -> str:
 
 
 def _same(one: Seen | None, other: Seen) -> bool:
-    return one is not None and (one.said, _gist(one.because)) == (other.said, _gist(other.because))
+    if one is None or one.said != other.said:
+        return False
+    (why, kinds), (wanted, known) = _gist(one.because), _gist(other.because)
+    return why == wanted and kinds <= known and bool(kinds) == bool(known)
 
 
-def _gist(reason: str) -> str:
-    return re.split("[:;]", reason, maxsplit=1)[0]
+def _gist(reason: str) -> tuple[str, frozenset[str]]:
+    """What failed, and for what kinds of reasons candidates were refused: without their names and figures."""
+    head, _, listed = reason.partition(": ")
+    kinds = (re.sub(r"\d+", "#", re.sub(r"^\w+ \S+ ", "", each)) for each in listed.split("; ") if each)
+    return head, frozenset(kinds)
 
 
 # --- writing
