@@ -122,6 +122,20 @@ async def test_each_engine_says_under_which_rules_it_decides(tmp_path: Path) -> 
     assert dict.fromkeys(policies) == dict.fromkeys([4, 2])
 
 
+async def test_a_cloud_that_changes_meanwhile_is_shown_as_it_was(tmp_path: Path) -> None:
+    async with world(tmp_path, description=cloud(hosts=1, memory=2048)) as lab:
+        await asyncio.gather(*(lab.deploy(f"early-{number}") for number in range(3)))
+        await lab.engine.load(cloud(hosts=3, memory=2048))
+        await lab.engine.set_setting("cluster.memory.allocated.capacity.disablethreshold", 0.7)
+        await asyncio.gather(*(lab.deploy(f"late-{number}") for number in range(3)))
+        await lab.engine.load(cloud(hosts=4, memory=4096))
+        await asyncio.gather(*(lab.deploy(f"last-{number}") for number in range(6)))
+        rows = await journal_of(lab)
+    counted = verdicts(rows)
+    assert counted.keys() <= {Verdict.SAME, Verdict.UNSURE}
+    assert counted[Verdict.SAME] > 0.8 * counted.total() > 20
+
+
 def _more_patience(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(core, "_hopeless", lambda answers: False)
 
