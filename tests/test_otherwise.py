@@ -84,6 +84,32 @@ async def test_another_planner_puts_vms_elsewhere_and_fills_hosts_otherwise(tmp_
     assert found.vms == 6
 
 
+async def test_a_cloud_that_grows_and_a_setting_that_is_turned_are_played_when_they_were(tmp_path: Path) -> None:
+    async with world(tmp_path, description=a_cloud(hosts=1, memory=2048)) as lab:
+        for number in range(3):
+            await lab.deploy(f"early-{number}")
+        await lab.engine.load(a_cloud(hosts=3, memory=2048))
+        await lab.engine.set_setting("cluster.memory.allocated.capacity.disablethreshold", 0.5)
+        for number in range(3):
+            await lab.deploy(f"late-{number}")
+        script = await script_of(lab)
+    same, other = played(script), played(script, planner="dispersing")
+    assert (same.moved, same.fails, same.succeeds) == ([], [], [])
+    assert (same.recorded.succeeded, same.recorded.failed) == (4, 2)
+    assert [round(fill.memory, 1) for fill in same.otherwise.fills] == [1.0, 1.0, 0.0, 0.0]
+    assert [round(fill.memory, 1) for fill in other.otherwise.fills] == [1.0, 0.5, 0.5, 0.0]
+
+
+async def test_another_guru_has_its_own_rules(tmp_path: Path) -> None:
+    async with world(tmp_path) as lab:
+        await lab.deploy("one")
+        script = await script_of(lab)
+    (turned,) = played(script, gurus={"net": "isolated"}).fails
+    assert (turned.vm, turned.would_be) == ("one", "refused")
+    assert "network net is isolated but belongs to no account" in turned.why
+    assert played(script, gurus={"net": "direct"}).fails == []
+
+
 async def test_room_that_another_planner_cuts_up_is_missing_later(tmp_path: Path) -> None:
     """Two hosts of 8 GiB: first-fit leaves one of them empty for the large VM, dispersing does not."""
     async with world(tmp_path, description=a_cloud(hosts=2, memory=2048)) as lab:

@@ -21,6 +21,7 @@ from interlock.engine.core.decision import seal
 from interlock.engine.core.inputs import INPUT, input_in
 from interlock.engine.core.steps import place
 from interlock.engine.orchestrator import plugins
+from interlock.engine.orchestrator.inventory import Inventory
 from interlock.planners import first_fit
 from interlock.planners.first_fit import FirstFit
 from interlock.replay.contrast import inputs, outputs
@@ -28,6 +29,7 @@ from interlock.replay.past import Past
 from interlock.replay.recheck import Answer, Recheck, Verdict
 from interlock.replay.rules import Book
 from interlock.replay.source import pages
+from interlock.schema.cloud import PLACES, Place
 from interlock.schema.rows import text_of
 from interlock.schema.transition import Transition
 from interlock.testing.fuzz.events import Ask
@@ -122,6 +124,20 @@ async def test_each_engine_says_under_which_rules_it_decides(tmp_path: Path) -> 
     assert dict.fromkeys(policies) == dict.fromkeys([4, 2])
 
 
+async def test_a_cloud_that_changes_meanwhile_is_shown_as_it_was(tmp_path: Path) -> None:
+    async with world(tmp_path, description=cloud(hosts=1, memory=2048)) as lab:
+        await asyncio.gather(*(lab.deploy(f"early-{number}") for number in range(3)))
+        await lab.engine.load(cloud(hosts=3, memory=2048))
+        await lab.engine.set_setting("cluster.memory.allocated.capacity.disablethreshold", 0.7)
+        await asyncio.gather(*(lab.deploy(f"late-{number}") for number in range(3)))
+        await lab.engine.load(cloud(hosts=4, memory=4096))
+        await asyncio.gather(*(lab.deploy(f"last-{number}") for number in range(6)))
+        rows = await journal_of(lab)
+    counted = verdicts(rows)
+    assert counted.keys() <= {Verdict.SAME, Verdict.UNSURE}
+    assert counted[Verdict.SAME] > 0.8 * counted.total() > 20
+
+
 def _more_patience(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(core, "_hopeless", lambda answers: False)
 
@@ -175,6 +191,16 @@ def test_what_differs_is_shown_with_both_sides_and_the_gate_is_shut(
     assert re.search(r"^  host_id +≠  h-1 +h-2$", said, re.MULTILINE)
     differs = shell("--json", "replay", "--check", exit=1).json[0]["differs"]
     assert {"about": "  host_id", "recorded": "h-1", "today": "h-2"} in differs["outputs"]
+
+
+def test_places_stand_in_the_order_of_their_ids_whatever_order_a_database_gives_them() -> None:
+    by_table: dict[str, list[Place]] = {name: [] for name in PLACES}
+    for name, kind in PLACES.items():
+        by_table[name] = sorted((each for each in SETTING.places if isinstance(each, kind)), key=lambda each: each.id)
+    inventory = Inventory({name: found[::-1] for name, found in by_table.items()})
+    for name, kind in PLACES.items():
+        assert list(inventory.all(kind)) == by_table[name]
+    assert [host.id for host in inventory.hosts("a")] == [host.id for host in by_table["host"] if host.zone_id == "a"]
 
 
 async def test_hosts_are_named_in_their_order_however_they_were_described(tmp_path: Path) -> None:

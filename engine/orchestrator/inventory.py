@@ -11,6 +11,7 @@ Address books are read when first needed: `addresses` raises `AddressesNeeded`, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -43,6 +44,7 @@ _NAME: dict[type[Any], str] = {kind: name for name, kind in PLACES.items()}
 _COUNTER = {rule.thing: (rule.resource, rule.used) for rule in METERED}
 _LIMITED = frozenset(rule.thing for rule in METERED if isinstance(rule, Limited))
 _DISABLED: Label = ("disabled",)
+_id = attrgetter("id")
 Around = tuple[tuple[str, Host | Cluster | Pod | Zone], ...]
 
 
@@ -75,7 +77,8 @@ class Inventory:
         """Take places as read; what is held of them must be read again next (`reload`)."""
         self.moment.lost()
         groups = self._places["security_group"].values()
-        self._places = {name: {place.id: place for place in places.get(name, [])} for name in PLACES}
+        # Not as the database sorts: what is chosen must not follow from its collation.
+        self._places = {name: {place.id: place for place in sorted(places.get(name, []), key=_id)} for name in PLACES}
         self.put(groups)  # one that was written since the places were read
         self._hosts: dict[str, list[str]] = {}
         self._pools: dict[str, list[str]] = {}
@@ -320,8 +323,8 @@ class Inventory:
         """It was not written: take back what `hold` counted."""
         if self._pending.pop(id(decision), None) is not None:
             self.moment.count(decision)
-            for movement in reversed(decision.ledger):
-                self._move(_reversed(movement), decision)
+            for each in reversed(decision.ledger):
+                self._move(msgspec.structs.replace(each, giver=each.taker, taker=each.giver), decision)
 
     def settle(self, decision: Decision) -> None:
         """It was written: what was counted stays."""
@@ -392,7 +395,3 @@ class Inventory:
             self._places[name][place_id] = changed = msgspec.structs.replace(place, **columns)
             if name == "host":
                 self._index.replace(changed)
-
-
-def _reversed(movement: Movement) -> Movement:
-    return msgspec.structs.replace(movement, giver=movement.taker, taker=movement.giver)

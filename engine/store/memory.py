@@ -187,7 +187,7 @@ class MemoryStore:
     def describe(self, places: Iterable[Place]) -> None:
         """Have these be all the places there are; what is held of those that were there stays held."""
         said: dict[str, dict[str, Any]] = {name: {} for name in PLACES}
-        for place in sorted(places, key=lambda place: place.id):  # as a database gives them
+        for place in places:
             name = _NAME[type(place)]
             known = self.places[name].get(place.id)
             held = {column: getattr(known, column) if known else 0 for column in COUNTERS.get(name, ())}

@@ -94,8 +94,7 @@ class Past:
 
     def __init__(self, places: Iterable[Place] = ()) -> None:
         self.rebuilt = Rebuild()
-        in_order = sorted(places, key=lambda place: place.id)
-        self.store = MemoryStore(map(_unused, in_order), lambda _: None)
+        self.store = MemoryStore(map(_unused, places), lambda _: None)
         self.cloud = Inventory({name: list(rows.values()) for name, rows in self.store.places.items()})
         self._sum = 0
         self._sums: OrderedDict[int, int] = OrderedDict({0: 0})

@@ -19,7 +19,7 @@ from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Claimed, Event, Overdue, Requested, Settled, Woken
 from interlock.engine.core.snapshot import Rules, Snapshot
-from interlock.engine.store.memory import Case
+from interlock.engine.store.memory import Case, MemoryStore
 from interlock.engine.store.verdict import Lost
 from interlock.replay.otherwise.outcome import Fill, Tally
 from interlock.replay.otherwise.script import CLAIM, Ask, Described, Script, Wish, step_of
@@ -86,6 +86,11 @@ class Simulation:
         while self._due:
             at, _, work = heapq.heappop(self._due)
             work(at)
+
+    @property
+    def store(self) -> MemoryStore:
+        """The tables at the end."""
+        return self._past.store
 
     @property
     def fills(self) -> list[Fill]:
