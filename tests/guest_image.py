@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.postgres import NotInstalled
 
-VERSION = "3"
+VERSION = "4"
 """Of what is made here; a change makes it anew."""
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "isofs", "button", "evdev")
 INIT = """#!/bin/busybox sh
@@ -40,6 +40,9 @@ if [ -e /sys/class/net/eth0 ]; then
     ip link set eth0 up
     udhcpc -i eth0 -s /lease -n -q -t 8 -T 1 >/dev/null 2>&1 || echo "GUEST has no lease"
     ping -c 1 -W 2 10.213.0.1 >/dev/null 2>&1 && echo "GUEST reaches its gateway"
+    ip addr add 10.213.0.250/24 dev eth0
+    ping -c 1 -W 1 -I 10.213.0.250 10.213.0.1 >/dev/null 2>&1 && echo "GUEST spoofs"
+    ip addr del 10.213.0.250/24 dev eth0
 fi
 (while nc -l -p 22 -e echo "GUEST 22"; do :; done) >/dev/null 2>&1 &
 (while nc -l -p 80 -e echo "GUEST 80"; do :; done) >/dev/null 2>&1 &

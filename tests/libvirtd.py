@@ -50,8 +50,8 @@ done <<END
 __OWN__
 END
 ip link set lo up
-virtlogd -d
-libvirtd -d
+virtlogd -d -p "$PWD/virtlogd.pid"
+libvirtd -d -p "$PWD/libvirtd.pid"
 exec "$0" -c "$1"
 """.replace("__OWN__", "\n".join(f"{own} {usual}" for own, usual in OWN.items()))
 WAIT = "import signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); sys.stdin.read()"
@@ -172,6 +172,7 @@ class Libvirtd:
     def restart(self) -> None:
         """Begin it again, after it was killed."""
         entered = ["nsenter", "--target", str(self._child()), "--all", "libvirtd", "-d"]
+        entered += ["-p", str(self.folder / "libvirtd.pid")]
         with (self.folder / "said").open("a") as said:
             subprocess.run(entered, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=60)
 

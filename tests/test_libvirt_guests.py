@@ -100,6 +100,7 @@ async def test_a_guest_lives_from_define_to_destroy(
         assert "GUEST disk vdb" in said
         assert "GUEST data #cloud-config # from eve" in said
         assert "GUEST reaches its gateway" in said, "everything may go out, and answers come in"
+        assert "GUEST spoofs" not in said, "it sends from no address but its own"
         await until(lambda: reached(libvirtd, nic.ip_address, 80))
         assert not reached(libvirtd, nic.ip_address, 22)
         await let_in(engine, 22)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from interlock.drivers.libvirt import Libvirt
 from interlock.drivers.libvirt.boundary import lib
 from interlock.drivers.libvirt.gate import Gate, GivenUp, guarded
+from interlock.drivers.libvirt.link import Trouble
 from interlock.drivers.libvirt.metadata import uuid_of
 from interlock.drivers.libvirt.options import Options, read
 from interlock.drivers.libvirt.refusals import CODES, kind_of
@@ -176,6 +177,53 @@ async def test_a_host_that_cannot_be_reached_is_transient(tmp_path: Path) -> Non
     assert "cannot be reached" in outcome.reason
     assert await made.survey() == []
     await made.close()
+
+
+async def test_a_host_that_nobody_can_ask_is_not_said_to_be_free_of_a_guest(tmp_path: Path) -> None:
+    """Its URI has gone from the options; the guest has not."""
+    made = await Libvirt.open({}, Home(tmp_path, "kit"))
+    await made.attach(SCENE.hosts, SCENE.pools)
+    for undo in (SCENE.stop(), SCENE.delete(), SCENE.unplug_volume()):
+        outcome = await say(made, undo, type(undo).__name__)
+        assert isinstance(outcome, Refused)
+        assert outcome.kind is Refusal.PERMANENT
+    await made.close()
+
+
+async def test_what_is_cut_off_after_something_was_done_is_unknown(
+    driver: Libvirt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last job had done nothing when it was cut off; but one before it had."""
+    assert await say(driver, bare(), "1") == Done()
+    site, run = driver._places.sites[HOST], driver._places.sites[HOST].link.run
+    jobs: list[object] = []
+
+    async def broken(job: Any, within: float | None = None) -> Any:
+        jobs.append(job)
+        if len(jobs) == 2:
+            raise Trouble(Refusal.TRANSIENT, "cut off")
+        return await run(job, within)
+
+    monkeypatch.setattr(site.link, "run", broken)
+    outcome = await say(driver, SCENE.stop(), "2", 2)
+    assert len(jobs) == 2
+    assert isinstance(outcome, Refused)
+    assert outcome.kind is Refusal.UNKNOWN
+    assert await say(driver, SCENE.stop(), "2", 2) == Done()
+
+
+async def test_a_start_that_fails_leaves_nothing(driver: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defined, and then not to be started: the domain is taken away again, so nothing has happened."""
+
+    def watch(name: str) -> None:
+        if name == "createWithFlags":
+            raise an_error(lib().VIR_ERR_INTERNAL_ERROR)
+
+    monkeypatch.setattr(Gate, "watch", staticmethod(watch))
+    outcome = await say(driver, bare(), "1")
+    assert isinstance(outcome, Refused)
+    assert outcome.kind is Refusal.TRANSIENT
+    assert await say(driver, LOOK, "2", 2) == Done(found=Found(Power.ABSENT))
 
 
 async def test_two_hosts_never_share_a_connection(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from interlock.drivers.libvirt import guests, migration, nics, options, plugs, starting, volumes
 from interlock.drivers.libvirt.boundary import lib
+from interlock.drivers.libvirt.gate import DEED, Deed
 from interlock.drivers.libvirt.hearing import Hearing
 from interlock.drivers.libvirt.link import Trouble
 from interlock.drivers.libvirt.options import Options
@@ -139,13 +140,17 @@ class Libvirt:
             return outcome
 
     async def _outcome(self, command: AnyCommand, seal: Seal) -> Outcome:
+        deed = Deed()
+        DEED.set(deed)  # of this task, which is the command's own
         try:
             return await self._carry_out(command, seal)
         except Refuse as refuse:
             return refuse.answer
         except Trouble as trouble:
             scope = Scope.POOL if isinstance(command, c.AtPool) else Scope.HOST
-            return Refused(kind=trouble.kind, scope=scope, reason=f"{command.at}: {trouble.reason}")
+            happened = trouble.kind is c.Refusal.TRANSIENT and deed.touched and not trouble.undone
+            kind = c.Refusal.UNKNOWN if happened else trouble.kind
+            return Refused(kind=kind, scope=scope, reason=f"{command.at}: {trouble.reason}")
 
     async def _carry_out(self, command: AnyCommand, seal: Seal) -> Outcome:
         places = self._places

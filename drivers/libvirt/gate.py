@@ -11,9 +11,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+
+
+class Deed:
+    """One command: whether any of its jobs has had a call go out that changes something."""
+
+    def __init__(self) -> None:
+        self.touched = False
+
+
+DEED: ContextVar[Deed | None] = ContextVar("interlock-libvirt-deed", default=None)
+"""The command that is being carried out."""
 
 READING = (
     "lookup", "list", "get", "is", "XMLDesc", "info", "state", "name", "UUIDString", "path", "metadata", "newStream",

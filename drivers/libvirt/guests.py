@@ -139,8 +139,8 @@ async def quarantine_domain(places: Places, command: QuarantineDomain, seal: Sea
 
 async def stop_domain(places: Places, command: StopDomain, seal: Seal) -> Outcome:
     """Stop it, and remove what is left of it on this host: its domain, its filter, its config drive."""
-    if command.at not in places.sites:
-        return DONE
+    if command.at not in places.hosts:
+        return DONE  # nothing was ever started there
     site = places.site(command.at)
     if not command.forced and not command.unless_up:
         await _shut_down(places, site, command, seal)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from interlock.drivers.libvirt.boundary import Connection, code_of, is_libvirt_error, lib, open_connection
 from interlock.drivers.libvirt.events import EVENTS
-from interlock.drivers.libvirt.gate import Gate, GivenUp, guarded
+from interlock.drivers.libvirt.gate import DEED, Gate, GivenUp, guarded
 from interlock.drivers.libvirt.options import Options
 from interlock.drivers.libvirt.refusals import kind_of
 from interlock.drivers.libvirt.threads import begin
@@ -39,12 +39,13 @@ CLOSING = 10.0
 class Trouble(Exception):
     """A job did not come to its end; `kind` says what may have happened.
 
-    `answered`: libvirt itself has said so, and nothing of the job is under way any more.
+    `answered`: libvirt itself has said so, and nothing of the job is under way any more. `undone`: what earlier jobs of
+    the command had done was taken back.
     """
 
-    def __init__(self, kind: Refusal, reason: str, answered: bool = False) -> None:
+    def __init__(self, kind: Refusal, reason: str, *, answered: bool = False, undone: bool = False) -> None:
         super().__init__(reason)
-        self.kind, self.reason, self.answered = kind, reason, answered
+        self.kind, self.reason, self.answered, self.undone = kind, reason, answered, undone
 
 
 class Link:
@@ -91,6 +92,9 @@ class Link:
                     return work.result()
             except Exception as error:
                 raise await self._trouble(connection, gate, error) from error
+            finally:
+                if gate.touched and (deed := DEED.get()) is not None:
+                    deed.touched = True
             work.add_done_callback(_heeded)
             self._drop(connection)
             raise _gone(gate, f"{gate.calling} gave no answer within {within or self._options.call_within_s:g} s")
@@ -105,6 +109,7 @@ class Link:
                 await asyncio.wait([work], timeout=left)
             except asyncio.CancelledError:
                 gate.given_up = True
+                work.add_done_callback(_heeded)
                 raise
         gate.given_up = not work.done()
         return work.done()

@@ -91,7 +91,7 @@ async def unplug_volume(places: Places, command: UnplugVolume, seal: Seal) -> Ou
 
 
 async def _unplug(places: Places, command: Command, seal: Seal, tag: str, id: str) -> Outcome:
-    if command.at not in places.sites:
+    if command.at not in places.hosts:
         return DONE
     site, within = places.site(command.at), places.options.unplug_within_s
     await site.link.run(partial(_require_current, command=command, seal=seal, host=site.id))

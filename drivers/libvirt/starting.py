@@ -79,12 +79,17 @@ async def _undone(places: Places, site: Site, command: StartDomain, error: Troub
     """Take away what a start that failed has left, so that its refusal is true; where nobody knows, it is unknown."""
     if isinstance(error, Trouble) and not error.answered:
         return error
-    if not await site.link.run(partial(leave_nothing, places=places, vm_id=command.vm_id, host=site.id)):
-        return error  # it runs after all, and what was asked for is there
+    try:
+        is_off = await site.link.run(partial(leave_nothing, places=places, vm_id=command.vm_id, host=site.id))
+    except Trouble as another:
+        return Trouble(Refusal.UNKNOWN, f"{error}; and then {another.reason}")
+    if not is_off:
+        return Trouble(Refusal.UNKNOWN, f"{error}; but it runs")
     await in_thread(partial(places.registry.forget_guest, command.vm_id, site.id))
-    if isinstance(error, Trouble) and error.kind is Refusal.UNKNOWN:
-        return Trouble(Refusal.TRANSIENT, error.reason, answered=True)
-    return error
+    if isinstance(error, Refuse):
+        return error
+    kind = Refusal.TRANSIENT if error.kind is Refusal.UNKNOWN else error.kind
+    return Trouble(kind, error.reason, answered=True, undone=True)
 
 
 def _ips(command: StartDomain) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from interlock.drivers.libvirt import images
 from interlock.drivers.libvirt.boundary import Connection, Pool, Volume, lib
 from interlock.drivers.libvirt.domain_xml import devices_in
 from interlock.drivers.libvirt.guests import live_tree
+from interlock.drivers.libvirt.link import Trouble
 from interlock.drivers.libvirt.metadata import find
 from interlock.drivers.libvirt.options import PoolOptions
 from interlock.drivers.libvirt.places import Places, Site
@@ -45,7 +47,7 @@ LOOK = 1.0
 
 
 class Progress(NamedTuple):
-    """How far a copy is, in bytes; `total` is what the template takes."""
+    """How far a full copy is, in bytes of `total`, which is its size; the last one says all of it."""
 
     volume_id: str
     done: int
@@ -114,13 +116,15 @@ async def _made(places: Places, site: Site, options: PoolOptions, spec: VolumeSp
     finally:
         watching.cancel()
         await asyncio.wait([watching])
+    told(Progress(spec.id, spec.size_mib * MIB, spec.size_mib * MIB))
 
 
 async def _watch(site: Site, options: PoolOptions, spec: VolumeSpec, told: Told) -> None:
     while True:
         await asyncio.sleep(LOOK)
-        if (progress := await site.link.run(partial(_progress, options=options, spec=spec))) is not None:
-            told(progress)
+        with suppress(Trouble):  # the copy itself will say what is the matter
+            if (progress := await site.link.run(partial(_progress, options=options, spec=spec))) is not None:
+                told(progress)
 
 
 # Jobs
@@ -170,7 +174,7 @@ def _progress(connection: Connection, options: PoolOptions, spec: VolumeSpec) ->
 
 async def delete_volume(places: Places, command: DeleteVolume) -> Outcome:
     """Delete it from this pool, whether or not it is there."""
-    if command.at not in places.pools or command.at not in places.options.pools:
+    if command.at not in places.pools:
         return DONE
     pool, options = places.pool(command.at)
     await places.reaching(pool).link.run(partial(_delete, options=options, name=volume_name(command.volume_id)))
