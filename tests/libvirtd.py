@@ -54,6 +54,8 @@ virtlogd -d -p "$PWD/virtlogd.pid"
 libvirtd -d -p "$PWD/libvirtd.pid"
 exec "$0" -c "$1"
 """.replace("__OWN__", "\n".join(f"{own} {usual}" for own, usual in OWN.items()))
+KEEPER = 'folder=$1; shift; "$@"; cd /; rm -rf "$folder"'
+"""Removes the folder when all is over, however this process ends."""
 WAIT = "import signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); sys.stdin.read()"
 """The first process: it has the kernel reap those that lost their parent, for libvirtd waits until they are gone."""
 NETWORK, POOL, BRIDGE = "interlock-test", "interlock-test", "ilk0"
@@ -92,8 +94,8 @@ class Libvirtd:
             shutil.copytree(OWN["etc"], folder / "etc", dirs_exist_ok=True)
         shutil.rmtree(folder / "etc" / "qemu", ignore_errors=True)
         (folder / "etc" / "qemu.conf").write_text(QEMU_CONF)
-        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", BEGIN]
-        command += [sys.executable, WAIT]
+        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        command = ["sh", "-c", KEEPER, "keeper", str(folder), *command, "sh", "-c", BEGIN, sys.executable, WAIT]
         with (folder / "said").open("w") as said:
             keeper = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
@@ -177,16 +179,17 @@ class Libvirtd:
             subprocess.run(entered, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=60)
 
     def _child(self) -> int:
-        """The first process of the namespace."""
-        children = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children").read_text().split()
-        return int(children[0])
+        """The first process of the namespace: the keeper's child's child."""
+        pid = self._keeper.pid
+        for _ in range(2):
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return pid
 
     def end(self) -> None:
         """Stop it, with all guests, and leave nothing."""
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
         self._keeper.wait(timeout=60)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _require() -> None:

@@ -25,6 +25,7 @@ from interlock import CloudDescription, DeployVM, Engine
 from interlock.drivers.libvirt import filters, seed
 from interlock.drivers.libvirt.boundary import Connection, lib
 from interlock.drivers.libvirt.domain_xml import domain_xml
+from interlock.drivers.libvirt.events import EVENTS
 from interlock.drivers.libvirt.images import upload
 from interlock.drivers.libvirt.metadata import Mark
 from interlock.drivers.libvirt.pools import MIB, volume_xml
@@ -42,6 +43,7 @@ SCENE = Scene(hosts=(a_host("kvm"),), pools=(a_pool("main"),), template=None, me
 
 def by_hand(libvirtd: Libvirtd) -> float:
     """Seconds for all of them."""
+    EVENTS.hold()  # libvirt's loop must run in a process that has one: a call may wait for ever otherwise
     connection = lib().open(libvirtd.uri)
     began = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -50,6 +52,7 @@ def by_hand(libvirtd: Libvirtd) -> float:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda number: _remove(connection, number), range(1, GUESTS + 1)))
     connection.close()
+    EVENTS.release()
     return took
 
 

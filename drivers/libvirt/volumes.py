@@ -168,8 +168,8 @@ def _progress(connection: Connection, options: PoolOptions, spec: VolumeSpec) ->
     volume = find_volume(open_pool(connection, options), volume_name(spec.id))
     if volume is None:
         return None
-    _, capacity, allocation = volume.info()
-    return Progress(spec.id, allocation, capacity)
+    _, _, allocation = volume.info()  # what libvirt says of its size is not so yet
+    return Progress(spec.id, min(allocation, spec.size_mib * MIB), spec.size_mib * MIB)
 
 
 async def delete_volume(places: Places, command: DeleteVolume) -> Outcome:
