@@ -47,7 +47,7 @@ SMALL = 10
 """The short file is so many times shorter."""
 GROWS = 1.25
 """Peak memory over ten times as many transitions may be so many times as much: buffers, and ids of what has ended."""
-WORST = 2.5
+WORST = 3.0
 """Processor time of verifying alone over that of the floor, at most."""
 
 

@@ -240,7 +240,7 @@ journal = Table(
         "JSON object: the attributes that changed, with their new values; of the cloud, rows or ids by table.",
     ),
     _names("ledger", "JSON array of [thing, where, giver, taker, amount]."),
-    _names("detail", "JSON object: what was decided on: candidates, effects, outcomes.", optional=True),
+    _names("detail", "JSON object: what was decided on: the input, candidates, effects, outcomes.", optional=True),
     Column("tables", Integer, nullable=False, comment="Version of the transition tables it was made under."),
     _names("prev", "Hash of the entity's previous journal row; empty for the first."),
     _names("hash", "SHA-256 over the previous hash and all other columns."),

@@ -110,7 +110,7 @@ class Clerk:
 
     async def reload(self) -> None:
         """Read the figures again, as an engine does that was overtaken."""
-        await self.store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts())
+        await self.store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts(), queries.journal_head())
 
     async def queue(self, name: str, **wishes: Any) -> Decision:
         """Ask for a VM and write that."""

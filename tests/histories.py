@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from interlock.engine.core.decision import Decision
+from interlock.engine.store.memory import MemoryStore
 from interlock.engine.store.verdict import Verdict
 from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
 from interlock.testing.fuzz.events import Event
 from interlock.testing.fuzz.run import play
-from interlock.testing.fuzz.store import MemoryStore
 from interlock.testing.fuzz.universe import Universe
 
 History: TypeAlias = tuple[MemoryStore, list[tuple[Decision, Verdict]]]

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import deploys, floor, planning
+from benchmarks import deploys, floor, journal, planning
 from benchmarks.figures import Figures, Round
 from benchmarks.fleet import KEPT, SCENARIOS, Fleet
 from benchmarks.lab import Lab, Wrong, lab
@@ -239,3 +239,30 @@ def test_a_fleet_stays_as_full_as_it_was_made() -> None:
         fleet.choose(demand, plan, "first-fit")
         seen.append(sum(fleet.hosts_of(demand.account_id).values()))
     assert seen == [*range(1, KEPT + 1), *[KEPT] * (2 * KEPT)]
+
+
+# --- the journal's tools
+
+
+def test_each_tool_of_the_journal_reads_all_of_a_long_one(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    count = journal.written(journal.life(), 2_000, file)
+    assert count >= 2_000
+    for what in journal.MEASURED:
+        cost = journal._measure(what, file)
+        assert cost.transitions == count, what
+        assert cost.cpu_seconds > 0 and cost.peak_mib > 0
+
+
+def test_memory_that_grows_and_a_check_that_is_slow_are_said() -> None:
+    def figure(what: str, cpu_seconds: float, growth: float) -> journal.Figure:
+        short = journal.Cost(transitions=1, seconds=1.0, cpu_seconds=cpu_seconds, peak_mib=10.0)
+        return journal.Figure(what=what, short=short, long=msgspec.structs.replace(short, peak_mib=10.0 * growth))
+
+    def missed(cpu_seconds: float, growth: float) -> list[str]:
+        figures = [figure(what, cpu_seconds if what != journal.FLOOR else 1.0, growth) for what in journal.MEASURED]
+        return journal.missed(journal.Report(version="", transitions=1, mib=1.0, packed_mib=1.0, figures=figures))
+
+    assert missed(journal.WORST, journal.GROWS) == []
+    assert len(missed(journal.WORST + 0.1, journal.GROWS)) == 1
+    assert len(missed(journal.WORST, journal.GROWS + 0.1)) == 4

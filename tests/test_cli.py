@@ -333,7 +333,7 @@ def test_a_stuck_operation_is_found_and_a_person_gets_it_out(shell: Shell, tmp_p
     ("args", "code", "words"),
     [
         (("show", "nix"), Exit.REFUSED, "there is no VM 'nix'"),
-        (("history", "nix"), Exit.REFUSED, "there is no VM 'nix'"),
+        (("history", "nix"), Exit.REFUSED, "there is no VM, disk or operation 'nix'"),
         (("stop", "nix"), Exit.REFUSED, "there is no VM 'nix'"),
         (("ps", "--state", "Sleeping"), Exit.REFUSED, "its states are: Allocated, Starting, Running"),
         (("deploy", "9x", *SMALL), Exit.REFUSED, "begins with a digit"),

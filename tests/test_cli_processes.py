@@ -151,14 +151,15 @@ def test_others_may_look_and_act_while_a_deploy_runs(shell: Shell) -> None:
 
 def test_watch_follows_what_another_process_writes_until_ctrl_c(shell: Shell) -> None:
     quick(shell)
-    watching = shell.begin("watch", "--json", "--after", "0")
-    people = shell.begin("watch", "--after", "0")
+    cloud = len(shell("history", "--cloud", "--json").json["transitions"])
+    watching = shell.begin("watch", "--json", "--after", str(cloud))
+    people = shell.begin("watch", "--after", str(cloud))
     shell("deploy", "web", *SMALL)
     seen: list[dict[str, Any]] = []
     assert watching.popen.stdout is not None and people.popen.stdout is not None
     while not seen or (seen[-1]["machine"], seen[-1]["destination"]) != ("operation", "Succeeded"):
         seen.append(json.loads(watching.popen.stdout.readline()))
-    assert [each["seq"] for each in seen] == list(range(1, len(seen) + 1))
+    assert [each["seq"] for each in seen] == list(range(cloud + 1, cloud + len(seen) + 1))
     assert {each["name"] for each in seen} == {"web"} and seen[0]["changes"]["name"] == "web"
     assert people.popen.stdout.readline().split()[2:7] == ["web", "vm", "-", "→", "Allocated"]
     for process in (watching, people):

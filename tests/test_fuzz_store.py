@@ -8,6 +8,7 @@ import pytest
 
 from interlock.embed.cloud import CloudDescription, rows_of
 from interlock.engine.store import queries
+from interlock.engine.store.memory import MemoryStore
 from interlock.engine.store.refill import refill
 from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed, Lost, Verdict
@@ -16,7 +17,6 @@ from interlock.schema.cloud import PLACES
 from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader
 from interlock.testing.fuzz import ground
-from interlock.testing.fuzz.store import MemoryStore
 from tests.conftest import Copy
 from tests.histories import History, history
 from tests.test_refill import tables

@@ -9,9 +9,9 @@ import pytest
 
 from interlock.engine.core import course, decide
 from interlock.engine.core.operations import PROGRAMS
+from interlock.engine.store.memory import MemoryStore
 from interlock.schema import holdings
 from interlock.testing.fuzz.hypervisor import MemoryHypervisor
-from interlock.testing.fuzz.store import MemoryStore
 from interlock.testing.fuzz.universe import Universe
 from interlock.testing.fuzz.worker import Worker
 from tests.museum.document import WRITTEN, figures, heading, meaning

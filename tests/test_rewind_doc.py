@@ -28,10 +28,10 @@ CHANGING = (
 LEFT_OUT = "…"
 
 
-def printed() -> list[tuple[str, list[str]]]:
-    """The page's commands, each with the lines below it."""
+def printed(page: str) -> list[tuple[str, list[str]]]:
+    """A page's commands, each with the lines below it."""
     found: list[tuple[str, list[str]]] = []
-    for _, block in blocks(PAGE, "console", ""):
+    for _, block in blocks(page, "console", ""):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
@@ -58,7 +58,7 @@ def test_the_commands_say_what_is_printed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.path", list(sys.path))
     for _, module in blocks(PAGE, "python", "module"):
         (tmp_path / module.partition("\n")[0].removeprefix("# ")).write_text(module)
-    commands = printed()
+    commands = printed(PAGE)
     assert len(commands) > 8
     for command, lines in commands:
         name, *args = shlex.split(command)

@@ -80,7 +80,7 @@ def decide(snapshot: Snapshot, event: Event, rules: Rules) -> Decision:
     operation = snapshot.operation
     if operation is None:
         raise ValueError(f"{type(event).__name__} needs an operation")
-    draft = Draft(snapshot, event.at, rules, operation.actor, operation.id)
+    draft = Draft(snapshot, event, rules, operation.actor, operation.id)
     _react(draft, event)
     return draft.decision()
 

@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from interlock.engine.core.decision import Author, Change, Decision, Effect, End, change
+from interlock.engine.core.events import Event
+from interlock.engine.core.inputs import INPUT, input_of
 from interlock.engine.core.snapshot import Cloud, Rules, Snapshot
 from interlock.planners.protocol import Plan
 from interlock.schema.cloud import SecurityGroup
@@ -30,14 +32,14 @@ class Draft:
 
     Args:
         snapshot: the entities and the cloud as they are.
-        at: the event's time.
+        event: what happened.
         rules: policy and plug-ins.
         actor: who asked.
         operation_id: the operation that moves; known before its record is made.
     """
 
-    def __init__(self, snapshot: Snapshot, at: int, rules: Rules, actor: str, operation_id: str) -> None:
-        self.at = at
+    def __init__(self, snapshot: Snapshot, event: Event, rules: Rules, actor: str, operation_id: str) -> None:
+        self.at = event.at
         self.operation_id = operation_id
         self.rules = rules
         self.cloud: Cloud = snapshot.cloud
@@ -51,7 +53,9 @@ class Draft:
         self.outcomes: tuple[Outcome, ...] = ()
         """What the effects of the present step have answered, in their order, while it is settled; else nothing."""
         self.if_fresh = False
-        self._author = Author(at=at, operation_id=operation_id, actor=actor)
+        self._input: dict[str, Any] | None = input_of(event, snapshot)
+        """Goes into the first row, whatever that is about."""
+        self._author = Author(at=event.at, operation_id=operation_id, actor=actor)
         self.groups: tuple[SecurityGroup, ...] = ()
         """Security groups that are made with the request, unless they are there."""
         self._changes: list[Change] = []
@@ -137,9 +141,11 @@ class Draft:
             yield Standing(machine=MACHINE_OF[type(entity)], id=entity.id, state=entity.state)
 
     def _write(self, before: E | None, after: E, event: str, cause: str | None) -> E:
-        detail = None
+        detail = {}
         if isinstance(after, Operation) and self.detail:
             detail, self.detail = self.detail, {}
+        if self._input is not None:
+            detail[INPUT], self._input = self._input, None
         made = change(before, after, event, self._author, cause, detail)
         self._changes.append(made)
         self._keep(made.after)

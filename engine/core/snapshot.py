@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -81,10 +81,23 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: Mapping[str, frozenset[Capability]] = {}
 
 
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shell calls the cloud and the rules that it shows, for the journal (`inputs.py`)."""
+
+    since: int
+    """The journal's last row when figures were last read; below 0: they are not of one moment."""
+    counted: str
+    """The sum of the marks of all decisions that are counted since."""
+    rules: str | dict[str, Any]
+    """Their mark, or themselves."""
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that one decision may depend on, besides the event. Empty but for the cloud before a deploy."""
 
     cloud: Cloud
+    sight: Sight | None = None
+    """Written down, and never looked at; None: nobody will want to decide it again."""
     operation: Operation | None = None
     vm: Vm | None = None
     nics: tuple[Nic, ...] = ()

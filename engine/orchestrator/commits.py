@@ -20,6 +20,7 @@ from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
+from interlock.engine.orchestrator.recording import Recording
 from interlock.engine.store import queries
 from interlock.engine.store.store import Case, Store
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
@@ -61,6 +62,7 @@ class Commits:
         self.rules = rules
         self._store = store
         self._closing = closing
+        self._recording = Recording(rules)
         self._reading = asyncio.Lock()
         self.on_reload: Callable[[], None] = lambda: None
         """Called when figures were read again: others may have written."""
@@ -169,6 +171,7 @@ class Commits:
             raise
         if isinstance(verdict, Committed):
             self.inventory.settle(decision)
+            self._recording.written(decision)
             log.transitions(decision, verdict.first_seq)
         else:
             self.inventory.drop(decision)
@@ -224,10 +227,16 @@ class Commits:
                 self.inventory.put(await self._store.groups(queries.groups(needed.group_ids)))
 
     def _snapshot(self, case: Case | None) -> Snapshot:
+        sight = self._recording.sight(self.inventory.moment)
         if case is None:
-            return Snapshot(cloud=self.inventory)
+            return Snapshot(cloud=self.inventory, sight=sight)
         return Snapshot(
-            cloud=self.inventory, operation=case.operation, vm=case.vm, nics=case.nics, volumes=case.volumes
+            cloud=self.inventory,
+            sight=sight,
+            operation=case.operation,
+            vm=case.vm,
+            nics=case.nics,
+            volumes=case.volumes,
         )
 
     async def _read_addresses(self, network_id: str) -> None:
@@ -255,7 +264,9 @@ class Commits:
         self.on_reload()
 
     async def _reload(self) -> None:
-        await self._store.refresh(self.inventory.reload, queries.usage(), queries.vms_on_hosts())
+        await self._store.refresh(
+            self.inventory.reload, queries.usage(), queries.vms_on_hosts(), queries.journal_head()
+        )
         self.inventory.put(await self._store.groups(queries.groups_above(self.inventory.newest)))
 
 

@@ -19,11 +19,19 @@ from operator import or_
 
 from interlock.engine.orchestrator.slices import Column, Rows, each, rows_of
 from interlock.planners.protocol import Demand
-from interlock.schema.cloud import Host, guaranteed
+from interlock.schema.cloud import Cluster, Host, Pod, Zone, guaranteed
 
 Label = tuple[object, ...]
 """A fact about a host that does not change between loads: its kind and which, as in ("tag", "ssd")."""
 Labels = Iterable[Label]
+
+
+def owners(place: Host | Cluster | Pod | Zone) -> Iterable[Label]:
+    """For whom a place is dedicated, as labels of its hosts."""
+    if place.dedicated_account_id is not None:
+        yield "account", place.dedicated_account_id
+    if place.dedicated_domain_id is not None:
+        yield "domain", place.dedicated_domain_id
 
 
 def _no_labels(_: Host) -> Labels:

@@ -11,13 +11,15 @@ Address books are read when first needed: `addresses` raises `AddressesNeeded`, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
-from interlock.engine.orchestrator.hosts import HostIndex, Label
+from interlock.engine.orchestrator.hosts import HostIndex, Label, owners
+from interlock.engine.orchestrator.recording import Moment
 from interlock.engine.orchestrator.tenancy import Tenancy
 from interlock.engine.orchestrator.values import Values
 from interlock.planners.protocol import Demand, Shortlist
@@ -42,6 +44,7 @@ _NAME: dict[type[Any], str] = {kind: name for name, kind in PLACES.items()}
 _COUNTER = {rule.thing: (rule.resource, rule.used) for rule in METERED}
 _LIMITED = frozenset(rule.thing for rule in METERED if isinstance(rule, Limited))
 _DISABLED: Label = ("disabled",)
+_id = attrgetter("id")
 Around = tuple[tuple[str, Host | Cluster | Pod | Zone], ...]
 
 
@@ -66,13 +69,16 @@ class Inventory:
 
     def __init__(self, places: dict[str, list[Place]]) -> None:
         self._pending: dict[int, Decision] = {}
+        self.moment = Moment()
         self._places: dict[str, dict[str, Any]] = {"security_group": {}}
         self.load(places)
 
     def load(self, places: dict[str, list[Place]]) -> None:
         """Take places as read; what is held of them must be read again next (`reload`)."""
+        self.moment.lost()
         groups = self._places["security_group"].values()
-        self._places = {name: {place.id: place for place in places.get(name, [])} for name in PLACES}
+        # Not as the database sorts: what is chosen must not follow from its collation.
+        self._places = {name: {place.id: place for place in sorted(places.get(name, []), key=_id)} for name in PLACES}
         self.put(groups)  # one that was written since the places were read
         self._hosts: dict[str, list[str]] = {}
         self._pools: dict[str, list[str]] = {}
@@ -86,7 +92,7 @@ class Inventory:
             owner = {"host": pool.host_id, "cluster": pool.cluster_id}.get(pool.scope, pool.zone_id)
             self._near.setdefault((pool.scope, owner), []).append(pool.id)
         places_of_one = (place for host in self.all(Host) for _, place in self._around(host))
-        self._owners: frozenset[Label] = frozenset(owner for place in places_of_one for owner in _owners(place))
+        self._owners: frozenset[Label] = frozenset(owner for place in places_of_one for owner in owners(place))
         self._index = HostIndex(self.all(Host), self._labels)
         self._values = Values(self._places["setting"].values())
         self._above = {account.id: self._path(account) for account in self.all(Account)}
@@ -139,7 +145,7 @@ class Inventory:
         if self.enabled(host) is not None:
             yield _DISABLED
         for _, place in self._around(host):
-            yield from _owners(place)
+            yield from owners(place)
 
     def pools(self, zone_id: str) -> Iterable[StoragePool]:
         """See `CloudView`."""
@@ -310,17 +316,20 @@ class Inventory:
     def hold(self, decision: Decision) -> None:
         """Count what the decision moves."""
         self._pending[id(decision)] = decision
+        self.moment.count(decision)
         self._apply(decision)
 
     def drop(self, decision: Decision) -> None:
         """It was not written: take back what `hold` counted."""
         if self._pending.pop(id(decision), None) is not None:
-            for movement in reversed(decision.ledger):
-                self._move(_reversed(movement), decision)
+            self.moment.count(decision)
+            for each in reversed(decision.ledger):
+                self._move(msgspec.structs.replace(each, giver=each.taker, taker=each.giver), decision)
 
     def settle(self, decision: Decision) -> None:
         """It was written: what was counted stays."""
-        self._pending.pop(id(decision), None)
+        if self._pending.pop(id(decision), None) is not None:
+            self.moment.wrote(decision)
         for group in decision.groups:
             # Not before: a group that was not written would be believed to be there.
             self._places["security_group"].setdefault(group.id, group)
@@ -332,8 +341,11 @@ class Inventory:
             if group.id not in known or known[group.id].version <= group.version:
                 known[group.id] = group
 
-    def reload(self, usage: Sequence[Sequence[Any]], vms: Sequence[Sequence[Any]]) -> None:
+    def reload(
+        self, usage: Sequence[Sequence[Any]], vms: Sequence[Sequence[Any]], head: Sequence[Sequence[Any]]
+    ) -> None:
         """Take figures read between two commits, and count on top what is decided but not written."""
+        self.moment.read(int(head[0][0]), self._pending.values())
         for name, place_id, *figures in usage:
             self._replace(name, place_id, **dict(zip(COUNTERS[name], figures, strict=False)))
         self._tenancy = Tenancy()
@@ -383,15 +395,3 @@ class Inventory:
             self._places[name][place_id] = changed = msgspec.structs.replace(place, **columns)
             if name == "host":
                 self._index.replace(changed)
-
-
-def _owners(place: Host | Cluster | Pod | Zone) -> Iterable[Label]:
-    """For whom a place is dedicated, as labels of its hosts."""
-    if place.dedicated_account_id is not None:
-        yield "account", place.dedicated_account_id
-    if place.dedicated_domain_id is not None:
-        yield "domain", place.dedicated_domain_id
-
-
-def _reversed(movement: Movement) -> Movement:
-    return msgspec.structs.replace(movement, giver=movement.taker, taker=movement.giver)

@@ -44,7 +44,8 @@ class Interrupted(Exception):
 
 MEANING = {
     Exit.OK: "all went well",
-    Exit.FAILED: "an operation failed or was undone; `doctor`, `verify` or `bisect` found something; the disk is full",
+    Exit.FAILED: "an operation failed or was undone; "
+    "`doctor`, `verify`, `bisect` or `replay` found something; the disk is full",
     Exit.USAGE: "the command line is wrong",
     Exit.REFUSED: "there is no such thing, or the request is refused; nothing was begun",
     Exit.STORE: "the database (missing, locked, newer) or a plug-in cannot be used",

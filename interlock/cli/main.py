@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "settings": ("settings", "Show settings; set them, and take them back."),
     "groups": ("groups", "Show security groups, their rules and their members."),
     "rules": ("groups", "Give a security group other rules."),
+    "replay": ("replay", "Decide the journal again, as it was or otherwise."),
     "journal": ("journal", "Write the journal to a file, check it, refill from it."),
     "machines": ("machines", "Show the state machines, as tables or pictures."),
     "logs": ("logs", "Read CloudStack logs, and check what they record."),

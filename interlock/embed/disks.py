@@ -6,18 +6,18 @@ have is refused with their ids.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from interlock.embed.asks import Asks
 from interlock.embed.handle import Handle
 from interlock.engine.store import queries
 from interlock.engine.store.store import Store
 from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.records import Volume
-from interlock.schema.requests import AttachDisk, CreateDisk, DeleteDisk, DetachDisk, Request, ResizeDisk
+from interlock.schema.requests import AttachDisk, CreateDisk, DeleteDisk, DetachDisk, ResizeDisk
 
 
 class DiskPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,21 +27,10 @@ class DiskPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class Disks(ABC):
-    """Mixed into `Engine`, which submits the requests."""
+class Disks(Asks):
+    """Mixed into `Engine`."""
 
     _store: Store
-
-    @abstractmethod
-    async def submit(
-        self,
-        request: Request,
-        *,
-        connection: AsyncConnection | None = None,
-        actor: str | None = None,
-        caller: str | None = None,
-    ) -> Handle:
-        """Ask for any operation; see `Engine`."""
 
     async def create_disk(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,11 +21,13 @@ from interlock.embed.description.words import Value
 from interlock.embed.disks import Disks
 from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
+from interlock.embed.lifecycle import Lifecycle
 from interlock.embed.loading import write_described
 from interlock.embed.opening import open_described, open_drivers
 from interlock.embed.rules import write_rules
 from interlock.embed.settings import SettingState, put_setting, remove_setting, states
 from interlock.embed.strays import Stray, strays
+from interlock.embed.told import Told
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
 from interlock.engine.orchestrator import plugins
@@ -36,38 +38,16 @@ from interlock.engine.store.commit import Counters
 from interlock.engine.store.joined import transaction
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
-from interlock.replay.source import pages
 from interlock.schema.cloud import FirewallRule, Host, Place, SecurityGroup
 from interlock.schema.commands import Capability
-from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
+from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
-    AddNic,
-    AssignVM,
-    DeployVM,
-    DestroyVM,
-    ExpungeVM,
-    FollowVM,
-    MigrateVM,
-    NicRequest,
-    RebootVM,
-    RecoverVM,
-    RemoveNic,
     Request,
-    RestoreVM,
-    ScaleVM,
-    SecureVM,
-    SetDefaultNic,
-    StartVM,
-    StopVM,
     subject_of,
 )
-from interlock.schema.transition import Transition
 from interlock.schema.words import clean
-
-CHUNK = 500
-"""Transitions a subscription reads at once. Too low: many reads after a pause; too high: memory per subscriber."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +57,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class Engine(Disks):
+class Engine(Disks, Lifecycle, Told):
     """An open engine. Use `async with Engine.open(url) as engine`."""
 
     def __init__(
@@ -173,109 +153,7 @@ class Engine(Disks):
         self._closed = True
         self._tell()
 
-    def _tell(self) -> None:
-        for listener in self._listeners:
-            listener.set()
-
     # --- asking for operations
-
-    async def deploy(
-        self,
-        request: DeployVM,
-        *,
-        connection: AsyncConnection | None = None,
-        actor: str | None = None,
-        caller: str | None = None,
-    ) -> Handle:
-        """Create a VM and, unless `request.start` is false, run it.
-
-        Args and errors: as `submit`.
-        """
-        return await self.submit(request, connection=connection, actor=actor, caller=caller)
-
-    async def start(self, vm: str) -> Handle:
-        """Run a VM, by name or id."""
-        return await self.submit(StartVM(vm))
-
-    async def stop(self, vm: str, *, forced: bool = False) -> Handle:
-        """Stop a VM, by name or id; forced: pull the plug."""
-        return await self.submit(StopVM(vm, forced))
-
-    async def reboot(self, vm: str) -> Handle:
-        """Restart the guest of a VM, by name or id."""
-        return await self.submit(RebootVM(vm))
-
-    async def destroy(self, vm: str, *, forced: bool = False) -> Handle:
-        """Stop a VM if it runs and mark it Destroyed, by name or id."""
-        return await self.submit(DestroyVM(vm, forced))
-
-    async def recover(self, vm: str) -> Handle:
-        """Bring a Destroyed VM back to Stopped, by name or id."""
-        return await self.submit(RecoverVM(vm))
-
-    async def expunge(self, vm: str) -> Handle:
-        """End a VM for good, by name or id."""
-        return await self.submit(ExpungeVM(vm))
-
-    async def migrate(self, vm: str, host: str | None = None) -> Handle:
-        """Move a Running VM, by name or id, to a host, or to any other that fits."""
-        return await self.submit(MigrateVM(vm, host))
-
-    async def scale(
-        self,
-        vm: str,
-        offering: str,
-        *,
-        cpu_cores: int | None = None,
-        cpu_mhz: int | None = None,
-        memory_mib: int | None = None,
-    ) -> Handle:
-        """Give a VM, by name or id, another offering; sizes only where that leaves them open."""
-        return await self.submit(ScaleVM(vm, offering, cpu_cores, cpu_mhz, memory_mib))
-
-    async def restore(self, vm: str, template: str | None = None) -> Handle:
-        """Make the root disk of a Stopped VM, by name or id, anew; what was on it is lost."""
-        return await self.submit(RestoreVM(vm, template))
-
-    async def assign(
-        self, vm: str, account: str, *, networks: Sequence[str] = (), security_groups: Sequence[str] = ()
-    ) -> Handle:
-        """Give a Stopped VM, by name or id, to another account; without networks, it is on the default one."""
-        return await self.submit(AssignVM(vm, account, tuple(networks), tuple(security_groups)))
-
-    async def add_nic(
-        self,
-        vm: str,
-        network: str,
-        *,
-        ip_address: str | None = None,
-        ip6_address: str | None = None,
-        mac_address: str | None = None,
-    ) -> Handle:
-        """Put a VM, by name or id, on one more network; without addresses the network's guru picks them."""
-        return await self.submit(AddNic(vm, NicRequest(network, ip_address, ip6_address, mac_address)))
-
-    async def remove_nic(self, vm: str, network: str) -> Handle:
-        """Take a VM, by name or id, off a network that is not its default one."""
-        return await self.submit(RemoveNic(vm, network))
-
-    async def set_default_nic(self, vm: str, network: str) -> Handle:
-        """Have the default route of a VM, by name or id, go through another of its networks."""
-        return await self.submit(SetDefaultNic(vm, network))
-
-    async def secure(self, vm: str) -> Handle:
-        """Tell the host of a Running VM, by name or id, the rules of its security groups. Done by itself when they
-        change."""
-        return await self.submit(SecureVM(vm))
-
-    async def follow(self, vm: str, host: str | None = None) -> Handle:
-        """See where a VM, by name or id, really is, and have its record say so. Done by itself when a driver reports
-        that something differs.
-
-        Args:
-            host: one that it was seen on, which is asked as well.
-        """
-        return await self.submit(FollowVM(vm, host))
 
     async def reconcile(self, host: str | None = None) -> list[Handle]:
         """Compare all that hosts have, or one host, with all that is recorded there, as if nothing were known.
@@ -431,26 +309,6 @@ class Engine(Disks):
         """All operations on a VM, oldest first."""
         return await self._store.operations(queries.belonging("operation", vm_id))
 
-    async def history(self, vm_id: str) -> list[Transition]:
-        """All transitions of a VM, its NICs, volumes and operations, in order."""
-        return await self._store.journal(queries.journal_of(vm_id))
-
-    async def history_of_cloud(self) -> AsyncIterator[Transition]:
-        """All rows that tell of the cloud, in order: who wrote or removed which places and settings, and when."""
-        version = 0
-        while rows := await self._store.journal(queries.journal_of_cloud(version, CHUNK)):
-            for row in rows:
-                yield row
-            version = rows[-1].version
-
-    def journal(self, after: int = 0) -> AsyncIterator[list[Transition]]:
-        """All committed transitions with a number above `after`, in order, a page at a time."""
-        return pages(self._store, after)
-
-    async def history_of(self, entity_ids: Sequence[str]) -> list[Transition]:
-        """All transitions of some entities (a page of them, of any machine) by id, in order."""
-        return await self._store.journal(queries.journal_about(entity_ids))
-
     async def counts(self) -> dict[str, int]:
         """How many VMs are in each state."""
         return {row[0]: row[1] for row in await self._store.rows(queries.count_by_state())}
@@ -467,36 +325,6 @@ class Engine(Disks):
     def counters(self) -> Counters:
         """What the commit path of this engine has cost so far."""
         return self._store.counters
-
-    async def subscribe(self, after: int | None = None, *, poll: float | None = None) -> AsyncIterator[Transition]:
-        """Transitions as they are committed, in order, none missed, for as long as the engine is open.
-
-        Args:
-            after: begin after this number; None: with the next one.
-            poll: also look every so many seconds for what other processes have written.
-        """
-        written = asyncio.Event()
-        self._listeners.add(written)
-        try:
-            seq = await self._head() if after is None else after
-            while not self._closed:
-                written.clear()
-                rows = await self._rows_after(seq)
-                for row in rows:
-                    yield row
-                    seq = row.seq
-                if not rows:
-                    await _wait(written, poll)
-        finally:
-            self._listeners.discard(written)
-
-    async def _rows_after(self, seq: int) -> list[Transition]:
-        with suppress(EngineClosed):
-            return await self._store.journal(queries.journal_after(seq, CHUNK))
-        return []
-
-    async def _head(self) -> int:
-        return int((await self._store.rows(queries.journal_head()))[0][0])
 
     # --- the cloud
 
@@ -590,8 +418,3 @@ class Engine(Disks):
         """
         async with transaction(self._store.engine) as connection:
             yield connection
-
-
-async def _wait(written: asyncio.Event, poll: float | None) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(written.wait(), poll)

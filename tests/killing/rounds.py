@@ -63,6 +63,13 @@ class Result(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
 
 
+UNTOLD = """
+    SELECT count(*) FROM security_group JOIN security_member ON security_member.group_id = security_group.id
+    JOIN vm ON vm.id = security_member.vm_id WHERE vm.host_id IS NOT NULL AND vm.rules_told < security_group.version
+"""
+"""VMs whose hosts were not told the rules of a group."""
+
+
 class Round:
     """One place, and the processes on it."""
 
@@ -133,12 +140,13 @@ class Round:
         return (self.place.folder / f"said-{name}").read_text()[-2000:]
 
     def is_under_way(self) -> bool:
-        """Whether an operation waits for somebody to go on with it."""
+        """Whether an operation waits for somebody to go on with it, or a host to be told rules."""
 
         async def count() -> int:
             async with bare(self.place.url) as database:
                 states = ", ".join(map(literal, DRIVEN))
-                return int(await value(database, f"SELECT count(*) FROM operation WHERE state IN ({states})"))
+                driven = await value(database, f"SELECT count(*) FROM operation WHERE state IN ({states})")
+                return int(driven) + int(await value(database, UNTOLD))
 
         return asyncio.run(count()) > 0
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from interlock.engine.core.decision import Change, Decision
+from interlock.engine.store.memory import Figure, MemoryStore, Refused
 from interlock.schema import holdings
 from interlock.schema.holdings import FREE, Limited, Movement
 from interlock.schema.records import Vm, Volume
-from interlock.testing.fuzz.store import Figure, MemoryStore, Refused
 from tests.museum.exhibit import Fired, exhibit
 from tests.museum.planting import entry, swapped
 

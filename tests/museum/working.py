@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Event, Overdue
+from interlock.engine.store.memory import Case
 from interlock.engine.store.verdict import Committed, Verdict
 from interlock.schema.commands import AnyCommand, Outcome
 from interlock.testing.fuzz.hypervisor import MemoryHypervisor
-from interlock.testing.fuzz.store import Case
 from interlock.testing.fuzz.universe import Universe
 from interlock.testing.fuzz.worker import Drive, Worker
 from tests.museum.exhibit import Fired, exhibit

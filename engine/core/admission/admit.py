@@ -26,7 +26,7 @@ def admit(snapshot: Snapshot, event: Requested, rules: Rules) -> Decision:
         InvalidRequest: a rule refuses.
     """
     operation_id, *ids = event.ids
-    draft = Draft(snapshot, event.at, rules, event.actor, operation_id)
+    draft = Draft(snapshot, event, rules, event.actor, operation_id)
     kind = KIND_OF[type(event.request)]
     _caller_exists(draft, event.caller_id)
     _is_the_callers(draft, event.caller_id)

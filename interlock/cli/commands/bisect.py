@@ -17,7 +17,7 @@ from interlock.cli.face import Face, command
 from interlock.cli.layout import BAD, DIM, HEAD
 from interlock.cli.moments import MOMENT
 from interlock.cli.output import Out
-from interlock.cli.played import playing
+from interlock.cli.past import journal_file, playing
 from interlock.cli.times import iso
 from interlock.replay.bisect import Bisected, Break, bisected
 from interlock.replay.diff import attributes_of
@@ -35,7 +35,8 @@ LABEL = 12
 @click.argument("predicate", required=False, metavar="[PREDICATE]")
 @click.option("--run", "function", metavar="MODULE:FUNCTION", help="Instead: a function that is given the fleet.")
 @click.option("--from", "start", type=MOMENT, default="0", metavar="MOMENT", help="Begin there, not at the beginning.")
-async def bisect(face: Face, predicate: str | None, function: str | None, start: Moment) -> Exit:
+@journal_file
+async def bisect(face: Face, predicate: str | None, function: str | None, start: Moment, file: str | None) -> Exit:
     """Find the first transition after which PREDICATE fails, having held before.
 
     \b
@@ -51,7 +52,7 @@ async def bisect(face: Face, predicate: str | None, function: str | None, start:
     again, and the first break is found. Exits with 1 if there is one.
     """
     ask = _predicate(predicate, function)
-    async with playing(face) as play:
+    async with playing(face, file) as play:
         await play.to(start)
         found = await bisected(play, ask)
         if face.out.json:

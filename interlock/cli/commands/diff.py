@@ -14,7 +14,7 @@ from interlock.cli.face import Face, command
 from interlock.cli.layout import DIM, HEAD, Cell, Column, Row, plain
 from interlock.cli.moments import MOMENT, told
 from interlock.cli.output import Out
-from interlock.cli.played import playing
+from interlock.cli.past import journal_file, playing
 from interlock.replay.diff import Changed, Difference, Filled, difference
 from interlock.replay.fleet import Fleet
 from interlock.replay.rewind import Moment
@@ -41,13 +41,14 @@ WORDS = {"storage_pool": "pool"}
 @click.argument("first", metavar="A", type=MOMENT)
 @click.argument("second", metavar="B", type=MOMENT)
 @click.argument("name", required=False, metavar="[VM]")
-async def diff(face: Face, first: Moment, second: Moment, name: str | None) -> Exit:
+@journal_file
+async def diff(face: Face, first: Moment, second: Moment, name: str | None, file: str | None) -> Exit:
     """Show what was made, moved and changed from moment A to moment B, and how full places were at each.
 
     A moment is a number of the journal, a time like 2026-07-26T14:05:09, 14:05 or 2h30m (ago), or `now`. With VM only
     that VM, what belonged to it, and the places it held something of.
     """
-    async with playing(face) as play:
+    async with playing(face, file) as play:
         before = (await play.to(first)).copy()
         after = await play.to(second)
     found = difference(before, after, after.vm(name).id if name else None)

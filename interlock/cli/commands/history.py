@@ -16,13 +16,14 @@ import msgspec
 from interlock.cli import layout
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
-from interlock.cli.layout import BAD, DIM, HEAD, Cell, Column, Row, plain
+from interlock.cli.layout import BAD, DIM, HEAD, Cell, Column, Line, Row, plain
 from interlock.cli.output import Out
+from interlock.cli.past import found, rows, searched_file
 from interlock.cli.telling import asked_for, chose
 from interlock.cli.times import clock, day, duration, iso
 from interlock.schema.cloud import PLACES
-from interlock.schema.records import Nic, Operation, Vm, Volume
-from interlock.schema.transition import Transition
+from interlock.schema.errors import NotFound
+from interlock.schema.transition import CLOUD, Transition
 
 LANES = ("vm", "nic", "volume", "operation")
 NOTES = 14
@@ -43,22 +44,27 @@ class Moment:
 @command("history")
 @click.argument("name", required=False)
 @click.option("--cloud", is_flag=True, help="Of the cloud: who wrote which places and settings, and when.")
-async def history(face: Face, name: str | None, cloud: bool) -> Exit:
+@searched_file
+async def history(face: Face, name: str | None, cloud: bool, file: str | None) -> Exit:
     """Show every transition of a VM, its NICs, volumes and operations, side by side. NAME may be an id."""
     if (name is None) is not cloud:
         raise click.UsageError("name a VM, or say --cloud")
-    return await (_of_vm(face, name) if name is not None else _of_cloud(face))
+    return await (_of_vm(face, file, name) if name is not None else _of_cloud(face, file))
 
 
-async def _of_cloud(face: Face) -> Exit:
-    async with face.looking() as engine:
-        rows = [row async for row in engine.history_of_cloud()]
+async def _of_cloud(face: Face, file: str | None) -> Exit:
+    if file is not None:
+        told_of = [row async for row in rows(face, file) if row.machine == CLOUD]
+    else:
+        async with face.looking() as engine:
+            told_of = [row async for row in engine.history_of_cloud()]
     if face.out.json:
-        face.out.document({"transitions": [as_fields(row) for row in rows]})
+        face.out.document({"transitions": [as_fields(row) for row in told_of]})
     else:
         columns = (Column("TIME"), Column("ACTOR"), Column("EVENT"), Column("WHAT"))
         face.out.table(
-            columns, [Row((plain(iso(row.at)), plain(row.actor), plain(row.event), plain(told(row)))) for row in rows]
+            columns,
+            [Row((plain(iso(row.at)), plain(row.actor), plain(row.event), plain(told(row)))) for row in told_of],
         )
     return Exit.OK
 
@@ -74,16 +80,17 @@ def _named(places: list[dict[str, str] | str]) -> str:
     return ", ".join(ids) if len(ids) <= FEW else f"×{len(ids)}"
 
 
-async def _of_vm(face: Face, name: str) -> Exit:
-    async with face.looking() as engine:
-        vm = await engine.vm(name)
-        transitions = await engine.history(vm.id)
-        names = _names(vm, await engine.nics(vm.id), await engine.volumes(vm.id), await engine.operations(vm.id))
+async def _of_vm(face: Face, file: str | None, name: str) -> Exit:
+    machine, vm_id, transitions = await found(face, file, name)
+    if machine != "vm":
+        raise NotFound(f"{name} is no VM, but of machine {machine}; `interlock why {name}` tells its history")
+    own = [each for each in transitions if each.machine == "vm"]
+    shown = next(each.changed["name"] for each in reversed(own) if "name" in each.changed)
     if face.out.json:
         moves = [as_fields(each) for each in transitions]
-        face.out.document({"vm_id": vm.id, "name": vm.name, "state": vm.state, "transitions": moves})
+        face.out.document({"vm_id": vm_id, "name": shown, "state": own[-1].destination, "transitions": moves})
     else:
-        _tell(face.out, vm, transitions, names)
+        _tell(face.out, [(f"{shown} ", HEAD), layout.state(own[-1].destination), (f"  {vm_id}", DIM)], transitions)
     return Exit.OK
 
 
@@ -93,17 +100,23 @@ def as_fields(transition: Transition) -> dict[str, object]:
     return {**msgspec.to_builtins(transition), **opened}
 
 
-def _names(vm: Vm, nics: list[Nic], volumes: list[Volume], operations: list[Operation]) -> dict[str, str]:
-    """What stands before an entity's state: nothing where the lane has only one."""
-    names = {vm.id: ""}
-    names.update({nic.id: f"{nic.device} " if len(nics) > 1 else "" for nic in nics})
-    names.update({volume.id: f"{volume.device} " if len(volumes) > 1 else "" for volume in volumes})
-    names.update({operation.id: f"{operation.kind} " for operation in operations})
-    return names
+def _names(transitions: list[Transition]) -> dict[str, str]:
+    """What stands before an entity's state: an operation's kind, and the device of each NIC and disk where the lane has
+    several."""
+    lanes: dict[str, dict[str, str]] = {lane: {} for lane in LANES}
+    for each in transitions:
+        changed = each.changed
+        told = changed.get("kind") if each.machine == "operation" else changed.get("device")
+        known = lanes[each.machine].get(each.entity_id, "")
+        lanes[each.machine][each.entity_id] = known if told is None else f"{told} "
+    single = {lane: dict.fromkeys(names, "") for lane, names in lanes.items() if len(names) == 1}
+    lanes |= {lane: names for lane, names in single.items() if lane != "operation"}
+    return {entity_id: shown for names in lanes.values() for entity_id, shown in names.items()}
 
 
-def _tell(out: Out, vm: Vm, transitions: list[Transition], names: Mapping[str, str]) -> None:
-    out.line([(f"{vm.name} ", HEAD), layout.state(vm.state), (f"  {vm.id}", DIM)])
+def _tell(out: Out, head: Line, transitions: list[Transition]) -> None:
+    out.line(head)
+    names = _names(transitions)
     short = out.terminal
     if short and transitions:
         out.line([(day(transitions[0].at), DIM)])

@@ -6,6 +6,7 @@ from interlock.cli.commands.journal_archive import archive
 from interlock.cli.commands.journal_export import export
 from interlock.cli.commands.journal_import import import_
 from interlock.cli.commands.journal_schema import schema
+from interlock.cli.commands.journal_to_test import to_test
 from interlock.cli.commands.journal_verify import verify
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, group
@@ -35,5 +36,5 @@ async def journal(face: Face) -> Exit:
     return Exit.OK
 
 
-for _each in (export, import_, verify, archive, schema):
+for _each in (export, import_, verify, archive, schema, to_test):
     journal.add_command(_each)

@@ -16,7 +16,7 @@ from interlock.cli.face import Face, command
 from interlock.cli.layout import DIM, Column, Row, plain
 from interlock.cli.moments import TIME, told
 from interlock.cli.output import Out
-from interlock.cli.played import playing
+from interlock.cli.past import journal_file, playing
 from interlock.cli.times import microseconds_now
 from interlock.replay.fleet import Fleet
 from interlock.replay.rewind import Moment
@@ -32,7 +32,10 @@ STATES = (Column("MACHINE"), Column("STATE"), Column("COUNT", right=True))
 @click.option("--at", type=TIME, metavar="TIME", help="A time, as 2026-07-26T14:05:09, 14:05, or 2h30m (ago).")
 @click.option("--seq", type=click.IntRange(0), metavar="N", help="After transition N of the journal; 0: the beginning.")
 @click.option("--vms", "listed", is_flag=True, help="Of the fleet: list the VMs, too.")
-async def rewind(face: Face, name: str | None, at: Moment | None, seq: int | None, listed: bool) -> Exit:
+@journal_file
+async def rewind(
+    face: Face, name: str | None, at: Moment | None, seq: int | None, listed: bool, file: str | None
+) -> Exit:
     """Show VM, or the whole fleet, as it stood at a moment.
 
     --at TIME is all that was written before the first transition that was decided after TIME. Transitions have the
@@ -42,7 +45,7 @@ async def rewind(face: Face, name: str | None, at: Moment | None, seq: int | Non
     if (at is None) is (seq is None):
         raise click.UsageError("say which moment: --at TIME or --seq N")
     moment = at or Moment(seq=seq)
-    async with playing(face) as play:
+    async with playing(face, file) as play:
         fleet = await play.to(moment)
     now = max(_time(moment), fleet.time)
     if name is None:

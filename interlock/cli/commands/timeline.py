@@ -12,10 +12,13 @@ from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import Line
 from interlock.cli.output import Out
+from interlock.cli.past import found, heard, rows, searched_file
+from interlock.engine.core.rebuild import Rebuild
+from interlock.schema.cloud import Host
 from interlock.schema.errors import NotFound
+from interlock.schema.transition import CLOUD
 
 if TYPE_CHECKING:
-    from interlock.embed.engine import Engine
     from interlock.replay.census import Picture
     from interlock.replay.lanes import Timeline
 
@@ -26,7 +29,8 @@ FORMS = ("text", "svg")
 @click.argument("name", required=False, metavar="[VM|DISK|OPERATION]")
 @click.option("--format", "form", type=click.Choice(FORMS), help="text (default), or svg, a picture.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write there.")
-async def timeline(face: Face, name: str | None, form: str | None, output: str | None) -> Exit:
+@searched_file
+async def timeline(face: Face, name: str | None, form: str | None, output: str | None, file: str | None) -> Exit:
     """Draw what happened to a VM, a disk or an operation; without a name, to the whole fleet.
 
     Of a VM: a lane each for it, its NICs, its disks and its operations, and marks for what was refused, tried again or
@@ -35,8 +39,7 @@ async def timeline(face: Face, name: str | None, form: str | None, output: str |
     """
     if face.out.json:
         raise click.UsageError("a timeline has no JSON; `interlock why --json` and `interlock history --json` have")
-    async with face.looking() as engine:
-        model = await _fleet(engine, face.shown_db) if name is None else await _entity(engine, name)
+    model = await _fleet(face, file) if name is None else await _entity(face, file, name)
     zone = datetime.now().astimezone().tzinfo
     assert zone is not None
     draw(face.out, model, zone, form, output)
@@ -68,31 +71,31 @@ def _plain(line: Line) -> str:
     return "".join(words for words, _ in line).rstrip() + "\n"
 
 
-async def _entity(engine: Engine, name: str) -> Timeline:
-    from interlock.cli.commands.why import found
+async def _entity(face: Face, file: str | None, name: str) -> Timeline:
     from interlock.cli.times import microseconds_now
     from interlock.replay import lanes
 
-    machine, entity_id, rows = await found(engine, name)
-    until = None if machine == "operation" else microseconds_now()
+    machine, entity_id, history = await found(face, file, name)
+    until = None if machine == "operation" or file else microseconds_now()
     shown = f"{machine} {name}" + (f" ({entity_id})" if entity_id != name else "")
-    return lanes.timeline(rows, shown, until)
+    return lanes.timeline(history, shown, until)
 
 
-async def _fleet(engine: Engine, db: str) -> Picture:
+async def _fleet(face: Face, file: str | None) -> Picture:
     """One pass over the journal."""
     from interlock.replay.census import Census
-    from interlock.schema.cloud import Host
 
-    counted = Census()
-    async for page in engine.journal():
-        for row in page:
+    counted, cloud = Census(), Rebuild()
+    with heard():
+        async for row in rows(face, file):
             counted.add(row)
+            if row.machine == CLOUD:
+                cloud.describe(row)
     if not counted.rows:
         raise NotFound("the journal has no transition yet; `interlock deploy` writes the first")
-    places = await engine.places()
     return counted.picture(
-        f"Fleet of {db}", {each.id: each.memory_mib for each in places["host"] if isinstance(each, Host)}
+        f"Fleet of {file or face.shown_db}",
+        {each.id: each.memory_mib for each in cloud.places["host"].values() if isinstance(each, Host)},
     )
 
 

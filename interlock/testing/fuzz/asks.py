@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
+from interlock.engine.store.memory import MemoryStore
 from interlock.schema.cloud import DiskOffering, Host, Network, Offering, Zone
 from interlock.schema.records import Nic, Vm, Volume
 from interlock.testing.fuzz.kinds import IN_STATE, KINDS_ASKED, LEADS_TO
 from interlock.testing.fuzz.mix import Mix
-from interlock.testing.fuzz.store import MemoryStore
 
 T = TypeVar("T")
 Fields = dict[str, Any]

@@ -17,7 +17,7 @@ from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.testing.fuzz.violation import Violation
 
 if TYPE_CHECKING:
-    from interlock.testing.fuzz.store import MemoryStore
+    from interlock.engine.store.memory import MemoryStore
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from interlock.engine.core.chronicle import same
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.rebuild import JournalBroken, Rebuild
+from interlock.engine.store.memory import Case, MemoryStore
 from interlock.schema.cloud import Account, Domain
 from interlock.schema.commands import Outcome
 from interlock.schema.holdings import METERED, UNIQUE, Limited, Metered
@@ -28,7 +29,6 @@ from interlock.testing.fuzz.borne import Left, left_by
 from interlock.testing.fuzz.hypervisor import Hypervisor
 from interlock.testing.fuzz.model import Model
 from interlock.testing.fuzz.network import Message
-from interlock.testing.fuzz.store import Case, MemoryStore
 from interlock.testing.fuzz.violation import Violation
 from interlock.testing.seen import Seen
 

@@ -1,13 +1,14 @@
 """Shrinks a failing run: the shortest list of events, as far as leaving out goes, that breaks the same promise.
 
-Delta debugging (Zeller and Hildebrandt, 2002): chunks are left out, ever smaller ones, until none can be. What the
-events name does not change with what is left out, so what remains still means the same. Bounded by a number of runs.
+By delta debugging (`interlock/replay/ddmin.py`). What the events name does not change with what is left out, so what
+remains still means the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from interlock.replay.ddmin import ddmin
 from interlock.testing.fuzz.events import Event, Pass
 
 RUNS_MOST = 3000
@@ -24,21 +25,7 @@ def shrink(events: Sequence[Event], fails: Fails) -> list[Event]:
         events: of a run that fails.
         fails: the events that were applied, if a run of these fails in the same way.
     """
-    left, runs = list(events), 0
-    size = max(1, len(left) // 2)
-    while runs < RUNS_MOST:
-        begin, found = 0, False
-        while begin < len(left) and runs < RUNS_MOST:
-            applied = fails(_joined([*left[:begin], *left[begin + size :]]))
-            runs += 1
-            if applied is not None:
-                left, found = list(applied), True
-            else:
-                begin += size
-        if size == 1 and not found:
-            break
-        size = size if found else max(1, size // 2)
-    return left
+    return ddmin(events, lambda shorter: fails(_joined(shorter)), RUNS_MOST)
 
 
 def _joined(events: Sequence[Event]) -> list[Event]:

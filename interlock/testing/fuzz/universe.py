@@ -14,6 +14,7 @@ import msgspec
 from interlock.engine.core.decision import Decision, Effect
 from interlock.engine.core.events import Broken, CancelRequested, Overdue, Resolved, Way
 from interlock.engine.core.snapshot import Policy, Rules
+from interlock.engine.store.memory import MemoryStore
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import Host, Place, StoragePool
 from interlock.schema.commands import Outcome
@@ -24,7 +25,6 @@ from interlock.testing.fuzz.coverage import Coverage
 from interlock.testing.fuzz.hypervisor import Hypervisor, MemoryHypervisor
 from interlock.testing.fuzz.network import Message, Network
 from interlock.testing.fuzz.oracle import Oracle
-from interlock.testing.fuzz.store import MemoryStore
 from interlock.testing.fuzz.violation import Violation
 from interlock.testing.fuzz.worker import ACTOR, LEASE, Drive, Worker
 
@@ -45,9 +45,16 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Universe:
-    """One installation, at its beginning."""
+    """One installation, at its beginning.
 
-    def __init__(self, setting: Setting, workers: Iterable[str], coverage: Coverage | None = None) -> None:
+    Args:
+        records: whether workers write down what they saw.
+    """
+
+    def __init__(
+        self, setting: Setting, workers: Iterable[str], coverage: Coverage | None = None, *, records: bool = False
+    ) -> None:
+        self._records = records
         hosts = [each for each in setting.places if isinstance(each, Host)]
         pools = [each for each in setting.places if isinstance(each, StoragePool)]
         self.now = BEGIN
@@ -213,7 +220,7 @@ class Universe:
         return True
 
     def _open(self, name: str) -> None:
-        self.workers[name] = Worker(name, self.store, self._rules, self._send)
+        self.workers[name] = Worker(name, self.store, self._rules, self._send, records=self._records)
 
     def _on_recover(self, event: e.Recover) -> bool:
         worker = self._running(event.worker)

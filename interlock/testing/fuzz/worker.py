@@ -31,6 +31,8 @@ from interlock.engine.core.events import (
 )
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
+from interlock.engine.orchestrator.recording import Recording
+from interlock.engine.store.memory import TERMINAL, Case, MemoryStore
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.commands import Outcome
 from interlock.schema.errors import InvalidRequest, NoRoom
@@ -39,7 +41,6 @@ from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.requests import Request, subject_of
 from interlock.testing.fuzz.events import Fate
-from interlock.testing.fuzz.store import TERMINAL, Case, MemoryStore
 from interlock.testing.fuzz.violation import Violation
 
 ACTOR = "fuzz"
@@ -90,10 +91,18 @@ class Worker:
         store: the tables that it shares with others.
         rules: policy and plug-ins.
         announce: told each effect that is to be performed now: its drive, its number, itself, its fence.
+        records: whether decisions say what they saw, to be decided again. That depends on what was refused as well,
+            so the journal of a run is then that of all its events, also of those that came to nothing.
     """
 
     def __init__(
-        self, name: str, store: MemoryStore, rules: Rules, announce: Callable[[Worker, Drive, int, Effect, int], None]
+        self,
+        name: str,
+        store: MemoryStore,
+        rules: Rules,
+        announce: Callable[[Worker, Drive, int, Effect, int], None],
+        *,
+        records: bool = False,
     ) -> None:
         self.name = name
         self.paused = False
@@ -103,6 +112,7 @@ class Worker:
         """Requests that are decided and not written yet, by number."""
         self._store, self._rules, self._announce = store, rules, announce
         self._inventory = Inventory({name: list(rows.values()) for name, rows in store.places.items()})
+        self._recording = Recording(rules) if records else None
         self._head = -1
 
     # --- requests
@@ -305,7 +315,7 @@ class Worker:
             self._reload()
         while True:
             try:
-                return decide(_snapshot(self._inventory, case), event, self._rules)
+                return decide(self._snapshot(case), event, self._rules)
             except AddressesNeeded as needed:
                 self._inventory.open_book(needed.network_id, self._store.addresses(needed.network_id))
             except GroupsNeeded as needed:
@@ -321,22 +331,26 @@ class Worker:
         verdict = self._store.commit(decision) if not (stale and decision.if_fresh) else STALE
         if isinstance(verdict, Committed):
             self._inventory.settle(decision)
+            if self._recording is not None:
+                self._recording.written(decision)
             # What others wrote meanwhile is not known here: it is read before the next decision.
             self._head = self._head if stale else self._store.head
         else:
             self._inventory.drop(decision)
         return verdict
 
+    def _snapshot(self, case: Case | None) -> Snapshot:
+        cloud = self._inventory
+        sight = self._recording.sight(cloud.moment) if self._recording is not None else None
+        if case is None:
+            return Snapshot(cloud=cloud, sight=sight)
+        operation, vm, nics, volumes = case
+        return Snapshot(cloud=cloud, sight=sight, operation=operation, vm=vm, nics=nics, volumes=volumes)
+
     def _reload(self) -> None:
-        self._inventory.reload(self._store.usage(), self._store.tenants())
+        self._inventory.reload(self._store.usage(), self._store.tenants(), [(self._store.head,)])
         self._inventory.put(self._store.places["security_group"].values())
         self._head = self._store.head
-
-
-def _snapshot(cloud: Inventory, case: Case | None) -> Snapshot:
-    if case is None:
-        return Snapshot(cloud=cloud)
-    return Snapshot(cloud=cloud, operation=case.operation, vm=case.vm, nics=case.nics, volumes=case.volumes)
 
 
 def after(decision: Decision) -> Case:

@@ -1,6 +1,6 @@
 """The journal tells of places and settings, too: a release before 0.3 that writes them without a row is kept out.
 
-Frozen. No table changes, only what is said of two columns. The rows that tell of the places there are now are written
+Frozen. No table changes, only what is said of three columns. The rows that tell of the places there are now are written
 by the store when this migration is behind it (`engine/store/cloud.py`).
 """
 
@@ -15,6 +15,7 @@ depends_on = None
 
 MACHINE = "vm, nic, volume or operation; cloud: places and settings."
 CHANGES = "JSON object: the attributes that changed, with their new values; of the cloud, rows or ids by table."
+DETAIL = "JSON object: what was decided on: the input, candidates, effects, outcomes."
 
 
 def upgrade() -> None:
@@ -22,3 +23,4 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.alter_column("journal", "machine", comment=MACHINE)
         op.alter_column("journal", "changes", comment=CHANGES)
+        op.alter_column("journal", "detail", comment=DETAIL)

@@ -1,4 +1,6 @@
-"""The store of the fuzzer: the tables in memory, with the promises of the database and none of its cost.
+"""A store without a database: the tables in memory, with the promises of the database and none of its cost.
+
+For the fuzzer, and for tools that play histories. `take` writes what a database has taken already.
 
 Promises: `commit` takes a decision whole or not at all; what it refuses, the database refuses, for the same reason
 (`Why`): a record that has moved on, an address, a name or a VM that somebody else has, more than there is, an interlock
@@ -169,6 +171,30 @@ class MemoryStore:
         self._wrote(decision)
         return Committed(first)
 
+    def take(self, changes: Iterable[Change]) -> None:
+        """Write what was written elsewhere: nothing is refused, and the journal is not kept."""
+        for change in changes:
+            for figure, amount in self._moved(change.ledger).items():
+                self._count(figure, amount)
+            self._keep(change)
+
+    def _count(self, figure: Figure, amount: int) -> None:
+        name, place_id, column = figure
+        if (place := self.places[name].get(place_id)) is not None:
+            more = {column: getattr(place, column) + amount}
+            self.places[name][place_id] = msgspec.structs.replace(place, **more)
+
+    def describe(self, places: Iterable[Place]) -> None:
+        """Have these be all the places there are; what is held of those that were there stays held."""
+        said: dict[str, dict[str, Any]] = {name: {} for name in PLACES}
+        for place in places:
+            name = _NAME[type(place)]
+            known = self.places[name].get(place.id)
+            held = {column: getattr(known, column) if known else 0 for column in COUNTERS.get(name, ())}
+            said[name][place.id] = msgspec.structs.replace(place, **held)
+        self.places = said
+        self._above = {each.id: tuple(self._path(each)) for each in said["account"].values()}
+
     def put(self, group: SecurityGroup) -> None:
         """Write a security group: what `rules` does."""
         self._describe([group], Author(at=0, operation_id=None, actor=OURS))
@@ -270,6 +296,9 @@ class MemoryStore:
                     _must_suit(group, {other.host_id, other.target_host_id} - {None}, taken)
 
     def _within(self, ledger: Iterable[Movement]) -> dict[Figure, int]:
+        return {figure: self._figure(figure, amount) for figure, amount in self._moved(ledger).items() if amount}
+
+    def _moved(self, ledger: Iterable[Movement]) -> Counter[Figure]:
         moved: Counter[Figure] = Counter()
         for movement in ledger:
             row = _METERED.get(movement.thing)
@@ -277,9 +306,9 @@ class MemoryStore:
                 amount = movement.amount if movement.giver == FREE else -movement.amount
                 moved[row.resource, movement.where, row.used] += amount
                 if isinstance(row, Limited):
-                    for domain_id in self._above[movement.where]:
+                    for domain_id in self._above.get(movement.where, ()):
                         moved["domain", domain_id, row.used] += amount
-        return {figure: self._figure(figure, amount) for figure, amount in moved.items() if amount}
+        return moved
 
     def _figure(self, figure: Figure, amount: int) -> int:
         name, place_id, column = figure
@@ -292,6 +321,9 @@ class MemoryStore:
 
     def _write(self, change: Change) -> None:
         self.journal.append(change.entry)
+        self._keep(change)
+
+    def _keep(self, change: Change) -> None:
         after = change.after
         self.records[change.machine][after.id] = after
         for movement in change.ledger:
