@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from interlock.drivers.libvirt import Libvirt
+from interlock.drivers.libvirt import Libvirt, link
 from interlock.drivers.protocol import Home
 from interlock.schema import commands as c
 from interlock.schema.commands import Done, Outcome, Refusal, Refused, Scope
@@ -117,3 +118,37 @@ async def test_what_is_asked_meanwhile_is_done_when_it_is_asked_again(told: Told
             await asyncio.sleep(0.1)
     told.said = 100
     assert await told.say(LOOK) == Done(found=Found(Power.ABSENT))
+
+
+async def test_closing_does_not_wait_for_a_libvirtd_that_hangs_and_leaves_nothing(
+    told: Told, libvirtd: Libvirtd, image: GuestImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not for a connection that is just being opened; when libvirtd goes on, that is closed, too."""
+    assert await told.say(LOOK) == UP
+    before, held = set(threading.enumerate()), link.EVENTS._holders
+    given = options(libvirtd, image, keepalive_s=1, connect_within_s=30, registry="another")
+    driver = await Libvirt.open(given, Home(tmp_path, "kit"))
+    await driver.attach(SCENE.hosts, SCENE.pools)
+    assert len(await driver.survey()) == 1
+    pid = libvirtd.daemon()
+    monkeypatch.setattr(link, "CLOSING", 1.0)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert await driver.survey() == []
+        async with asyncio.timeout(5):
+            while not driver._places.sites["kit-host-1"].link._dialling:
+                await asyncio.sleep(0.02)
+        began = time.monotonic()
+        await driver.close()
+        assert time.monotonic() - began < 5
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    async with asyncio.timeout(20):
+        while left(before) or link.EVENTS._holders != held:
+            await asyncio.sleep(0.05)
+
+
+def left(before: set[threading.Thread]) -> list[str]:
+    """Threads that open or close a connection; the others may belong to the driver that is still open."""
+    names = [each.name for each in set(threading.enumerate()) - before]
+    return [name for name in names if name.endswith(("-open", "-close"))]

@@ -65,6 +65,7 @@ class Link:
         self._connection: Connection | None = None
         self._was_up = False
         self._back: asyncio.Task[None] | None = None
+        self._dialling: set[asyncio.Future[Any]] = set()
         self._leaving: set[asyncio.Future[Any]] = set()
         self._closed = False
 
@@ -148,7 +149,13 @@ class Link:
         """Open it; one that comes too late is closed again."""
         EVENTS.hold()
         work = begin(partial(self._dial, asyncio.get_running_loop()), "interlock-libvirt-open")
-        await asyncio.wait([work], timeout=self._options.connect_within_s)
+        self._dialling.add(work)
+        work.add_done_callback(self._dialling.discard)
+        try:
+            await asyncio.wait([work], timeout=self._options.connect_within_s)
+        except asyncio.CancelledError:
+            work.add_done_callback(self._too_late)
+            raise
         if not work.done():
             work.add_done_callback(self._too_late)
             raise Trouble(Refusal.TRANSIENT, f"{self.uri} does not answer: no connection yet")
@@ -231,6 +238,9 @@ class Link:
         if self._connection is not None:
             gone, self._connection = self._connection, None
             self._leave(gone)
+        if self._dialling:
+            await asyncio.wait(self._dialling, timeout=CLOSING)
+            await asyncio.sleep(0)  # what came too late is being closed now
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=CLOSING)
 
