@@ -12,6 +12,7 @@ no blanks), because the journal's hashes cover the very bytes. The columns of an
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -25,7 +26,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TextClause,
     UniqueConstraint,
     text,
 )
@@ -50,7 +50,7 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _where(condition: str) -> dict[str, TextClause]:
+def _where(condition: str) -> dict[str, Any]:
     """Which rows an index is of."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
@@ -113,8 +113,15 @@ vm = Table(
     _names("details", "JSON object: handed to the driver."),
     _names("tags", "JSON object: its owner's labels."),
     *_machine_columns(),
-    Index("vm_host", "host_id", "account_id", "planner"),
-    Index("vm_target", "target_host_id", **_where("target_host_id IS NOT NULL")),
+    Index("vm_host", "host_id", "account_id", "planner", "affinity_groups"),
+    Index(
+        "vm_target",
+        "target_host_id",
+        "account_id",
+        "planner",
+        "affinity_groups",
+        **_where("target_host_id IS NOT NULL"),
+    ),
     Index("vm_state", "state", "id"),
     Index("vm_over", "state", "since", **_where(f"state IN ({_quoted(OVER)})")),
     Index("vm_account", "account_id", "id"),
@@ -398,6 +405,7 @@ host = Table(
     _amount("cpu_used_mhz", "Held by VMs, in MHz; kept by triggers."),
     _amount("memory_used_mib", "Held by VMs, in MiB; kept by triggers."),
     *_capacity("host"),
+    Index("host_cluster", "cluster_id", "id"),
 )
 storage_pool = Table(
     "storage_pool",
@@ -557,15 +565,14 @@ def _members(name: str, what: str) -> Table:
 affinity_member = _members("affinity_member", "affinity")
 security_member = _members("security_member", "security")
 
-tally = Table(
-    "tally",
+vm_tally = Table(
+    "vm_tally",
     metadata,
-    Column("machine", Text, primary_key=True, comment="vm or volume."),
     Column("scope", Text, primary_key=True, comment="zone or account: by what is counted."),
     Column("place_id", Text, primary_key=True, comment="Which zone or account."),
-    Column("state", Text, primary_key=True, comment="A state in which VMs or volumes stay."),
-    Column("count", BigInteger, nullable=False, comment="How many are in it; kept by triggers. Never 0: no row then."),
-    CheckConstraint("count > 0", name="tally_of_some"),
+    Column("state", Text, primary_key=True, comment="A state in which VMs stay."),
+    Column("count", BigInteger, nullable=False, comment="How many VMs are in it; kept by triggers. None: no row."),
+    CheckConstraint("count > 0", name="vm_tally_of_some"),
     sqlite_with_rowid=False,
 )
 

@@ -15,24 +15,22 @@ branch_labels = None
 depends_on = None
 
 REPLACED = {
-    "vm_host": ("vm", ["host_id", "account_id", "planner"]),
+    "vm_host": ("vm", ["host_id", "account_id", "planner", "affinity_groups"]),
     "vm_state": ("vm", ["state", "id"]),
     "volume_vm": ("volume", ["vm_id", "id"]),
     "volume_pool": ("volume", ["pool_id", "id"]),
 }
 NEW = {
+    "host_cluster": ("host", ["cluster_id", "id"], None),
     "nic_network": ("nic", ["network_id", "vm_id"], None),
-    "vm_target": ("vm", ["target_host_id"], "target_host_id IS NOT NULL"),
+    "vm_target": ("vm", ["target_host_id", "account_id", "planner", "affinity_groups"], "target_host_id IS NOT NULL"),
     "vm_over": ("vm", ["state", "since"], "state IN ('Destroyed', 'Expunged')"),
     "volume_over": ("volume", ["since"], "vm_id IS NULL AND state = 'Expunged'"),
     "operation_unhappy": ("operation", ["state", "id"], "state IN ('Stuck', 'Failed', 'Cancelled')"),
     "operation_over": ("operation", ["since"], "vm_id IS NULL AND volume_id IS NULL"),
 }
 NAMES = ("vm", "volume")
-STAYED = {
-    "vm": "'Running', 'Stopped', 'Destroyed', 'Error', 'Unknown', 'Expunged'",
-    "volume": "'Ready', 'Destroy', 'NotUploaded', 'Uploaded', 'UploadError', 'UploadAbandoned', 'Expunged'",
-}
+STAYED = "'Running', 'Stopped', 'Destroyed', 'Error', 'Unknown', 'Expunged'"
 
 
 def upgrade() -> None:
@@ -51,23 +49,21 @@ def upgrade() -> None:
 
 def _count() -> None:
     op.create_table(
-        "tally",
-        sa.Column("machine", sa.Text(), primary_key=True, comment="vm or volume."),
+        "vm_tally",
         sa.Column("scope", sa.Text(), primary_key=True, comment="zone or account: by what is counted."),
         sa.Column("place_id", sa.Text(), primary_key=True, comment="Which zone or account."),
-        sa.Column("state", sa.Text(), primary_key=True, comment="A state in which VMs or volumes stay."),
+        sa.Column("state", sa.Text(), primary_key=True, comment="A state in which VMs stay."),
         sa.Column(
             "count",
             sa.BigInteger(),
             nullable=False,
-            comment="How many are in it; kept by triggers. Never 0: no row then.",
+            comment="How many VMs are in it; kept by triggers. None: no row.",
         ),
-        sa.CheckConstraint("count > 0", name="tally_of_some"),
+        sa.CheckConstraint("count > 0", name="vm_tally_of_some"),
         sqlite_with_rowid=False,
     )
-    for machine, states in STAYED.items():
-        for scope in ("zone", "account"):
-            op.execute(
-                f"INSERT INTO tally SELECT '{machine}', '{scope}', {scope}_id, state, count(*) FROM {machine}"
-                f" WHERE state IN ({states}) GROUP BY {scope}_id, state"
-            )
+    for scope in ("zone", "account"):
+        op.execute(
+            f"INSERT INTO vm_tally SELECT '{scope}', {scope}_id, state, count(*) FROM vm"
+            f" WHERE state IN ({STAYED}) GROUP BY {scope}_id, state"
+        )
