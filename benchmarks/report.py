@@ -43,7 +43,7 @@ def _of(figure: Figure, targets: dict[tuple[str, str], Judged]) -> Iterator[Row]
         yield (*own, "", "", "", "", *_target(held))
         own = ("", "", "")
     for each in figure.beside:
-        ratio = (spoken(each.ratio.median), _range(each.ratio))
+        ratio = ("", "") if each.ratio is None else (spoken(each.ratio.median), _range(each.ratio))
         yield (*own, each.what, spoken(each.value.median), *ratio, *_target(targets.get((figure.name, each.what))))
         own = ("", "", "")
 

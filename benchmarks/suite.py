@@ -45,6 +45,12 @@ MODULES = (
         full=Size(8, "--transitions 1000000"),
     ),
     Module(
+        "day",
+        "deciding a recorded day again and playing it otherwise, beside reading its journal",
+        quick=Size(0.5, "--deploys 500"),
+        full=Size(5, "--deploys 10000"),
+    ),
+    Module(
         "logs",
         "reading CloudStack's logs, beside splitting them into lines",
         quick=Size(0.3, "--lines 300000"),

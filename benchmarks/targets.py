@@ -81,4 +81,6 @@ def _judge(target: Target, figure: Figure | None) -> Judged:
 def _held(target: Target, figure: Figure) -> float | None:
     if not target.beside:
         return figure.value.median
-    return next((each.ratio.median for each in figure.beside if each.what == target.beside), None)
+    ratios = {each.what: each.ratio for each in figure.beside}
+    ratio = ratios.get(target.beside)
+    return None if ratio is None else ratio.median
