@@ -33,8 +33,9 @@ from interlock.schema.tables import metadata
 
 TENANTS_OF, NETWORK_OF, CLUSTER_OF = 1000, 10_000, 32 * PER_HOST
 """So many VMs an account has, a network, and a cluster."""
-AT_ONCE = 10_000
-"""VMs written at once. Too few: many calls; too many: memory."""
+AT_ONCE, IN_TRANSACTION = 10_000, 250
+"""VMs written at once on SQLite, and in one transaction on PostgreSQL. Too few: many calls; too many: memory, and on
+PostgreSQL each counter's row is found behind all its versions of the same transaction."""
 TABLES = ("vm", "nic", "volume", "operation", "journal")
 RARE = {7: "Error", **dict.fromkeys((11, 29, 47, 61, 83), "Stopped")}
 """Of a hundred VMs, those that do not run."""
@@ -213,9 +214,9 @@ def _id(number: int, kind: int) -> str:
     return f"0190{number >> 16:04x}-{number & 0xFFFF:04x}-7{kind:03x}-8000-000000000000"
 
 
-def _chunks(template: Template, vms: int, head: int) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
+def _chunks(template: Template, vms: int, head: int, at_once: int) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
     numbers = iter(range(vms))
-    while some := list(islice(numbers, AT_ONCE)):
+    while some := list(islice(numbers, at_once)):
         yield copies(template, some, head)
 
 
@@ -229,7 +230,7 @@ def _fill_sqlite(file: str, template: Template, vms: int, head: int) -> None:
         database.execute("BEGIN")
         for statement in _refusing(row[0] for row in database.execute(guards.earlier("sqlite")).fetchall()):
             database.execute(statement)
-        for rows in _chunks(template, vms, head):
+        for rows in _chunks(template, vms, head, AT_ONCE):
             for name in TABLES:
                 marks = ", ".join("?" * len(_COLUMNS[name]))
                 database.executemany(f"INSERT INTO {name} VALUES ({marks})", rows[name])
@@ -244,17 +245,16 @@ async def _fill_postgresql(url: str, template: Template, vms: int, head: int) ->
 
     connection: Any = await asyncpg.connect(make_url(url).set(drivername="postgresql").render_as_string(False))
     try:
-        async with connection.transaction():
-            earlier = [row[0] for row in await connection.fetch(guards.earlier("postgresql"))]
-            for statement in _refusing(earlier):
-                await connection.execute(statement)
-            for rows in _chunks(template, vms, head):
+        for statement in _refusing(row[0] for row in await connection.fetch(guards.earlier("postgresql"))):
+            await connection.execute(statement)
+        for rows in _chunks(template, vms, head, IN_TRANSACTION):
+            async with connection.transaction():
                 for name in TABLES:
                     columns = list(_COLUMNS[name])
                     await connection.copy_records_to_table(name, records=rows[name], columns=columns)
-            earlier = [row[0] for row in await connection.fetch(guards.earlier("postgresql"))]
-            for statement in _guards("postgresql", earlier):
-                await connection.execute(statement)
+        earlier = [row[0] for row in await connection.fetch(guards.earlier("postgresql"))]
+        for statement in _guards("postgresql", earlier):
+            await connection.execute(statement)
         await connection.execute("ANALYZE")
     finally:
         await connection.close()

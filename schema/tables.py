@@ -192,7 +192,7 @@ volume = Table(
     *_machine_columns(),
     Index("volume_vm", "vm_id", "id"),
     Index("volume_pool", "pool_id", "id"),
-    Index("volume_over", "since", **_where("vm_id IS NULL AND state = 'Expunged'")),
+    Index("volume_over", "vm_id", "since", **_where("vm_id IS NULL AND state = 'Expunged'")),
     Index("volume_account", "account_id", "id"),
     Index("volume_name", "name", "id"),
 )
@@ -239,7 +239,7 @@ operation = Table(
     ),
     Index("operation_vm", "vm_id", "id"),
     Index("operation_unhappy", "state", "id", **_where(f"state IN ({_quoted(UNHAPPY)})")),
-    Index("operation_over", "since", **_where("vm_id IS NULL AND volume_id IS NULL")),
+    Index("operation_over", "vm_id", "since", **_where("vm_id IS NULL AND volume_id IS NULL")),
     Index(
         "operation_volume",
         "volume_id",

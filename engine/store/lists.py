@@ -5,6 +5,10 @@ insert or delete meanwhile neither hides nor repeats what was there all along. O
 the others are asked of each row, and a page looks at `LOOKED_AT` rows at most for them: it may be short, or empty,
 though more pages follow. Which filter that is, and what else a list knows, is in `walks.py`.
 
+What the walked filter says is written as a span of the index's keys, and the order names all its columns. A planner
+that is told `account_id = ? ORDER BY id LIMIT 100` may take the index of ids instead, and meet no VM of that account
+for a million rows; of the span only the index that is meant gives the order.
+
 Promises: every statement here reads a bounded number of rows, and finds them by an index (tests/test_plans.py).
 """
 
@@ -33,20 +37,27 @@ Condition = ColumnElement[bool]
 
 
 class Members(msgspec.Struct, frozen=True, kw_only=True):
-    """Another table names the ids that are listed, perhaps among others: its column of them, and which of its rows."""
+    """Another table names the ids that are listed, perhaps among others."""
 
+    lead: Column[Any]
+    value: str
+    """What its first column must be."""
     column: Column[Any]
-    where: Condition
+    """Which names the ids."""
 
 
 class Walk(msgspec.Struct, frozen=True, kw_only=True):
     """How a list is walked."""
 
     table: Table
-    key: tuple[ColumnElement[Any], ...]
+    key: tuple[Column[Any], ...]
     """Its order: columns of the table, the last of them unique."""
+    lead: Column[Any] | None = None
+    """The first column of the index, before those of the key, which is the same in all that is listed."""
+    value: str | None = None
+    """What it is; None: NULL."""
     along: tuple[Condition, ...] = ()
-    """What the index answers."""
+    """What else the index answers."""
     rest: tuple[Condition, ...] = ()
     """What is asked of each row."""
     backwards: bool = False
@@ -94,23 +105,29 @@ async def _named(store: Store, fetch: Any, walk: Walk, after: Key | None, limit:
 
 def page(walk: Walk, after: Key | None, until: Key | None, limit: int) -> Select[Any]:
     """The rows behind `after` and up to `until`, `limit` of them at most."""
-    span = [*_behind(walk, after), *_up_to(walk, until)]
-    return select(walk.table).where(*walk.along, *walk.rest, *span).order_by(*_order(walk)).limit(limit)
+    chosen = select(walk.table).where(*walk.along, *walk.rest, *_span(walk, after, until))
+    return chosen.order_by(*_order(walk)).limit(limit)
 
 
 def edge(walk: Walk, after: Key | None) -> Select[Any]:
     """The key of the last row that a page looks at; nothing if fewer are left. It reads the index alone."""
-    keys = select(*walk.key).where(*walk.along, *_behind(walk, after)).order_by(*_order(walk))
+    keys = select(*walk.key).where(*walk.along, *_span(walk, after, None)).order_by(*_order(walk))
     return keys.offset(LOOKED_AT - 1).limit(1)
 
 
 def named(walk: Walk, after: Key | None, limit: int) -> Select[Any]:
     """The ids behind `after` that the other table names, each once."""
-    assert walk.members is not None
-    column = walk.members.column
-    later = [] if after is None else [column < after[0] if walk.backwards else column > after[0]]
-    order = column.desc() if walk.backwards else column
-    return select(column).where(walk.members.where, *later).distinct().order_by(order).limit(limit)
+    members = walk.members
+    assert members is not None
+    there = Walk(
+        table=members.column.table,
+        key=(members.column,),
+        lead=members.lead,
+        value=members.value,
+        backwards=walk.backwards,
+    )
+    ids = select(members.column, members.lead).where(*_span(there, after, None)).distinct()
+    return ids.order_by(*_order(there)).limit(limit)
 
 
 def among(walk: Walk, ids: Sequence[str], limit: int) -> Select[Any]:
@@ -118,24 +135,41 @@ def among(walk: Walk, ids: Sequence[str], limit: int) -> Select[Any]:
     return select(walk.table).where(walk.table.c.id.in_(ids), *walk.rest).order_by(*_order(walk)).limit(limit)
 
 
-def _behind(walk: Walk, key: Key | None) -> Iterable[Condition]:
-    if key is not None:
-        columns, values = _pair(walk, key)
-        yield columns < values if walk.backwards else columns > values
+def _order(walk: Walk) -> Sequence[ColumnElement[Any]]:
+    columns = walk.key if walk.lead is None else (walk.lead, *walk.key)
+    return [column.desc() if walk.backwards else column for column in columns]
 
 
-def _up_to(walk: Walk, key: Key | None) -> Iterable[Condition]:
-    if key is not None:
-        columns, values = _pair(walk, key)
-        yield columns >= values if walk.backwards else columns <= values
+def _span(walk: Walk, after: Key | None, until: Key | None) -> Iterable[Condition]:
+    """From behind one key up to another; without one, from or to the end of what has the leading column."""
+    begin, end = (_less, _more) if walk.backwards else (_more, _less)
+    if walk.lead is not None and walk.value is None:
+        yield walk.lead.is_(None)
+    if after is not None:
+        yield begin(*_pair(walk, after), strict=True)
+    elif walk.value is not None:
+        yield begin(walk.lead, walk.value, strict=False)
+    if until is not None:
+        yield end(*_pair(walk, until), strict=False)
+    elif walk.value is not None:
+        yield end(walk.lead, walk.value, strict=False)
+
+
+def _less(columns: Any, values: Any, strict: bool) -> Condition:
+    less: Condition = columns < values if strict else columns <= values
+    return less
+
+
+def _more(columns: Any, values: Any, strict: bool) -> Condition:
+    more: Condition = columns > values if strict else columns >= values
+    return more
 
 
 def _pair(walk: Walk, key: Key) -> tuple[Any, Any]:
-    return (walk.key[0], key[0]) if len(key) == 1 else (tuple_(*walk.key), tuple_(*key))
-
-
-def _order(walk: Walk) -> Sequence[ColumnElement[Any]]:
-    return [column.desc() if walk.backwards else column for column in walk.key]
+    columns, values = walk.key, key
+    if walk.lead is not None and walk.value is not None:
+        columns, values = (walk.lead, *columns), (walk.value, *values)
+    return (columns[0], values[0]) if len(columns) == 1 else (tuple_(*columns), tuple_(*values))
 
 
 # --- where a page ends, as its reader holds it

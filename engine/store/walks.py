@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy import Column, Table, func, select
 
 from interlock.engine.store.lists import Condition, Members, Walk
 from interlock.engine.store.queries import one_of
@@ -89,10 +89,12 @@ class OperationFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Ask(msgspec.Struct, frozen=True):
     """One filter."""
 
-    way: Condition
-    """So that an index answers it."""
     plain: Condition
-    """So that none does: a database must not take another way than the one that is looked at in portions."""
+    """What is asked of each row, so that no index answers it: a database must not take another way than the one that
+    is looked at in portions."""
+    column: Column[Any] | None = None
+    """Which an index begins with, where the filter is what this column must be."""
+    value: str | None = None
 
 
 Asked = dict[str, Ask]
@@ -110,8 +112,8 @@ def vms(wanted: Filter, order: Order = "oldest") -> Walk:
     members = _members(wanted)
     if wanted.prefix is not None or order == "name":
         return _by_name(vm, wanted.prefix, order, [*_plain(asked), *map(_is_member, members.values())])
-    if few := [name for name in ("name", "host", "cluster") if name in asked]:
-        return _all_along(vm, order, [*_ways(asked, few), *map(_is_member, members.values())])
+    if few := next((name for name in ("name", "host", "cluster") if name in asked), None):
+        return _all_along(vm, order, [_way(asked.pop(few)), *_plain(asked), *map(_is_member, members.values())])
     if members:
         first, *others = members.values()
         rest = [*_plain(asked), *map(_is_member, others), *([_is_member(first)] if wanted.network is not None else [])]
@@ -128,12 +130,10 @@ def disks(wanted: DiskFilter, order: Order = "oldest") -> Walk:
     asked = _equal(wanted, volume, state="state", account="account_id", zone="zone_id", pool="pool_id", vm="vm_id")
     asked |= _living(wanted, volume)
     if wanted.free:
-        asked["free"] = Ask(volume.c.vm_id.is_(None), func.coalesce(volume.c.vm_id, "") == "")
+        asked["free"] = Ask(func.coalesce(volume.c.vm_id, "") == "", volume.c.vm_id, None)
     if wanted.prefix is not None or order == "name":
         return _by_name(volume, wanted.prefix, order, _plain(asked))
-    if "vm" in asked:
-        return _all_along(volume, order, _ways(asked, ["vm"]))
-    return _along_best(volume, order, asked, ("free", "pool", "account"))
+    return _along_best(volume, order, asked, ("vm", "free", "pool", "account"))
 
 
 def operations(wanted: OperationFilter, order: Order = "youngest") -> Walk:
@@ -145,8 +145,10 @@ def operations(wanted: OperationFilter, order: Order = "youngest") -> Walk:
     if order == "name":
         raise InvalidRequest("operations have no names; list them oldest or youngest first")
     asked = _equal(wanted, operation, state="state", kind="kind", vm="vm_id", disk="volume_id")
-    if few := [name for name in ("disk", "vm") if name in asked]:
-        return _all_along(operation, order, _ways(asked, few[:1]))
+    if "disk" in asked:
+        return _all_along(operation, order, [_way(asked.pop("disk")), *_plain(asked)])
+    if "vm" in asked:
+        return _along_best(operation, order, asked, ("vm",))
     if wanted.state in DRIVEN:
         return _all_along(operation, order, [one_of(operation.c.state, DRIVEN), *_plain(asked)])
     if wanted.state in UNHAPPY:
@@ -173,9 +175,16 @@ def places(kind: str, equal: Mapping[str, str | None]) -> Walk:
 def _along_best(table: Table, order: Order, asked: Asked, ways: Sequence[str], *also: Condition) -> Walk:
     """Along the first of `ways` that is asked; if none is, along the whole table."""
     way = next((name for name in ways if name in asked), None)
-    along = () if way is None else (asked[way].way,)
-    rest = tuple(ask.plain for name, ask in asked.items() if name != way)
-    return Walk(table=table, key=(table.c.id,), along=(*also, *along), rest=rest, backwards=order == "youngest")
+    best = asked.pop(way) if way is not None else None
+    return Walk(
+        table=table,
+        key=(table.c.id,),
+        lead=None if best is None else best.column,
+        value=None if best is None else best.value,
+        along=also,
+        rest=tuple(_plain(asked)),
+        backwards=order == "youngest",
+    )
 
 
 def _all_along(table: Table, order: Order, conditions: Iterable[Condition]) -> Walk:
@@ -191,8 +200,10 @@ def _by_name(table: Table, prefix: str | None, order: Order, rest: Sequence[Cond
     return Walk(table=table, key=(name, table.c.id), along=span, rest=tuple(rest))
 
 
-def _ways(asked: Asked, ways: Sequence[str]) -> list[Condition]:
-    return [ask.way if name in ways else ask.plain for name, ask in asked.items()]
+def _way(ask: Ask) -> Condition:
+    """So that an index answers it."""
+    way: Condition = ask.plain if ask.column is None else ask.column == ask.value
+    return way
 
 
 def _plain(asked: Asked) -> list[Condition]:
@@ -204,20 +215,20 @@ def _equal(wanted: msgspec.Struct, table: Table, **filters: str) -> Asked:
     return {name: _is(table.c[filters[name]], value) for name, value in given.items() if value is not None}
 
 
-def _is(column: ColumnElement[Any], value: str) -> Ask:
-    return Ask(column == value, func.coalesce(column, "") == value)
+def _is(column: Column[Any], value: str) -> Ask:
+    return Ask(func.coalesce(column, "") == value, column, value)
 
 
 def _living(wanted: Filter | DiskFilter, table: Table) -> Asked:
     lives = func.coalesce(table.c.state, "") != "Expunged"
-    return {"living": Ask(lives, lives)} if wanted.living else {}
+    return {"living": Ask(lives)} if wanted.living else {}
 
 
 def _cluster(wanted: Filter) -> Asked:
     if wanted.cluster is None:
         return {}
     there = vm.c.host_id.in_(select(host.c.id).where(host.c.cluster_id == wanted.cluster))
-    return {"cluster": Ask(there, there)}
+    return {"cluster": Ask(there)}
 
 
 def _tag(wanted: Filter) -> Asked:
@@ -227,7 +238,7 @@ def _tag(wanted: Filter) -> Asked:
     # Tags are canonical JSON: where key and value stand side by side in it, unescaped, that is one of them.
     pair = text_of({key: value})[1:-1]
     has = func.replace(vm.c.tags, pair, "") != vm.c.tags
-    return {"tag": Ask(has, has)}
+    return {"tag": Ask(has)}
 
 
 def _members(wanted: Filter) -> dict[str, Members]:
@@ -238,7 +249,7 @@ def _members(wanted: Filter) -> dict[str, Members]:
         "network": (nic.c.vm_id, nic.c.network_id, wanted.network),
     }
     return {
-        name: Members(column=column, where=place == value)
+        name: Members(column=column, lead=place, value=value)
         for name, (column, place, value) in there.items()
         if value is not None
     }
@@ -249,5 +260,7 @@ def _is_member(members: Members) -> Condition:
     alive = []
     if members.column.table is nic:
         alive = [nic.c.state.not_in(MACHINES["nic"].names(Stability.TERMINAL))]
-    found: Condition = select(members.column).where(members.column == vm.c.id, members.where, *alive).exists()
+    found: Condition = (
+        select(members.column).where(members.column == vm.c.id, members.lead == members.value, *alive).exists()
+    )
     return found

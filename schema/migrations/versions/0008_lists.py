@@ -25,9 +25,9 @@ NEW = {
     "nic_network": ("nic", ["network_id", "vm_id"], None),
     "vm_target": ("vm", ["target_host_id", "account_id", "planner", "affinity_groups"], "target_host_id IS NOT NULL"),
     "vm_over": ("vm", ["state", "since"], "state IN ('Destroyed', 'Expunged')"),
-    "volume_over": ("volume", ["since"], "vm_id IS NULL AND state = 'Expunged'"),
+    "volume_over": ("volume", ["vm_id", "since"], "vm_id IS NULL AND state = 'Expunged'"),
     "operation_unhappy": ("operation", ["state", "id"], "state IN ('Stuck', 'Failed', 'Cancelled')"),
-    "operation_over": ("operation", ["since"], "vm_id IS NULL AND volume_id IS NULL"),
+    "operation_over": ("operation", ["vm_id", "since"], "vm_id IS NULL AND volume_id IS NULL"),
 }
 NAMES = ("vm", "volume")
 STAYED = "'Running', 'Stopped', 'Destroyed', 'Error', 'Unknown', 'Expunged'"
