@@ -33,7 +33,7 @@ from interlock.schema.tables import metadata
 
 TENANTS_OF, NETWORK_OF, CLUSTER_OF = 1000, 10_000, 32 * PER_HOST
 """So many VMs an account has, a network, and a cluster."""
-AT_ONCE, IN_TRANSACTION = 10_000, 250
+AT_ONCE, IN_TRANSACTION = 10_000, 40
 """VMs written at once on SQLite, and in one transaction on PostgreSQL. Too few: many calls; too many: memory, and on
 PostgreSQL each counter's row is found behind all its versions of the same transaction."""
 TABLES = ("vm", "nic", "volume", "operation", "journal")
