@@ -27,6 +27,8 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """µs since 1970."""
     what: str
     """Which entity has been in which state for how long, in words."""
+    machine: str
+    state: str
     rule: Overdue
 
 
@@ -44,4 +46,5 @@ def _of(entity: Entity, operation: Operation) -> Deadline | None:
         return None
     rule = Overdue.STICK if operation.state == "Undoing" else state.overdue
     what = f"{machine.name} {entity.id} has been {entity.state} for {state.within} s"
-    return Deadline(at=max(entity.since, operation.since) + state.within * SECOND, what=what, rule=rule)
+    at = max(entity.since, operation.since) + state.within * SECOND
+    return Deadline(at=at, what=what, machine=machine.name, state=state.name, rule=rule)

@@ -363,4 +363,4 @@ def after(decision: Decision) -> Case:
 def deadline_of(case: Any) -> Deadline:
     """When it is overdue, what, and what is to follow."""
     found = deadline(case.operation, case.vm, case.nics, case.volumes)
-    return found or Deadline(at=NEVER, what="", rule=Rule.UNWIND)
+    return found or Deadline(at=NEVER, what="", machine="", state="", rule=Rule.UNWIND)
