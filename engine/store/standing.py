@@ -1,7 +1,7 @@
 """How the operations of a database stand, counted: the reads that metrics make when somebody asks for them.
 
-Promises: each read touches what operations under way own, however many VMs there are: it begins with the partial index
-of active operations, and goes on by primary key or by VM.
+Promises: each read touches what operations under way own, or VMs that are overdue, however many VMs there are: it walks
+the partial index of active operations, or the index of VMs by state and time, and goes on by primary key or by VM.
 """
 
 from __future__ import annotations
