@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from benchmarks import floor
 from benchmarks.tape import Costs, Tape, Transaction, costs, taped
 from interlock import CloudDescription, DeployVM, Engine
 from interlock.drivers.simulator import Power, Simulator
+from interlock.engine.observer import Observer
 
 PER_HOST = 64
 """VMs that a host has room for."""
@@ -179,7 +180,9 @@ def cloud(hosts: int) -> CloudDescription:
 
 
 @asynccontextmanager
-async def lab(folder: Path, *, hosts: int, url: str | None = None, prefix: str = "vm-") -> AsyncIterator[Lab]:
+async def lab(
+    folder: Path, *, hosts: int, url: str | None = None, prefix: str = "vm-", observers: Sequence[Observer] = ()
+) -> AsyncIterator[Lab]:
     """An open lab with files in `folder`, which must be empty.
 
     Args:
@@ -187,11 +190,13 @@ async def lab(folder: Path, *, hosts: int, url: str | None = None, prefix: str =
         hosts: how many the cloud has.
         url: another database than SQLite in the folder; its calls are counted by the engine, and not recorded.
         prefix: what the names of the lab's VMs begin with; on a database that is used again, a new one.
+        observers: the engine's.
     """
     simulator = await Simulator.at(folder / "lab.simulator")
     try:
         with taped(database_in(folder)) as tape:
-            async with Engine.open(url or str(database_in(folder)), drivers={"simulator": simulator}) as engine:
+            named, drivers = url or str(database_in(folder)), {"simulator": simulator}
+            async with Engine.open(named, drivers=drivers, observers=observers) as engine:
                 await engine.load(cloud(hosts))
                 yield Lab(engine, simulator, folder, None if url else tape, prefix)
     finally:

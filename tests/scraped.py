@@ -57,7 +57,8 @@ class Truth:
         self.requests = Counter((kind,) for row, kind in own if row.version == 1)
         self.outcomes = Counter((kind, row.destination) for row, kind in own if row.destination in ENDS)
         self.replans = Counter((kind,) for row, kind in own if (row.source, row.event) == ("Undoing", "OperationRetry"))
-        self.takeovers = Counter((kind,) for row, kind in own if row.event == "Claimed" and row.source != "Queued")
+        taken = {row.seq for row in _taken_over([row for row, _ in own])}
+        self.takeovers = Counter((kind,) for row, kind in own if row.seq in taken)
 
     @classmethod
     async def of(cls, lab: World) -> Truth:
@@ -73,4 +74,16 @@ class Truth:
         assert scrape.series("interlock_operations_total") == self.outcomes
         assert scrape.series("interlock_operation_seconds_count") == self.outcomes
         assert scrape.series("interlock_replans_total") == self.replans
-        assert scrape.series("interlock_takeovers_total") == self.takeovers
+        assert +Counter(scrape.series("interlock_takeovers_total")) == self.takeovers
+
+
+def _taken_over(rows: list[Transition]) -> list[Transition]:
+    """Claims of what was under way under another worker's name."""
+    owner: dict[str, str | None] = {}
+    found = []
+    for row in rows:
+        before = owner.get(row.entity_id)
+        owner[row.entity_id] = now = row.changed.get("worker_id", before)
+        if row.event == "Claimed" and row.source != "Queued" and before not in (None, now):
+            found.append(row)
+    return found

@@ -175,6 +175,11 @@ class Orchestrator:
         await self.submit(ExpungeVM(vm_id), OURS, None)
 
     @property
+    def worker_id(self) -> str:
+        """Whose lease operations are driven on here."""
+        return self._lease.worker_id
+
+    @property
     def under_way(self) -> int:
         """How many operations are driven or wait to be."""
         return len(self._ends)

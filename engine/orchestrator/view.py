@@ -29,6 +29,11 @@ class View:
         self._loop = asyncio.get_running_loop()
 
     @property
+    def worker_id(self) -> str:
+        """The engine's, as operations that it drives have it."""
+        return self._orchestrator.worker_id
+
+    @property
     def under_way(self) -> int:
         """Operations that are driven or wait to be."""
         return self._orchestrator.under_way

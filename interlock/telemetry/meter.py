@@ -10,13 +10,14 @@ import time
 from collections import Counter
 
 from interlock.engine.core.deadlines import Deadline
-from interlock.engine.core.decision import Decision, Effect
+from interlock.engine.core.decision import Change, Decision, Effect
 from interlock.engine.observer import Finish, Observer
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.store.commit import Written
 from interlock.engine.store.verdict import Lost
 from interlock.schema.commands import Outcome, Refused
 from interlock.schema.machine import CREATED
+from interlock.schema.records import Operation
 from interlock.telemetry import table
 from interlock.telemetry.histogram import Histogram
 from interlock.telemetry.steps import Steps
@@ -60,6 +61,8 @@ class Meter(Observer):
             if row.machine == "operation":
                 if row.event == CREATED:
                     self.counts[table.REQUESTS][kind,] += 1
+                elif row.event == "Claimed":
+                    self.counts[table.TAKEOVERS][kind,] += _was_anothers(change)
                 elif (row.event, row.source) in OF_MOVES:
                     metric, labels = OF_MOVES[row.event, row.source]
                     self.counts[metric][kind, *labels] += 1
@@ -101,6 +104,14 @@ class Meter(Observer):
         if found is None:
             found = series[labels] = Histogram(metric.bounds)
         return found
+
+
+def _was_anothers(claim: Change) -> bool:
+    """Whether it was under way and another worker's; one that was Stuck, or was not begun, is nobody's."""
+    before, after = claim.before, claim.after
+    if not isinstance(before, Operation) or not isinstance(after, Operation) or before.state == "Queued":
+        return False
+    return before.worker_id not in (None, after.worker_id)
 
 
 def said(outcome: Outcome | None) -> str:

@@ -17,10 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from prometheus_client import REGISTRY
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector, CollectorRegistry
-
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.view import View
@@ -32,6 +28,13 @@ from interlock.telemetry.fill import fill
 from interlock.telemetry.meter import MICROS, Labels, Meter
 from interlock.telemetry.steps import Steps
 from interlock.telemetry.table import METRICS, Kind, Metric
+
+try:
+    from prometheus_client import REGISTRY
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+    from prometheus_client.registry import Collector, CollectorRegistry
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError("metrics need prometheus_client: install interlock[prometheus]") from missing
 
 Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 Series = dict[Labels, float]

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import REGISTRY, start_http_server
-from prometheus_client.registry import CollectorRegistry
-
 from interlock.schema.errors import InvalidRequest
+
+try:
+    from prometheus_client import REGISTRY, start_http_server
+    from prometheus_client.registry import CollectorRegistry
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError("metrics need prometheus_client: install interlock[prometheus]") from missing
 
 PORTS = range(65536)
 

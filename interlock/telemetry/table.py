@@ -160,8 +160,5 @@ OF_MOVES: dict[tuple[str, str], tuple[Metric, tuple[str, ...]]] = {
     ("OperationRetry", "Running"): (RETRIES, ("do",)),
     ("UndoRetry", "Undoing"): (RETRIES, ("undo",)),
     ("OperationRetry", "Undoing"): (REPLANS, ()),
-    ("Claimed", "Running"): (TAKEOVERS, ()),
-    ("Claimed", "Retrying"): (TAKEOVERS, ()),
-    ("Claimed", "Undoing"): (TAKEOVERS, ()),
 }
 """Which of an operation's own transitions (event, source) are counted by kind, and with which labels besides."""

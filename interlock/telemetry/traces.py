@@ -11,7 +11,7 @@
 
 An operation that another worker takes over goes on in the same trace, as another span beside the first one's, with
 `interlock.taken_over`. Spans are kept in memory until they end: what a killed process had not ended is not seen, what
-the journal says of it is. decision 0030 says more.
+the journal says of it is. docs/decisions/0030 says why.
 
 Needs opentelemetry-api (`interlock[otel]`), which nothing else imports; without an SDK it does nothing.
 """
@@ -19,12 +19,6 @@ Needs opentelemetry-api (`interlock[otel]`), which nothing else imports; without
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from opentelemetry import context as contexts
-from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from interlock.engine.core.decision import Decision, Effect, End
 from interlock.engine.core.inputs import trace_in
@@ -38,6 +32,15 @@ from interlock.schema.requests import KIND_OF, Request, subject_of
 from interlock.schema.transition import Entry
 from interlock.telemetry.meter import said
 from interlock.telemetry.steps import Left, Step, Steps, Turn, own_rows
+
+try:
+    from opentelemetry import context as contexts
+    from opentelemetry import trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError("traces need opentelemetry-api: install interlock[otel]") from missing
 
 Attributes = dict[str, str | int | bool]
 PROPAGATOR = TraceContextTextMapPropagator()
@@ -82,10 +85,11 @@ class Traces(Observer):
 
     async def driving(self, operation: Operation) -> None:
         """See `Observer`."""
+        assert self._view is not None
         where = await self._where_asked(operation.id)
         parent = PROPAGATOR.extract({HEADER: where}) if where else Context()
         about = _about(operation.id, operation.kind, operation.vm_id, operation.volume_id)
-        about["interlock.taken_over"] = operation.state != "Queued"
+        about["interlock.taken_over"] = operation.worker_id not in (None, self._view.worker_id)
         span = self._tracer.start_span(operation.kind, parent, SpanKind.CONSUMER, about)
         self._drives[operation.id] = _Drive(self._tracer, span)
 
