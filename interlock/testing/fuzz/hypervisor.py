@@ -86,9 +86,7 @@ class MemoryHypervisor:
 
     def __init__(self, hosts: Iterable[Host], pools: Iterable[StoragePool]) -> None:
         self.capabilities = capabilities.ALL
-        self._db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS)
-        for statement in tables.BUILD:
-            self._db.execute(statement)
+        self._db = _EMPTY.pop() if _EMPTY else _empty()
         self._db.execute("BEGIN")  # and never a commit: nothing of it is to last
         world.attach(self._db, tuple(hosts), tuple(pools))
 
@@ -136,4 +134,19 @@ class MemoryHypervisor:
 
     def close(self) -> None:
         """See `Hypervisor`."""
-        self._db.close()
+        db = self._db
+        del self._db  # it will be another's
+        db.execute("ROLLBACK")
+        _EMPTY.append(db)
+
+
+_EMPTY: list[sqlite3.Connection] = []
+"""Worlds that nobody uses now: to build one, and to compile its statements, takes as long as ten events."""
+
+
+def _empty() -> sqlite3.Connection:
+    """A world without anything. Whoever has it has it alone, but the next one may be another thread."""
+    db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS, check_same_thread=False)
+    for statement in tables.BUILD:
+        db.execute(statement)
+    return db
