@@ -162,6 +162,7 @@ def _in_the_world(statement: str) -> Change:
         assert isinstance(universe.hypervisor, MemoryHypervisor)
         vm_id, _ = _running(universe)
         assert universe.hypervisor._db.execute(statement, (vm_id,)).rowcount > 0
+        universe.hypervisor._found.clear()
 
     return change
 
