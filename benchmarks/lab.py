@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
 from benchmarks import floor
+from benchmarks.command import Wrong
 from benchmarks.tape import Costs, Tape, Transaction, costs, taped
 from interlock import CloudDescription, DeployVM, Engine
 from interlock.drivers.simulator import Power, Simulator
-from interlock.engine.observer import Observer
 
 PER_HOST = 64
 """VMs that a host has room for."""
@@ -56,10 +56,6 @@ memory_mib = 2048
 name = "debian"
 size_mib = 2048
 """
-
-
-class Wrong(Exception):
-    """What was measured did not do its work; the figures are void."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,9 +176,7 @@ def cloud(hosts: int) -> CloudDescription:
 
 
 @asynccontextmanager
-async def lab(
-    folder: Path, *, hosts: int, url: str | None = None, prefix: str = "vm-", observers: Sequence[Observer] = ()
-) -> AsyncIterator[Lab]:
+async def lab(folder: Path, *, hosts: int, url: str | None = None, prefix: str = "vm-") -> AsyncIterator[Lab]:
     """An open lab with files in `folder`, which must be empty.
 
     Args:
@@ -190,13 +184,11 @@ async def lab(
         hosts: how many the cloud has.
         url: another database than SQLite in the folder; its calls are counted by the engine, and not recorded.
         prefix: what the names of the lab's VMs begin with; on a database that is used again, a new one.
-        observers: the engine's.
     """
     simulator = await Simulator.at(folder / "lab.simulator")
     try:
         with taped(database_in(folder)) as tape:
-            named, drivers = url or str(database_in(folder)), {"simulator": simulator}
-            async with Engine.open(named, drivers=drivers, observers=observers) as engine:
+            async with Engine.open(url or str(database_in(folder)), drivers={"simulator": simulator}) as engine:
                 await engine.load(cloud(hosts))
                 yield Lab(engine, simulator, folder, None if url else tape, prefix)
     finally:
