@@ -56,6 +56,12 @@ MODULES = (
         quick=Size(0.3, "--lines 300000"),
         full=Size(1, "--lines 1000000"),
     ),
+    Module(
+        "telemetry",
+        "deploys with metrics, and with traces, beside deploys that nobody watches",
+        quick=Size(0.3, "--turns 6"),
+        full=Size(1.5, "--hosts 100000 --rounds 5"),
+    ),
 )
 
 

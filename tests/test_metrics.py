@@ -24,6 +24,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as Theirs
 from structlog.testing import capture_logs
 
+from benchmarks import telemetry
+from benchmarks.result import Result
 from interlock import Engine, InterlockError, InvalidRequest, Way
 from interlock.drivers.simulator import FaultKind
 from interlock.engine.core.decision import Decision
@@ -580,3 +582,19 @@ async def test_an_engine_without_observers_makes_nothing_for_them(tmp_path: Path
         assert lab.engine._store.observer is None
         assert type(lab.engine._orchestrator._performer) is Performer
         await lab.deploy()
+
+
+# --- what it costs
+
+
+def test_a_small_run_of_the_benchmark_writes_its_figures(tmp_path: Path) -> None:
+    told = ["--turns=1", "--hosts=20", "--rounds=1", f"--folder={tmp_path}", f"--json={tmp_path / 'telemetry.json'}"]
+    assert telemetry.main(told) == 0
+    result = msgspec.json.decode((tmp_path / "telemetry.json").read_bytes(), type=Result)
+    assert [each.name for each in result.figures] == [
+        "a deploy, metrics",
+        "a deploy, metrics and traces",
+        "a scrape, 20 hosts",
+    ]
+    assert all(each.value.least > 0 for each in result.figures)
+    assert [each.met is None for each in result.targets] == [False]

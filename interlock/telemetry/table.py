@@ -28,9 +28,9 @@ class Of(StrEnum):
     CLOUD = "cloud"  # what is held of the cloud, as this engine knows it: the same from each, not to be summed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """One row; a counter's samples end in `_total`, which its name does not."""
+    """One row, itself alone its equal; a counter's samples end in `_total`, which its name does not."""
 
     name: str
     kind: Kind
