@@ -283,12 +283,14 @@ def owned(rows: Rows) -> Iterable[str]:
     return (address for row in rows for address in row if address is not None)
 
 
+_GONE = {name: frozenset(MACHINES[name].names(Stability.TERMINAL)) for name in ("nic", "volume")}
+
+
 def after(decision: Decision) -> Case:
     """The case as the decision leaves it."""
-    gone = {name: MACHINES[name].names(Stability.TERMINAL) for name in ("nic", "volume")}
     return Case(
         operation=decision.operation,
         vm=decision.vm,
-        nics=tuple(nic for nic in decision.nics if nic.state not in gone["nic"]),
-        volumes=tuple(volume for volume in decision.volumes if volume.state not in gone["volume"]),
+        nics=tuple(nic for nic in decision.nics if nic.state not in _GONE["nic"]),
+        volumes=tuple(volume for volume in decision.volumes if volume.state not in _GONE["volume"]),
     )

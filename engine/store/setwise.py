@@ -69,8 +69,8 @@ def sql_for(statement: Statement, size: int) -> str:
     if not statement.key:
         names = ", ".join(f'"{name}"' for name in statement.order)
         # With WHERE, the parser does not take what may follow for the condition of a join.
-        picked = f"SELECT * FROM {values} WHERE column1 IS NOT NULL"
-        return f"INSERT INTO {statement.table} ({names}) {picked} {statement.unless}".rstrip()  # noqa: S608
+        picked = f"SELECT * FROM {values} WHERE column1 IS NOT NULL"  # noqa: S608
+        return f"INSERT INTO {statement.table} ({names}) {picked} {statement.unless}".rstrip()
     *changed, _ = statement.order
     set_to = ", ".join(f'"{name}" = v.column{number}' for number, name in enumerate(changed, 1))
     where = f"{statement.table}.{statement.key} = v.column{len(statement.order)}"
