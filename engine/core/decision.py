@@ -86,6 +86,16 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return tuple(change.entry for change in self.changes)
 
 
+def joined(first: Decision, then: Decision) -> Decision:
+    """What follows `first` together with it, as one: all of it is written, or nothing."""
+    return msgspec.structs.replace(
+        then,
+        changes=first.changes + then.changes,
+        groups=first.groups + then.groups,
+        if_fresh=first.if_fresh or then.if_fresh,
+    )
+
+
 class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """On whose behalf a change is made."""
 

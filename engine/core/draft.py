@@ -130,7 +130,7 @@ class Draft:
 
     def _present(self, entity: E) -> E:
         """As it is after what was written so far."""
-        known: Entity | None
+        known: Any
         if isinstance(entity, Nic):
             known = self._nics[entity.id]
         elif isinstance(entity, Volume):
