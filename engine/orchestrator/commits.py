@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Select
 
 from interlock.engine.core.decide import decide
-from interlock.engine.core.decision import Decision, joined
+from interlock.engine.core.decision import Decision, End, joined
 from interlock.engine.core.events import Claimed, Event, Requested
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator import log
@@ -223,7 +223,7 @@ class Commits:
             then = decide(self._snapshot(after(decision)), claim(now()), self.rules)
         except Exception:
             return None
-        if not then.effects or then.if_fresh:
+        if then.if_fresh or not (then.effects or then.outcome is End.SUCCEEDED):
             return None
         self.inventory.hold(then)
         return then

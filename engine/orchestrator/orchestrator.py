@@ -32,6 +32,7 @@ from interlock.engine.orchestrator.archival import Archival
 from interlock.engine.orchestrator.clock import fresh_ids
 from interlock.engine.orchestrator.commits import Accepted, Commits, Overtaken, after, makes_its_subject
 from interlock.engine.orchestrator.convergence import Convergence
+from interlock.engine.orchestrator.door import Door
 from interlock.engine.orchestrator.drive import Drive, Wish
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.expiry import Expiry
@@ -68,6 +69,7 @@ class Orchestrator:
         self._lease = Lease(self._write_worker, store.forget_workers, lambda: bool(self._ends) and not self._closed)
         self._drives: dict[str, Drive] = {}
         self._started = self._ahead = 0
+        self.door = Door(lambda: len(self._ends))
         self._queue: deque[str] = deque()
         self._loading: dict[str, asyncio.Event] = {}
         self._ends: dict[str, asyncio.Future[Operation | None]] = {}
@@ -98,8 +100,11 @@ class Orchestrator:
             EngineClosed: the engine is closed.
         """
         self.check_open()
+        await self.door.enter()
         # In a task of our own: a caller that gives up waiting must not leave a request written and not driven.
-        return await asyncio.shield(self._spawn(self._submit(request, actor, caller_id), "interlock request"))
+        task = self._spawn(self._submit(request, actor, caller_id), "interlock request")
+        task.add_done_callback(lambda _: self.door.leave())
+        return await asyncio.shield(task)
 
     async def _submit(self, request: Request, actor: str, caller_id: str | None) -> Decision:
         await self._lease.ensure()
@@ -215,10 +220,14 @@ class Orchestrator:
 
     async def resolve(self, operation_id: str, way: Way, actor: str, reason: str) -> None:
         """Take a way out of Stuck."""
-        case = await self.store.case(operation_id)
-        written, decision, _ = await self.commits.write(
-            case, lambda at: Resolved(at=at, way=way, actor=actor, reason=reason), None
-        )
+        await self.door.enter()
+        try:
+            case = await self.store.case(operation_id)
+            written, decision, _ = await self.commits.write(
+                case, lambda at: Resolved(at=at, way=way, actor=actor, reason=reason), None
+            )
+        finally:
+            self.door.leave()
         if decision.outcome is None:
             self._enqueue(operation_id, written)
 
@@ -360,6 +369,7 @@ class Orchestrator:
             end.set_result(operation)
         if not self._ends:
             self._lease.rest()
+        self.door.look()
         while self._queue and not self._full and not self._closed:
             self._start(self._queue.popleft(), None)
 
@@ -371,6 +381,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
+        self.door.close()
         self.expiry.close()
         self.archival.close()
         self.convergence.close()
