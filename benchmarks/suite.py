@@ -41,8 +41,8 @@ MODULES = (
     Module(
         "journal",
         "reading, verifying and rebuilding a long journal, beside decoding and hashing its lines",
-        quick=Size(1, "--transitions 50000"),
-        full=Size(8, "--transitions 1000000"),
+        quick=Size(1, "--transitions 30000"),
+        full=Size(10, "--transitions 1000000"),
     ),
     Module(
         "day",
