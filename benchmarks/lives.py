@@ -58,8 +58,8 @@ size_mib = 1024
 name = "debian"
 size_mib = 2048
 """
-PER_HOST = 64
-"""VMs that a host has room for, at their largest."""
+PER_HOST = 32
+"""VMs for each host, which has room for twice as many at their largest: who grows must find room where it is."""
 ROOM = 4096
 """MiB of the pool for each VM: its root disk and its data disk, and some."""
 
@@ -78,7 +78,7 @@ Ask = Callable[[Engine, Life], Awaitable[Handle]]
 
 
 async def _deploy(engine: Engine, life: Life) -> Handle:
-    handle = await engine.deploy(DeployVM(name=life.name, offering="small", template="debian"))
+    handle = await engine.deploy(DeployVM(name=life.name, offering="small", template="debian", planner="dispersing"))
     life.vm = handle.vm_id or ""
     return handle
 

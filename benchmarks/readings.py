@@ -115,9 +115,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     index_bytes: int
 
     @property
-    def per_row(self) -> float:
-        """Bytes, indexes and free space of pages included."""
-        return (self.row_bytes + self.index_bytes) / max(1, self.rows)
+    def bytes(self) -> int:
+        """Both, the free space of pages included."""
+        return self.row_bytes + self.index_bytes
 
 
 def tables(database: Path) -> dict[str, Table]:
