@@ -381,4 +381,4 @@ def unowned() -> Select[Any]:
 def stuck() -> Select[Any]:
     """Operations that wait for a person, by VM."""
     waiting = (operation.c.state == "Stuck", _in_states(ACTIVE))
-    return select(operation).where(*waiting).order_by(operation.c.vm_id, operation.c.id)
+    return select(operation).where(*waiting).order_by(operation.c.vm_id)
