@@ -429,7 +429,10 @@ async def _dispose(engine: AsyncEngine, threads: Threads) -> None:
 def _engine(url: URL, threads: Threads) -> AsyncEngine:
     try:
         if url.get_backend_name() == "sqlite":
-            engine = create_async_engine(url, async_creator=lambda: connect(url, BUSY_SECONDS, threads))
+            # The one that was used last is used next: what each keeps of the file is then kept once, not five times.
+            engine = create_async_engine(
+                url, async_creator=lambda: connect(url, BUSY_SECONDS, threads), pool_use_lifo=True
+            )
             event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
             return engine
         engine = create_async_engine(url)
