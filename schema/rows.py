@@ -6,6 +6,7 @@ Promises: `record(row_of(x)) == x`. Text is canonical (sorted keys), because has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -68,6 +69,7 @@ def row_of(record: Entity | Place) -> tuple[Any, ...]:
     return columns_of(record, record.__struct_fields__)
 
 
+@cache  # the types of its fields are looked up, which takes a millisecond a kind, and many modules ask
 def reader(kind: type[R]) -> Callable[[Sequence[Any]], R]:
     """A function from a row (columns in order) to a record of `kind`."""
     fields = kind.__struct_fields__
