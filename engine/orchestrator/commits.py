@@ -23,7 +23,8 @@ from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
 from interlock.engine.orchestrator.recording import Recording
 from interlock.engine.store import queries
-from interlock.engine.store.store import Case, Store
+from interlock.engine.store.cases import Case
+from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.errors import (
     Busy,
@@ -153,7 +154,7 @@ class Commits:
         Raises:
             Busy: one does.
         """
-        for active in await self._store.operations(queries.active_on(vm_id, volume_id)):
+        for active in await self._store.owners(vm_id, volume_id):
             what = f"VM {vm_id}" if vm_id and active.vm_id == vm_id else f"disk {volume_id}"
             hint = "resolve it first" if active.state == "Stuck" else "wait for it, or cancel it"
             raise Busy(f"{what} is busy: operation {active.id} ({active.kind}) is {active.state}; {hint}")

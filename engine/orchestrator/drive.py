@@ -32,7 +32,7 @@ from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.commits import Accepted, Commits, Overtaken
 from interlock.engine.orchestrator.effects import Performer
-from interlock.engine.store.store import Case
+from interlock.engine.store.cases import Case
 from interlock.schema.commands import Outcome
 from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.words import clean

@@ -41,7 +41,8 @@ from interlock.engine.orchestrator.lease import Lease, Worker
 from interlock.engine.orchestrator.reconciliation import Reconciliation
 from interlock.engine.orchestrator.recovery import Recovery
 from interlock.engine.store import queries
-from interlock.engine.store.store import Case, Store
+from interlock.engine.store.cases import Case
+from interlock.engine.store.store import Store
 from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
