@@ -242,16 +242,16 @@ async def _held(lab: World, driver: Holding, command: str, when: str) -> str:
 
 
 @pytest.mark.parametrize("when", [BEFORE, AFTER])
-async def test_whoever_takes_over_goes_on_in_the_same_trace(tmp_path: Path, empty_url: str, when: str) -> None:
+async def test_whoever_takes_over_goes_on_in_the_same_trace(tmp_path: Path, database_url: str, when: str) -> None:
     dead, heir = Collector(), Collector()
     made, wrap = noted(Holding)
-    async with doomed(tmp_path, empty_url, wrap, description=cloud(), observers=[Traces(dead.provider)]) as lab:
+    async with doomed(tmp_path, database_url, wrap, description=cloud(), observers=[Traces(dead.provider)]) as lab:
         with dead.tracer.start_as_current_span("caller") as caller:
             operation_id = await _held(lab, made[-1], "StartDomain", when)
         # What a killed process has not ended is never seen.
         ended = [span.name for span in dead.spans]
     assert sorted(ended) == ["CreateVolume", "PrepareNic", "caller", "prepare", "request deploy"]
-    async with world(tmp_path, url=empty_url, observers=[Traces(heir.provider)]) as lab:
+    async with world(tmp_path, url=database_url, observers=[Traces(heir.provider)]) as lab:
         await lab.engine.idle()
         assert (await (await lab.engine.handle(operation_id)).ended()).state == "Succeeded"
     assert heir.tree() == ["deploy", STARTED]
@@ -287,11 +287,11 @@ async def test_an_engine_that_closes_ends_its_spans(tmp_path: Path, monkeypatch:
     assert [outcome(span) for span in seen.named("deploy")] == [None, "Succeeded"]
 
 
-async def test_an_operation_of_an_engine_without_traces_begins_one(tmp_path: Path, empty_url: str) -> None:
+async def test_an_operation_of_an_engine_without_traces_begins_one(tmp_path: Path, database_url: str) -> None:
     seen, (made, wrap) = Collector(), noted(Holding)
-    async with doomed(tmp_path, empty_url, wrap, description=cloud()) as lab:
+    async with doomed(tmp_path, database_url, wrap, description=cloud()) as lab:
         await _held(lab, made[-1], "StartDomain", BEFORE)
-    async with world(tmp_path, url=empty_url, observers=[Traces(seen.provider)]) as lab:
+    async with world(tmp_path, url=database_url, observers=[Traces(seen.provider)]) as lab:
         await lab.engine.idle()
     assert seen.tree() == ["deploy", STARTED]
     assert seen.named("deploy")[0].parent is None

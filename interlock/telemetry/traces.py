@@ -19,6 +19,7 @@ Needs opentelemetry-api (`interlock[otel]`), which nothing else imports; without
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from interlock.engine.core.decision import Decision, Effect, End
 from interlock.engine.core.inputs import trace_in
@@ -27,6 +28,7 @@ from interlock.engine.orchestrator.view import View
 from interlock.engine.store import standing
 from interlock.schema.commands import Outcome, Refused
 from interlock.schema.errors import InterlockError, InvalidRequest
+from interlock.schema.machine import CREATED
 from interlock.schema.records import Operation
 from interlock.schema.requests import KIND_OF, Request, subject_of
 from interlock.schema.transition import Entry
@@ -57,8 +59,8 @@ class Traces(Observer):
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = trace.get_tracer("interlock", tracer_provider=provider)
         self._view: View | None = None
-        self._asked: dict[str, str | None] = {}
-        """Where operations that were written here, and are not driven yet, were asked."""
+        self._asked: dict[str, _Asked] = {}
+        """Operations that were written here, and are not driven yet."""
         self._drives: dict[str, _Drive] = {}
         self._steps = Steps()
 
@@ -86,16 +88,17 @@ class Traces(Observer):
     async def driving(self, operation: Operation) -> None:
         """See `Observer`."""
         assert self._view is not None
-        where = await self._where_asked(operation.id)
+        asked = self._asked.pop(operation.id, None)
+        where = asked.where if asked is not None else await self._where_asked(operation.id)
         parent = PROPAGATOR.extract({HEADER: where}) if where else Context()
         about = _about(operation.id, operation.kind, operation.vm_id, operation.volume_id)
         about["interlock.taken_over"] = operation.worker_id not in (None, self._view.worker_id)
         span = self._tracer.start_span(operation.kind, parent, SpanKind.CONSUMER, about)
-        self._drives[operation.id] = _Drive(self._tracer, span)
+        self._drives[operation.id] = drive = _Drive(self._tracer, span)
+        if asked is not None and asked.begun is not None:
+            drive.written(asked.begun, self._steps.follow(asked.begun))
 
     async def _where_asked(self, operation_id: str) -> str | None:
-        if operation_id in self._asked:
-            return self._asked.pop(operation_id)
         assert self._view is not None
         try:
             rows = await self._view.rows(standing.asked_where(operation_id))
@@ -105,9 +108,10 @@ class Traces(Observer):
 
     def written(self, decision: Decision) -> None:
         """See `Observer`."""
-        operation = decision.operation
-        if operation.version == 1:
-            self._asked[operation.id] = trace_in(own_rows(decision)[0].detail)
+        operation, first = decision.operation, own_rows(decision)[0]
+        if first.event == CREATED:
+            begun = decision if decision.effects or decision.outcome else None
+            self._asked[operation.id] = _Asked(trace_in(first.detail), begun)
         drive = self._drives.get(operation.id)
         if drive is not None:
             drive.written(decision, self._steps.follow(decision))
@@ -140,6 +144,14 @@ class Traces(Observer):
         drive = self._drives.pop(operation_id, None)
         if drive is not None:
             drive.left()
+
+
+class _Asked(NamedTuple):
+    """An operation that will be driven."""
+
+    where: str | None
+    begun: Decision | None
+    """The decision that wrote it, if that began it as well (docs/decisions/0026)."""
 
 
 class _Drive:
@@ -210,6 +222,8 @@ def _about(operation_id: str, kind: str, vm_id: str | None, volume_id: str | Non
 
 def _tell(span: Span, rows: Iterable[Entry]) -> None:
     for row in rows:
+        if row.event == CREATED:
+            continue
         told: Attributes = {"interlock.source": row.source, "interlock.destination": row.destination}
         if row.cause:
             told["interlock.cause"] = row.cause
