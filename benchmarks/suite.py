@@ -63,6 +63,12 @@ MODULES = (
         full=Size(1.5, "--hosts 100000 --rounds 5"),
     ),
     Module(
+        "libvirt",
+        "guests on libvirt through Interlock, beside the same libvirt calls by hand",
+        quick=None,
+        full=Size(2),
+    ),
+    Module(
         "startup",
         "starting: --help, import, an open engine; beside bare Python and the libraries",
         quick=Size(0.2),
