@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -82,6 +83,20 @@ def test_what_an_earlier_run_left_is_not_taken_for_this_ones(tmp_path: Path, mon
     (tmp_path / "logs.json").write_bytes(msgspec.json.encode(a_result()))
     monkeypatch.setattr(running, "_called", lambda _: 0)
     assert isinstance(running.run(TINY, Size(1), tmp_path), Failed)
+
+
+def test_a_suite_that_is_cut_short_has_kept_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def called(arguments: Sequence[str]) -> int:
+        if "benchmarks.deploys" in arguments:
+            raise KeyboardInterrupt
+        (tmp_path / "logs.json").write_bytes(msgspec.json.encode(a_result()))
+        return 0
+
+    monkeypatch.setattr(running, "_called", called)
+    with pytest.raises(KeyboardInterrupt):
+        suite_command.main([f"--results={tmp_path}", f"--keep={tmp_path / 'kept.json'}", "--full"], [TINY, LONG])
+    for file in ("suite.json", "kept.json"):
+        assert [each.module for each in running.read(tmp_path / file).results] == ["logs"]
 
 
 def test_a_module_that_lacks_what_it_needs_is_left_out_and_no_fault(
