@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as suite_command
-from benchmarks import drawing, readme, report, running
+from benchmarks import command, drawing, readme, report, running
 from benchmarks.command import LEFT_OUT, Measured, Missing, Wrong, begin, ended, parser
 from benchmarks.machine import Machine, Watch
 from benchmarks.result import Curve, Line, Point, Result, Spread, figure, flat, line, linear
@@ -210,6 +211,26 @@ def test_the_command_that_is_told_makes_the_same_again_and_holds_no_secret() -> 
     assert begin("deploys", arguments).command == (
         "python -m benchmarks.deploys --url 'postgresql://me:***@host/db' --rounds=2"
     )
+
+
+def test_the_commit_has_a_mark_when_the_code_has_changes_and_none_for_figures_that_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
+
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    assert command.commit() == ""
+    (tmp_path / "benchmarks").mkdir()
+    for file in ("code.py", "benchmarks/measured.json"):
+        (tmp_path / file).write_text("as it was")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "first")
+    (tmp_path / "benchmarks/measured.json").write_text("figures")
+    assert re.fullmatch(r"[0-9a-f]+", command.commit())
+    (tmp_path / "code.py").write_text("changed")
+    assert re.fullmatch(r"[0-9a-f]+\+", command.commit())
 
 
 def test_what_others_do_is_told_in_cores() -> None:
