@@ -56,6 +56,24 @@ MODULES = (
         quick=Size(0.3, "--lines 300000"),
         full=Size(1, "--lines 1000000"),
     ),
+    Module(
+        "startup",
+        "starting: --help, import, an open engine; beside bare Python and the libraries",
+        quick=Size(0.2),
+        full=Size(1, "--rounds 21"),
+    ),
+    Module(
+        "restart",
+        "going on after kill -9 with thousands of deploys in flight, beside the same deploys uninterrupted",
+        quick=Size(0.7, "--deploys 2000"),
+        full=Size(3),
+    ),
+    Module(
+        "soak",
+        "whether memory, files, threads or tasks grow over a million operations",
+        quick=Size(0.7, "--operations 15000 --warm 5000 --sample 1000"),
+        full=Size(45, "--operations 1000000"),
+    ),
 )
 
 
