@@ -79,6 +79,7 @@ def row_of(record: Entity | Place) -> tuple[Any, ...]:
     return columns_of(record, record.__struct_fields__)
 
 
+@cache  # the types of its fields are looked up, which takes a millisecond a kind, and many modules ask
 def reader(kind: type[R]) -> Callable[[Sequence[Any]], R]:
     """A function from a row (columns in order) to a record of `kind`."""
     fields = kind.__struct_fields__
