@@ -4,6 +4,9 @@ Promises: decisions are written in the order they were handed in; each gets its 
 durable. While nothing waits, nothing runs. Work handed to `between` runs on the writing connection between batches,
 so that what it reads is exactly what has been committed.
 
+What waits here is bounded by who hands in: so many requests as the door lets in, and one decision for each operation
+under way (`engine/orchestrator/door.py`). Work between batches is done before each, so reads never wait for two.
+
 Races considered. A caller that is cancelled while it waits does not take its decision back: it may already be
 written, and whoever drives the operation next finds out. Closing writes what was handed in before, and refuses more.
 """
@@ -56,14 +59,14 @@ class Writer:
         answer: asyncio.Future[Verdict] = self._future()
         self._waiting.append((decision, answer))
         self._wake()
-        return await asyncio.shield(answer)
+        return await answer  # nobody but this caller has it: one that is cancelled takes only its own answer along
 
     async def between(self, work: Callable[[Database], Awaitable[Any]]) -> Any:
         """Do something on the writing connection between two batches."""
         answer: asyncio.Future[Any] = self._future()
         self._between.append((work, answer))
         self._wake()
-        return await asyncio.shield(answer)
+        return await answer
 
     def outdate(self) -> None:
         """Figures have been read again: what waits now was decided on older ones."""
