@@ -16,6 +16,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -44,12 +45,21 @@ class Missing(Exception):
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a module hands over."""
+    """What a module hands over.
+
+    Raises:
+        ValueError: two figures have one name; targets are found by it.
+    """
 
     figures: list[Figure]
     curves: list[Curve] = []
     settings: dict[str, str | int | float] = {}
     detail: Any = None
+
+    def __post_init__(self) -> None:
+        twice = {name for name, count in Counter(each.name for each in self.figures).items() if count > 1}
+        if twice:
+            raise ValueError(f"figures need names of their own; these are there twice: {', '.join(sorted(twice))}")
 
 
 class Begun:

@@ -29,7 +29,12 @@ DECADES = 3
 APART = 44.0
 """Pixels between two labels. Too few: they run into each other."""
 IDEAL = "#7c8798"
-DASHES = {"measured": "", "floor": ' stroke-dasharray="7 4"', "ideal": ' stroke-dasharray="2 4"'}
+DASHES = {
+    "measured": "",
+    "floor": ' stroke-dasharray="7 4"',
+    "peer": ' stroke-dasharray="12 3 3 3"',
+    "ideal": ' stroke-dasharray="2 4"',
+}
 
 
 class Scale(NamedTuple):
@@ -174,5 +179,5 @@ def _drawn(line: Line, hue: str, across: Scale, upright: Scale) -> Iterator[str]
 def _mark(point: Point, hue: str, x: float, y: float, upright: Scale) -> str:
     low, high = (number(upright.at(value)) for value in (point.y.least, point.y.most))
     bar = f'<path d="M{number(x)} {low}V{high}" stroke="{hue}" stroke-width="1.4"/>' if low != high else ""
-    values = data(x=f"{point.x:g}", y=f"{point.y.median:.6g}")
+    values = data(x=f"{point.x:.12g}", y=f"{point.y.median:.6g}")
     return f'{bar}<circle cx="{number(x)}" cy="{number(y)}" r="3.4" fill="{hue}"{values}/>'

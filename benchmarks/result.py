@@ -34,8 +34,8 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
     what: str
     value: Spread
-    ratio: Spread
-    """The figure over this, within each round."""
+    ratio: Spread | None
+    """The figure over this, within each round; None when this is nought."""
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One of a curve."""
 
     name: str
-    kind: Literal["measured", "floor", "ideal"]
+    kind: Literal["measured", "floor", "peer", "ideal"]
     """A floor or peer is measured too; what is ideal is not."""
     points: list[Point]
 
@@ -138,11 +138,14 @@ def figure(
 
 
 def _beside(what: str, values: Sequence[float], others: Sequence[float]) -> Beside:
-    ratios = [value / other for value, other in zip(values, others, strict=True)]
-    return Beside(what=what, value=Spread.of(others), ratio=Spread.of(ratios))
+    pairs = list(zip(values, others, strict=True))
+    ratio = Spread.of(value / other for value, other in pairs) if all(others) else None
+    return Beside(what=what, value=Spread.of(others), ratio=ratio)
 
 
-def line(name: str, points: Mapping[float, Sequence[float]], kind: Literal["measured", "floor"] = "measured") -> Line:
+def line(
+    name: str, points: Mapping[float, Sequence[float]], kind: Literal["measured", "floor", "peer"] = "measured"
+) -> Line:
     """A line of a curve, from the values of each round at each size."""
     return Line(name=name, kind=kind, points=[Point(x, Spread.of(values)) for x, values in sorted(points.items())])
 

@@ -41,8 +41,14 @@ MODULES = (
     Module(
         "journal",
         "reading, verifying and rebuilding a long journal, beside decoding and hashing its lines",
-        quick=Size(1, "--transitions 50000"),
-        full=Size(8, "--transitions 1000000"),
+        quick=Size(1, "--transitions 30000"),
+        full=Size(10, "--transitions 1000000"),
+    ),
+    Module(
+        "day",
+        "deciding a recorded day again and playing it otherwise, beside reading its journal",
+        quick=Size(0.5, "--deploys 500"),
+        full=Size(5, "--deploys 10000"),
     ),
     Module(
         "logs",

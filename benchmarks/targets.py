@@ -27,9 +27,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bound(self) -> str:
         """For people."""
+        of = "ratio " if self.beside else ""
         if self.least is not None:
-            return f"at least {self.least:,g}"
-        return f"{'under' if self.strict else 'at most'} {self.most:,g}"
+            return f"{of}at least {self.least:,g}"
+        return f"{of}{'under' if self.strict else 'at most'} {self.most:,g}"
 
     def met(self, value: float) -> bool:
         """Whether a value is within it."""
@@ -93,4 +94,6 @@ def _judge(target: Target, figure: Figure | None) -> Judged:
 def _held(target: Target, figure: Figure) -> float | None:
     if not target.beside:
         return figure.value.median
-    return next((each.ratio.median for each in figure.beside if each.what == target.beside), None)
+    ratios = {each.what: each.ratio for each in figure.beside}
+    ratio = ratios.get(target.beside)
+    return None if ratio is None else ratio.median

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -43,10 +44,19 @@ def _flags(kind: type[Any]) -> tuple[str, ...]:
 _TEXT: dict[type[Any], dict[str, Any]] = {kind: _kept_as_text(kind) for kind in (*RECORDS.values(), *PLACES.values())}
 
 
-def columns_of(record: Entity | Place, names: Sequence[str]) -> tuple[Any, ...]:
+def columns_of(record: Entity | Place, names: tuple[str, ...]) -> tuple[Any, ...]:
     """Some columns of a record, in the order asked for, as the database keeps them."""
-    text = _TEXT[type(record)]
-    return tuple(_encode(getattr(record, name)).decode() if name in text else getattr(record, name) for name in names)
+    get, texts = _getter(type(record), names)
+    values = list(get(record))
+    for number in texts:
+        values[number] = _encode(values[number]).decode()
+    return tuple(values)
+
+
+@cache
+def _getter(kind: type[Any], names: tuple[str, ...]) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[int, ...]]:
+    """What gets these attributes (there are several), and which of them are kept as text."""
+    return attrgetter(*names), tuple(number for number, name in enumerate(names) if name in _TEXT[kind])
 
 
 def as_rows(table: str, places: Iterable[Place]) -> list[dict[str, Any]]:

@@ -13,18 +13,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import deploys, floor, journal, planning
+from benchmarks import day, deploys, floor, journal, planning
 from benchmarks.command import Wrong
 from benchmarks.figures import Figures, Round
 from benchmarks.fleet import KEPT, SCENARIOS, Fleet
 from benchmarks.lab import Lab, lab
 from benchmarks.machine import this_machine
+from benchmarks.result import Result
 from benchmarks.story import life
 from benchmarks.tape import Call, Costs, costs
 from benchmarks.targets import judged
 from interlock import OperationFailed
+from interlock.planners.dispersing import Dispersing
 from interlock.planners.first_fit import FirstFit
 from interlock.planners.protocol import CloudView, Plan, Shortlist
+from interlock.replay.rules import Book
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def test_a_small_run_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFi
     for figure in (
         "cores",
         "fsync",
-        "deploys 20, in flight 64",
+        "deploys 20; in flight 64",
         "deploys, 64 in flight, 1/s",
         "same statements, bare sqlite3 loop",
         "rows alone, bare sqlite3 loop",
@@ -64,6 +67,7 @@ def test_a_small_run_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFi
         "at least 0.35",
     ):
         assert figure in printed
+    assert "not measured" not in printed
 
 
 def test_its_figures_are_written_as_json_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -220,9 +224,13 @@ def test_index_and_scan_that_disagree_give_no_figures(tmp_path: Path, monkeypatc
     assert small_planning(tmp_path) == 1
 
 
-def test_a_missed_rate_fails_only_when_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missed_rate_fails_only_when_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(planning, "_round", lambda *_: (4_999.0, 1.0))
     assert small_planning(tmp_path, "--hosts=10000") == 0
+    printed = capsys.readouterr().out
+    assert "MISSED" in printed and "not measured" not in printed
     assert small_planning(tmp_path, "--hosts=10000", "--check") == 1
 
 
@@ -265,3 +273,26 @@ def test_memory_that_grows_and_a_check_that_is_slow_are_missed_targets() -> None
     assert missed(3.0, 1.25) == 0
     assert missed(3.1, 1.25) == 1
     assert missed(3.0, 1.35) == 4
+
+
+# --- a day
+
+
+def test_a_small_day_is_decided_again_and_played_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "day.json"
+    assert day.main(["--deploys=40", "--rounds=2", f"--folder={tmp_path}", f"--json={file}"]) == 0
+    result = msgspec.json.decode(file.read_bytes(), type=Result)
+    counts = {each.name: each.value.median for each in result.figures}
+    assert counts["VMs elsewhere without a change"] == 0
+    assert counts["VMs elsewhere under another planner"] > 5
+    assert [each.rounds for each in result.figures[:4]] == [2] * 4
+    assert [each.name for each in tmp_path.iterdir()] == ["day.json"]
+
+
+def test_a_day_that_is_decided_otherwise_now_gives_no_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine records under its own planner; what decides again is another one of the same name."""
+    monkeypatch.setattr(day, "Book", lambda planners, gurus: Book({**planners, "first-fit": Dispersing()}, gurus))
+    assert day.main(["--deploys=20", "--rounds=1", f"--folder={tmp_path}", f"--json={tmp_path / 'day.json'}"]) == 1
+    assert "not all was decided as it was written" in capsys.readouterr().err
