@@ -78,7 +78,7 @@ async def test_what_is_left_behind_is_seen(tmp_path: Path) -> None:
     lives, hoard = Lives.__new__(Lives), list[object]()
     lives._people = []
     before, held_before = read(0, 0, 0.0, tmp_path, tmp_path), held(lives)
-    hoard += [f"operation {number}" for number in range(1000)]
+    hoard += [f"operation {number}" for number in range(2000)]
     lives._done = Counter({"operation 1": 1})
     between, held_between = read(1000, 0, 0.0, tmp_path, tmp_path), held(lives)
     hoard += [Lives.__new__(Lives) for _ in range(10)]
