@@ -161,7 +161,11 @@ def figures(soaked: Soaked, warm: int) -> list[Figure]:
         figure(MEMORY, "MiB", [most], {WARM: [after[0].rss_mib], COLD: [soaked.curve[0].rss_mib]}),
         *(figure(changes(name), "", [_change(after, name)]) for name in CONSTANT),
         figure("objects of Python, change after the warm-up", "", [last.blocks - after[0].blocks]),
-        figure("processor time of an operation", "ms CPU", [1000 * last.cpu_seconds / operations]),
+        figure(
+            "processor time of an operation",
+            "ms CPU",
+            [1000 * (last.cpu_seconds - soaked.curve[0].cpu_seconds) / operations],
+        ),
         figure("write-ahead log, most", "MiB", [max(each.wal_mib for each in soaked.curve)]),
         figure("database, of an operation", "B", [_bytes(soaked.tables) / operations]),
         figure("database, of a VM's whole life", "B", [_bytes(soaked.tables) / soaked.led.begun]),
