@@ -181,18 +181,26 @@ class Reconciliation:
                 self._begin(self._follow_all(told.host_id, "Unknown"))
 
     def _reported(self, reports: Iterable[HostReport]) -> None:
-        """What is news of hosts that are known; those that are not are held against all that is recorded there."""
+        """What is news of hosts that are known; those that are not, or that have lost some guest since, are held
+        against all that is recorded there."""
         strange = []
         for report in reports:
             is_known = self._hearsay.knows(report.host_id)
             news = self._hearsay.report(report)
-            if is_known or not self._inventory.tenants(report.host_id):
-                for guest, power in news.items():
-                    self._look_at(guest, report.host_id, power)
-            else:
+            if self._inventory.tenants(report.host_id) and (news.some_gone or not is_known):
                 strange.append(report)
+            else:
+                for guest, power in news.guests.items():
+                    self._look_at(guest, report.host_id, power)
+            if news.some_gone:
+                self._look_at_strays(report)
         if strange:
             self._begin(self._hold_against_records(strange))
+
+    def _look_at_strays(self, report: HostReport) -> None:
+        """Who is not recorded there may be gone, or be where it belongs."""
+        for guest in self._strays.on(report.host_id):
+            self._look_at(guest, report.host_id, report.guests.get(guest, Power.ABSENT))
 
     def _look_at(self, guest: str, host: str, power: Power) -> None:
         self._sighted.setdefault(guest, {})[host] = power

@@ -13,7 +13,7 @@ what it had claimed is its own by then, and is taken over from it in turn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Container, Coroutine, Iterable
 from typing import Any
 
 from interlock.engine.core.backoff import SECOND, doubled
@@ -69,7 +69,7 @@ class Recovery:
         """Take over the operations that no living worker drives; returns how many."""
         self._asked = self._looking = True
         try:
-            at = now()
+            at, before = now(), tuple(self._broken)
             found = [(row[0], worker_of(row[1:])) for row in await self._store.rows(queries.driven())]
             workers = {worker.id: worker for _, worker in found if worker is not None}
             plan = take_over(
@@ -82,11 +82,18 @@ class Recovery:
         finally:
             self._looking = False
         self._failures = 0
+        self._forget_ended(before, {operation_id for operation_id, _ in found})
         for operation_id in plan.take:
             self._take(operation_id)
         if plan.look_at is not None:
             self.look_in((plan.look_at - at) / SECOND + MARGIN)
         return len(plan.take)
+
+    def _forget_ended(self, before: Iterable[str], found: Container[str]) -> None:
+        """Of those that broke off here before the look, others have ended what is not found any more."""
+        for operation_id in before:
+            if operation_id not in found:
+                self._broken.pop(operation_id, None)
 
     def glance(self) -> None:
         """Something may have been left: look, unless that is going to happen anyhow."""

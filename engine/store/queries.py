@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -12,7 +12,6 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
-    false,
     func,
     literal,
     or_,
@@ -26,7 +25,6 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.tables import (
     OVER,
-    UNHAPPY,
     account,
     domain_above,
     driver,
@@ -44,8 +42,10 @@ from interlock.schema.transition import CLOUD
 
 
 def one_of(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
-    """The condition of an index of some states, in the words of the index: with parameters it would not be found."""
-    found: ColumnElement[bool] = column.in_(bindparam(None, values, expanding=True, literal_execute=True))
+    """The condition of a partial index, word for word: a database uses one only where it can prove that it may."""
+    found: ColumnElement[bool] = column.in_(
+        bindparam(None, list(values), unique=True, expanding=True, literal_execute=True)
+    )
     return found
 
 
@@ -92,11 +92,18 @@ def nics_of(vm_ids: Sequence[str]) -> Select[Any]:
     return select(nic).where(nic.c.vm_id.in_(vm_ids)).order_by(nic.c.vm_id, nic.c.device, nic.c.id)
 
 
-def living(machine: str, vm_id: str) -> Select[Any]:
-    """The NICs or volumes of a VM that are not in a terminal state: those an operation may still move."""
+def living(machine: str, vm_ids: Sequence[str]) -> Select[Any]:
+    """The NICs or volumes of some VMs that are not in a terminal state: those an operation may still move."""
     table = metadata.tables[machine]
     over = MACHINES[machine].names(Stability.TERMINAL)
-    return select(table).where(table.c.vm_id == vm_id, table.c.state.not_in(over)).order_by(table.c.device)
+    return select(table).where(table.c.vm_id.in_(vm_ids), table.c.state.not_in(over)).order_by(table.c.device)
+
+
+def padded(ids: Iterable[str]) -> list[str]:
+    """The ids, each once, and the last one again up to a power of two: so that there are few different statements to
+    prepare, whatever the number of ids."""
+    known = list(dict.fromkeys(ids))
+    return known + known[-1:] * ((1 << (len(known) - 1).bit_length()) - len(known)) if known else []
 
 
 def driven() -> Select[Any]:
@@ -109,12 +116,13 @@ def driven() -> Select[Any]:
     )
 
 
-def active_on(vm_id: str | None, volume_id: str | None) -> Select[Any]:
-    """The operations that own the VM or the volume."""
-    over = MACHINES["operation"].names(Stability.TERMINAL)
-    about = (operation.c.vm_id == vm_id) if vm_id else false()
-    also = (operation.c.volume_id == volume_id) if volume_id else false()
-    return select(operation).where(or_(about, also), operation.c.state.not_in(over))
+def active_on(column: str, ids: Sequence[str]) -> Select[Any]:
+    """The operations that own some VMs or volumes.
+
+    Args:
+        column: vm_id or volume_id, whatever the ids are.
+    """
+    return select(operation).where(operation.c[column].in_(ids), one_of(operation.c.state, ACTIVE))
 
 
 def entities(machine: str, ids: Sequence[str]) -> Select[Any]:
@@ -311,6 +319,6 @@ def unowned() -> Select[Any]:
 
 
 def stuck() -> Select[Any]:
-    """Operations that wait for a person."""
-    met = (one_of(operation.c.state, UNHAPPY), operation.c.state == "Stuck")
-    return select(operation).where(*met).order_by(operation.c.id)
+    """Operations that wait for a person, by VM."""
+    waiting = (operation.c.state == "Stuck", one_of(operation.c.state, ACTIVE))
+    return select(operation).where(*waiting).order_by(operation.c.vm_id)
