@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Select
 
 from interlock.engine.core.decide import decide
@@ -22,8 +23,10 @@ from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
 from interlock.engine.orchestrator.recording import Recording
 from interlock.engine.store import queries
+from interlock.engine.store.feed import News
 from interlock.engine.store.store import Case, Store
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
+from interlock.schema.cloud import PLACES
 from interlock.schema.errors import (
     Busy,
     Conflict,
@@ -41,6 +44,10 @@ from interlock.schema.settings import NAME_SCOPE
 
 RACES = 100
 """Races one decision may lose. Too low: heavy contention fails healthy work; too high: a defect spins unnoticed."""
+RUSHED = 5
+"""Races that are lost for want of room before figures are read as a whole instead of followed; after that many, a
+refusal is final though others have written since it was decided. Too low: many hosts are read for an ordinary race; too
+high: where others write all the time, what has no room is told so late."""
 STORE_WAIT_FIRST, STORE_WAIT_MOST = 0.2, 10.0
 """Seconds between tries while the store cannot write. Too low: a full disk is hammered; too high: slow to go on."""
 
@@ -66,6 +73,8 @@ class Commits:
         self._reading = asyncio.Lock()
         self.on_reload: Callable[[], None] = lambda: None
         """Called when figures were read again: others may have written."""
+        self.on_cloud: Callable[[frozenset[str]], None] = lambda tables: None
+        """Told which tables of places others have written, and settings."""
 
     async def request(self, snapshot: Case | None, event: Callable[[int], Requested]) -> Decision:
         """Admit a request.
@@ -74,14 +83,14 @@ class Commits:
             InvalidRequest: it is refused.
             StoreError: it cannot be written now; nothing was.
         """
-        for _ in range(RACES):
+        for race in range(RACES):
             decision = await self._admit(snapshot, event)
             verdict = await self._held(decision, partial(self._store.commit, decision))
             if isinstance(verdict, Committed):
                 return decision
             await self.explain(decision, verdict)
             if verdict.why is Why.ROOM:
-                await self.reload()
+                await self._after_no_room(race)
             if snapshot is not None:
                 snapshot = await self._store.subject(*_subject(decision.operation))
         raise Conflict(f"the request lost {RACES} races in a row; the database is too busy, try again")
@@ -105,7 +114,7 @@ class Commits:
             return await self._decide(case, event)
         except NoRoom:
             # Final only on figures that nobody else has changed since they were read.
-            await self.reload()
+            await self.catch_up()
             return await self._decide(case, event)
 
     async def explain(self, decision: Decision, lost: Lost) -> None:
@@ -146,8 +155,10 @@ class Commits:
             Overtaken: somebody else drives it.
             EngineClosed: the store could not write until the engine closed.
         """
-        for _ in range(RACES):
+        for race in range(RACES):
             decision = await self.patiently(partial(self._decide, case, event))
+            if race > RUSHED:
+                decision = msgspec.structs.replace(decision, if_fresh=False)
             commit = partial(self._store.commit, decision)
             verdict = await self._held(decision, partial(self.patiently, commit))
             if isinstance(verdict, Committed):
@@ -155,7 +166,7 @@ class Commits:
             if verdict.why is Why.DEFECT:
                 raise RuntimeError(f"the database refuses what was decided: {verdict.message}")
             if verdict.why is Why.ROOM:
-                await self.patiently(self.reload)
+                await self.patiently(partial(self._after_no_room, race))
             case = await self.patiently(partial(self._again, case, decision, worker_id))
             if case.operation is not None and case.operation.hash == decision.operation.hash:
                 return after(decision), decision, await self.patiently(self._head)
@@ -249,24 +260,51 @@ class Commits:
                     queries.addresses_of(network_id),
                 )
 
+    async def _after_no_room(self, race: int) -> None:
+        """Somebody else was faster: know what they took. If that explains it time and again, figures may be wrong."""
+        await (self.catch_up() if race < RUSHED else self.reload())
+
     async def reload(self) -> None:
-        """Read again what is held of hosts and pools, and the security groups that others have changed."""
+        """Read again, as a whole, what is held of hosts and pools, and the security groups that others have changed."""
         async with self._reading:
             await self._reload()
         self.on_reload()
 
+    async def catch_up(self) -> None:
+        """Count what others have written, whether or not they are known to have."""
+        async with self._reading:
+            await self._follow()
+        self.on_reload()
+
     async def _catch_up(self) -> None:
-        """Read again what others have changed: of all decisions that wait for it, one does."""
+        """Count what others have written: of all decisions that wait for it, one does."""
         async with self._reading:
             if not self._store.overtaken:
                 return
-            await self._reload()
+            await self._follow()
         self.on_reload()
+
+    async def _follow(self) -> None:
+        heard: list[News] = []
+
+        def count(news: News) -> None:
+            self.inventory.follow(news)
+            heard.append(news)
+
+        if not await self._store.follow(count):
+            await self._reload()
+            self.on_cloud(frozenset(PLACES))
+        elif tables := heard[0].cloud:
+            await self._read_groups()
+            self.on_cloud(tables)
 
     async def _reload(self) -> None:
         await self._store.refresh(
             self.inventory.reload, queries.usage(), queries.vms_on_hosts(), queries.journal_head()
         )
+        await self._read_groups()
+
+    async def _read_groups(self) -> None:
         self.inventory.put(await self._store.groups(queries.groups_above(self.inventory.newest)))
 
 

@@ -22,6 +22,7 @@ from interlock.engine.orchestrator.hosts import HostIndex, Label, owners
 from interlock.engine.orchestrator.recording import Moment
 from interlock.engine.orchestrator.tenancy import Tenancy
 from interlock.engine.orchestrator.values import Values
+from interlock.engine.store.feed import News, Tenant
 from interlock.planners.protocol import Demand, Shortlist
 from interlock.schema.cloud import (
     PLACES,
@@ -324,7 +325,7 @@ class Inventory:
         if self._pending.pop(id(decision), None) is not None:
             self.moment.count(decision)
             for each in reversed(decision.ledger):
-                self._move(msgspec.structs.replace(each, giver=each.taker, taker=each.giver), decision)
+                self._move(msgspec.structs.replace(each, giver=each.taker, taker=each.giver), decision.vm)
 
     def settle(self, decision: Decision) -> None:
         """It was written: what was counted stays."""
@@ -356,11 +357,17 @@ class Inventory:
         for decision in self._pending.values():
             self._apply(decision)
 
+    def follow(self, news: News) -> None:
+        """Count what others have written."""
+        for each in news.moved:
+            self._move(each.movement, each.vm)
+        self.moment.read(news.head, self._pending.values())
+
     def _apply(self, decision: Decision) -> None:
         for movement in decision.ledger:
-            self._move(movement, decision)
+            self._move(movement, decision.vm)
 
-    def _move(self, movement: Movement, decision: Decision) -> None:
+    def _move(self, movement: Movement, vm: Vm | Tenant | None) -> None:
         sign = 1 if movement.giver == FREE else -1
         if movement.thing in ("ip", "ip6"):
             self._move_address(movement)
@@ -370,8 +377,7 @@ class Inventory:
             if movement.thing in _LIMITED:
                 for domain_id in self.domains_above(movement.where):
                     self._add("domain", domain_id, column, sign * movement.amount)
-        if movement.thing == "cpu" and decision.vm is not None:
-            vm = decision.vm
+        if movement.thing == "cpu" and vm is not None:
             self._tenancy.count(movement.where, vm.account_id, vm.planner, vm.affinity_groups, sign)
 
     def _move_address(self, movement: Movement) -> None:

@@ -17,6 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,13 +35,17 @@ from interlock.engine.orchestrator.commits import Commits, Overtaken, after
 from interlock.engine.orchestrator.convergence import Convergence
 from interlock.engine.orchestrator.drive import Drive, Wish
 from interlock.engine.orchestrator.effects import Performer
+from interlock.engine.orchestrator.elsewhere import Elsewhere
 from interlock.engine.orchestrator.expiry import Expiry
+from interlock.engine.orchestrator.intake import Intake
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import Lease, Worker
 from interlock.engine.orchestrator.reconciliation import Reconciliation
 from interlock.engine.orchestrator.recovery import Recovery
 from interlock.engine.store import queries
+from interlock.engine.store.listening import Word
 from interlock.engine.store.store import Case, Store
+from interlock.engine.store.workers import Workers
 from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
@@ -58,14 +63,38 @@ LEFT_BEHIND = 60.0
 """Seconds that closing waits for effects under way. Too low: they are repeated later; too high: closing hangs."""
 
 
-class Orchestrator:
-    """The shell around the core for one database."""
+class Part(StrEnum):
+    """What an engine does among the others on its database."""
 
-    def __init__(self, store: Store, inventory: Inventory, rules: Rules, drivers: Mapping[str, Driver]) -> None:
+    ASKS = "asks"  # writes requests, and leaves them to those that serve
+    ALL_OF_ITS_OWN = "own"  # drives what is asked of it, and what nobody drives any more
+    SERVES = "serves"  # drives what others only asked for as well
+
+
+class Orchestrator:
+    """The shell around the core for one database.
+
+    Args:
+        part: what it does among others.
+        in_flight: operations driven at once; None: `IN_FLIGHT`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        inventory: Inventory,
+        rules: Rules,
+        drivers: Mapping[str, Driver],
+        part: Part = Part.ALL_OF_ITS_OWN,
+        in_flight: int | None = None,
+    ) -> None:
         self.store = store
+        self.part = part
         self.commits = Commits(store, inventory, rules, lambda: self._closed)
+        self._in_flight = in_flight
+        self._workers = Workers(store)
         self._performer = Performer(drivers, rules.policy.look_within)
-        self._lease = Lease(self._write_worker, store.forget_workers, lambda: bool(self._ends) and not self._closed)
+        self._lease = Lease(self._write_worker, self._workers.forget, lambda: bool(self._ends) and not self._closed)
         self._drives: dict[str, Drive] = {}
         self._started = 0
         self._queue: deque[str] = deque()
@@ -78,7 +107,18 @@ class Orchestrator:
         self.archival = Archival(store, inventory, self._spawn)
         self.commits.on_reload = self._others_wrote
         self._closed = False
-        self.recovery = Recovery(store, self._lease.worker_id, self._ends.keys(), self._enqueue, self._spawn)
+        self.elsewhere = Elsewhere(store, self._spawn)
+        self.recovery = Recovery(self._workers, self._lease.worker_id, self._ends.keys(), self._enqueue, self._spawn)
+        self.intake = Intake(
+            self._workers,
+            self.commits,
+            self._lease.worker_id,
+            lambda: self._most,
+            lambda: self.under_way,
+            self._lease.ensure,
+            self._enqueue,
+            self._spawn,
+        )
         self.convergence = Convergence(store, inventory, self.submit, self._spawn, self._ends.__contains__)
         self.reconciliation = Reconciliation(store, inventory, drivers, self.submit, self._spawn, self._owned)
 
@@ -102,7 +142,8 @@ class Orchestrator:
         return await asyncio.shield(self._spawn(self._submit(request, actor, caller_id), "interlock request"))
 
     async def _submit(self, request: Request, actor: str, caller_id: str | None) -> Decision:
-        await self._lease.ensure()
+        if self.part is not Part.ASKS:
+            await self._lease.ensure()
         try:
             case, event = await self.prepare(request, actor, caller_id)
             decision = await self.commits.request(case, event)
@@ -139,7 +180,7 @@ class Orchestrator:
 
     def begin(self, decision: Decision) -> None:
         """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""
-        if not self._closed:
+        if not self._closed and self.part is not Part.ASKS:
             # What a request found was read before it owned it: only what it made itself cannot have changed since.
             made = any(change.before is None and change.machine in ("vm", "volume") for change in decision.changes)
             self._enqueue(decision.operation.id, after(decision) if made else None)
@@ -151,7 +192,11 @@ class Orchestrator:
             # With the journal's lock in hand: whoever held it has committed or rolled back.
             look = partial(self.store.locked_read, queries.entity("operation", decision.operation.id))
             with suppress(EngineClosed):
-                if await self.commits.patiently(look) and not self._closed:
+                there = await self.commits.patiently(look)
+                # A savepoint may have taken our rows back: what really is there is counted by the journal.
+                self.commits.inventory.drop(decision)
+                self.store.feed.hinted = True
+                if there and not self._closed:
                     self.begin(decision)
 
         if not self._closed:
@@ -159,9 +204,33 @@ class Orchestrator:
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
 
+    def heard(self, word: Word) -> None:
+        """Another engine has told something."""
+        if self._closed:
+            return
+        if word.wrote:
+            self.elsewhere.heard()
+        if word.cloud:
+            self._spawn(self._catch_up(), "interlock cloud")
+        if word.queued and self.part is Part.SERVES:
+            self.intake.heard()
+        if word.lease_until is not None:
+            self.recovery.look_at(word.lease_until)
+
+    async def _catch_up(self) -> None:
+        with suppress(InterlockError):  # if the store cannot now, the next decision will see to it
+            await self.commits.catch_up()
+
+    def in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do something that closing waits for; if it is closed, nothing."""
+        if self._closed:
+            work.close()
+        else:
+            self._spawn(work, name)
+
     def _others_wrote(self) -> None:
         self.expiry.others_wrote()
-        self.recovery.glance()
+        self.recovery.others_wrote()
 
     def _owned(self) -> frozenset[str]:
         """The VMs of the operations that are driven here now."""
@@ -232,11 +301,12 @@ class Orchestrator:
                 if ended is not None:
                     return ended
                 self.check_open()
-            operation = await self.store.operation(operation_id)
-            if MACHINES["operation"].states[operation.state].stability is not Stability.TRANSITIONAL:
-                return operation
-            self.recovery.glance()
-            await asyncio.sleep(ELSEWHERE)
+            async with self.elsewhere.watched(operation_id) as news:
+                operation = await self.store.operation(operation_id)
+                if MACHINES["operation"].states[operation.state].stability is not Stability.TRANSITIONAL:
+                    return operation
+                self.recovery.glance()
+                await self.elsewhere.pause(news)
             self.check_open()
 
     async def idle(self) -> None:
@@ -255,8 +325,9 @@ class Orchestrator:
         if operation_id in self._ends:
             return
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
+        self.elsewhere.wake(operation_id)
         self._lease.keep()
-        if self._started < IN_FLIGHT and not self._queue:
+        if self._started < self._most and not self._queue:
             self._start(operation_id, case)
         else:
             # Only the id is kept: what waits long must not fill memory.
@@ -340,17 +411,24 @@ class Orchestrator:
             end.set_result(operation)
         if not self._ends:
             self._lease.rest()
-        while self._queue and self._started < IN_FLIGHT and not self._closed:
+        while self._queue and self._started < self._most and not self._closed:
             self._start(self._queue.popleft(), None)
+        self.intake.room()
+
+    @property
+    def _most(self) -> int:
+        return IN_FLIGHT if self._in_flight is None else self._in_flight
 
     async def _write_worker(self, worker: Worker) -> None:
-        await self.store.put({"worker": [msgspec.structs.asdict(worker)]})
+        await self._workers.hold(msgspec.structs.asdict(worker))
 
     # --- closing
 
     async def close(self) -> None:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
+        self.intake.close()
+        self.elsewhere.wake_all()
         self.expiry.close()
         self.archival.close()
         self.convergence.close()
@@ -372,10 +450,6 @@ class Orchestrator:
             await self._lease.give_up()
         except InterlockError:
             log.say("warning", "the lease could not be given up; others wait until it runs out")
-
-
-ELSEWHERE = 0.1
-"""Seconds between looks at an operation that another process drives. Only while somebody waits for it."""
 
 
 def _is_under_way(case: Case) -> bool:

@@ -14,6 +14,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.tables import (
     account,
+    claim,
     domain_above,
     driver,
     journal,
@@ -135,14 +136,30 @@ def living(machine: str, vm_id: str) -> Select[Any]:
     return select(table).where(table.c.vm_id == vm_id, table.c.state.not_in(over)).order_by(table.c.device)
 
 
+def living_of(machine: str, vm_ids: Sequence[str]) -> Select[Any]:
+    """The same of several VMs (a page of them)."""
+    table = metadata.tables[machine]
+    over = MACHINES[machine].names(Stability.TERMINAL)
+    return select(table).where(table.c.vm_id.in_(vm_ids), table.c.state.not_in(over)).order_by(table.c.device)
+
+
 def driven() -> Select[Any]:
-    """Operations that a worker should be driving, with that worker's lease, oldest first."""
+    """Operations that a worker should be driving, oldest first, with the lease of that one, or of who was given it."""
+    whose = func.coalesce(operation.c.worker_id, claim.c.worker_id)
+    given = operation.outerjoin(claim, operation.c.id == claim.c.operation_id)
     return (
         select(operation.c.id, worker)
-        .select_from(operation.outerjoin(worker, operation.c.worker_id == worker.c.id))
+        .select_from(given.outerjoin(worker, whose == worker.c.id))
         .where(operation.c.state.in_(DRIVEN))
         .order_by(operation.c.id)
     )
+
+
+def ended(after: int, head: int) -> Select[Any]:
+    """The operations that ended or got stuck after one number of the journal, up to another."""
+    over = (*MACHINES["operation"].names(Stability.TERMINAL), *MACHINES["operation"].names(Stability.STABLE))
+    rows = (journal.c.seq > after, journal.c.seq <= head)
+    return select(journal.c.entity_id).where(*rows, journal.c.machine == "operation", journal.c.destination.in_(over))
 
 
 def active_on(vm_id: str | None, volume_id: str | None) -> Select[Any]:
