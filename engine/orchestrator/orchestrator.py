@@ -240,6 +240,11 @@ class Orchestrator:
         await self.submit(ExpungeVM(vm_id), OURS, None)
 
     @property
+    def worker_id(self) -> str:
+        """This engine's."""
+        return self._lease.worker_id
+
+    @property
     def under_way(self) -> int:
         """How many operations are driven or wait to be."""
         return len(self._ends)

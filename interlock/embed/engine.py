@@ -277,6 +277,11 @@ class Engine(Disks, Lifecycle, Told):
         """Wait until nothing is under way in this engine."""
         await self._orchestrator.idle()
 
+    @property
+    def worker_id(self) -> str:
+        """What this engine is called in the table `worker`, and in the operations that it drives."""
+        return self._orchestrator.worker_id
+
     def under_way(self) -> int:
         """How many operations this engine drives or will drive."""
         return self._orchestrator.under_way
