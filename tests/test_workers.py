@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interlock import CloudDescription, DeployVM, Engine
-from interlock.engine.orchestrator import elsewhere
+from interlock.engine.orchestrator import elsewhere, wishes
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.store import queries
 from interlock.engine.store.joined import TAKE_LOCK
@@ -212,6 +212,62 @@ async def test_the_lock_of_those_that_serve_ends_with_their_session(tmp_path: Pa
         async with asyncio.timeout(PATIENCE):
             while await value(database, held_by):
                 await asyncio.sleep(0.01)
+
+
+# --- what is wanted of what another drives
+
+
+async def test_what_another_engine_drives_is_cancelled_through_it(tmp_path: Path, url: str) -> None:
+    made, wrap = noted(Holding)
+    async with world(tmp_path, url=url, description=cloud(), wrap=wrap) as one, world(tmp_path, url=url) as other:
+        handle = await held(one, made[-1], "StartDomain")
+        wish = asyncio.create_task((await other.engine.handle(handle.id)).cancel())
+        await asyncio.wait_for(wish, PATIENCE)
+        assert (await other.engine.history(handle.vm_id))[-1].event == "CancelRequested"
+        with pytest.raises(InvalidRequest, match="nothing to cancel"):
+            await (await other.engine.handle(handle.id)).cancel()
+        made[-1].let_go.set()
+        assert (await asyncio.wait_for(handle.ended(), PATIENCE)).state == "Cancelled"
+        rows = await one.engine.history(handle.vm_id)
+        assert [row.event for row in rows].count("Claimed") == 1
+        await one.assert_sound()
+
+
+async def test_what_waits_for_workers_is_cancelled_by_whoever_wants_that(tmp_path: Path, url: str) -> None:
+    async with world(tmp_path, url=url, description=cloud()) as lab, Engine.open(url, drives=False) as asking:
+        handle = await asking.deploy(wish(1))
+        await (await lab.engine.handle(handle.id)).cancel()
+        assert (await asyncio.wait_for(handle.ended(), PATIENCE)).state == "Cancelled"
+        await lab.engine.idle()
+        await lab.assert_sound()
+
+
+async def test_a_wish_that_nobody_hears_is_refused(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wishes, "HEARD_WITHIN", 0.1)
+    made, wrap = noted(Holding)
+    async with world(tmp_path, url=url, description=cloud()) as lab, world(tmp_path, url=url, wrap=wrap) as other:
+        handle = await held(other, made[-1], "StartDomain")
+        monkeypatch.setattr(other.engine._store, "on_heard", lambda word: None)  # it is cut off
+        with pytest.raises(InvalidRequest, match="did not hear"):
+            await (await lab.engine.handle(handle.id)).cancel()
+        made[-1].let_go.set()
+        assert (await handle.ended()).state == "Succeeded"
+
+
+# --- addresses
+
+
+async def test_engines_that_were_after_the_same_addresses_do_not_go_on_to_be(tmp_path: Path, url: str) -> None:
+    async with world(tmp_path, url=url, description=cloud(hosts=8)) as one, world(tmp_path, url=url) as two:
+        for number in range(4):
+            await asyncio.gather(
+                *(lab.deploy(f"vm-{number}-{side}-{each}") for each in range(5) for side, lab in enumerate((one, two)))
+            )
+        asides = [lab.engine._orchestrator.commits.inventory.aside for lab in (one, two)]
+        assert any(asides), "they never were after the same address"
+        addresses = (await one.books()).addresses
+        assert len(addresses) == len(set(addresses)) == 40
+        await one.assert_sound()
 
 
 # --- conflicts

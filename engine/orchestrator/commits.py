@@ -19,9 +19,9 @@ from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Event, Requested
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator import log
-from interlock.engine.orchestrator.clock import now
+from interlock.engine.orchestrator.clock import chance, now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
-from interlock.engine.orchestrator.recording import Recording
+from interlock.engine.orchestrator.recording import UNREAD, Recording
 from interlock.engine.store import queries
 from interlock.engine.store.feed import News
 from interlock.engine.store.store import Case, Store
@@ -44,6 +44,8 @@ from interlock.schema.settings import NAME_SCOPE
 
 RACES = 100
 """Races one decision may lose. Too low: heavy contention fails healthy work; too high: a defect spins unnoticed."""
+ADDRESS_TAKEN = ("nic_ip_once", "nic.ip_address")
+"""Words of either database when somebody else was given an address first."""
 RUSHED = 5
 """Races that are lost for want of room before figures are read as a whole instead of followed; after that many, a
 refusal is final though others have written since it was decided. Too low: many hosts are read for an ordinary race; too
@@ -90,7 +92,7 @@ class Commits:
                 return decision
             await self.explain(decision, verdict)
             if verdict.why is Why.ROOM:
-                await self._after_no_room(race)
+                await self._after_no_room(race, verdict)
             if snapshot is not None:
                 snapshot = await self._store.subject(*_subject(decision.operation))
         raise Conflict(f"the request lost {RACES} races in a row; the database is too busy, try again")
@@ -166,7 +168,7 @@ class Commits:
             if verdict.why is Why.DEFECT:
                 raise RuntimeError(f"the database refuses what was decided: {verdict.message}")
             if verdict.why is Why.ROOM:
-                await self.patiently(partial(self._after_no_room, race))
+                await self.patiently(partial(self._after_no_room, race, verdict))
             case = await self.patiently(partial(self._again, case, decision, worker_id))
             if case.operation is not None and case.operation.hash == decision.operation.hash:
                 return after(decision), decision, await self.patiently(self._head)
@@ -239,6 +241,9 @@ class Commits:
 
     def _snapshot(self, case: Case | None) -> Snapshot:
         sight = self._recording.sight(self.inventory.moment)
+        if self.inventory.aside:
+            # Addresses are not looked for where whoever decides this again will look.
+            sight = msgspec.structs.replace(sight, since=UNREAD)
         if case is None:
             return Snapshot(cloud=self.inventory, sight=sight)
         return Snapshot(
@@ -260,8 +265,10 @@ class Commits:
                     queries.addresses_of(network_id),
                 )
 
-    async def _after_no_room(self, race: int) -> None:
+    async def _after_no_room(self, race: int, lost: Lost) -> None:
         """Somebody else was faster: know what they took. If that explains it time and again, figures may be wrong."""
+        if not self.inventory.aside and any(words in lost.message for words in ADDRESS_TAKEN):
+            self.inventory.step_aside(chance())
         await (self.catch_up() if race < RUSHED else self.reload())
 
     async def reload(self) -> None:

@@ -70,6 +70,8 @@ class Inventory:
 
     def __init__(self, places: dict[str, list[Place]]) -> None:
         self._pending: dict[int, Decision] = {}
+        self.aside = 0
+        """Where in a range addresses are looked for first; see `step_aside`."""
         self.moment = Moment()
         self._places: dict[str, dict[str, Any]] = {"security_group": {}}
         self.load(places)
@@ -276,7 +278,7 @@ class Inventory:
 
     def open_book(self, network_id: str, owned: Iterable[str]) -> None:
         """Keep the addresses that were read as owned, and those that are decided but not written."""
-        book = AddressBook(owned)
+        book = AddressBook(owned, self.aside)
         self._books[network_id] = book
         for decision in self._pending.values():
             for movement in decision.ledger:
@@ -307,6 +309,12 @@ class Inventory:
         known = self._places["security_group"]
         newest = max((known[group_id].version for group_id in vm.security_groups if group_id in known), default=0)
         return vm.host_id is not None and vm.rules_told < newest
+
+    def step_aside(self, how_far: int) -> None:
+        """Another engine gives addresses of the same ranges: look for free ones elsewhere than it does."""
+        self.aside = how_far
+        for book in self._books.values():
+            book.aside = how_far
 
     def close_books(self) -> None:
         """Have every address book read again when it is next needed."""

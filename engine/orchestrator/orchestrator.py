@@ -42,6 +42,7 @@ from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import Lease, Worker
 from interlock.engine.orchestrator.reconciliation import Reconciliation
 from interlock.engine.orchestrator.recovery import Recovery
+from interlock.engine.orchestrator.wishes import Wishes
 from interlock.engine.store import queries
 from interlock.engine.store.listening import Word
 from interlock.engine.store.store import Case, Store
@@ -108,6 +109,7 @@ class Orchestrator:
         self.commits.on_reload = self._others_wrote
         self._closed = False
         self.elsewhere = Elsewhere(store, self._spawn)
+        self._wishes = Wishes(store)
         self.recovery = Recovery(self._workers, self._lease.worker_id, self._ends.keys(), self._enqueue, self._spawn)
         self.intake = Intake(
             self._workers,
@@ -216,6 +218,10 @@ class Orchestrator:
             self.intake.heard()
         if word.lease_until is not None:
             self.recovery.look_at(word.lease_until)
+        if word.wrote:
+            self._wishes.heard()
+        if word.cancel in self._ends:
+            self._spawn(self._cancel_for(word), "interlock cancel")
 
     async def _catch_up(self) -> None:
         with suppress(InterlockError):  # if the store cannot now, the next decision will see to it
@@ -265,9 +271,28 @@ class Orchestrator:
         """Undo an operation that has not ended; returns when that is durable, not when it is undone.
 
         Raises:
-            InvalidRequest: it has ended, is being undone, or is driven by another process.
+            InvalidRequest: it has ended, is being undone, or is driven by another process that cannot be told, or does
+                not hear.
         """
-        await self._ask(operation_id, lambda at: CancelRequested(at=at, actor=actor))
+        self.check_open()
+        if await self._is_driven_elsewhere(operation_id):
+            await self._wishes.cancel(operation_id, actor)
+        else:
+            await self._ask(operation_id, lambda at: CancelRequested(at=at, actor=actor))
+
+    async def _is_driven_elsewhere(self, operation_id: str) -> bool:
+        """Whether another engine drives it that can be told something."""
+        if operation_id in self._ends or self.store.dialect != "postgresql":
+            return False
+        operation = await self.store.operation(operation_id)
+        if operation.state == "Queued" and operation.worker_id is None:
+            self._enqueue(operation_id)  # nobody's yet: whoever wants it undone does that
+            return False
+        return operation.state in DRIVEN
+
+    async def _cancel_for(self, word: Word) -> None:
+        with suppress(InterlockError):  # who asked sees that nothing came of it, and why
+            await self._ask(word.cancel or "", lambda at: CancelRequested(at=at, actor=word.actor))
 
     async def resolve(self, operation_id: str, way: Way, actor: str, reason: str) -> None:
         """Take a way out of Stuck."""
