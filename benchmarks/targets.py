@@ -39,6 +39,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _VERIFY, _DECODED = "verify, one process", "json.loads and sha256 of each line"
+_ONE = "deploys of one engine, 64 in flight"
 TARGETS = (
     # issue 7, 1; the second is issue 2's
     Target(module="deploys", figure="deploys, 64 in flight", least=1_000),
@@ -53,6 +54,18 @@ TARGETS = (
     *(
         Target(module="journal", figure=f"{what}: peak memory", beside="a tenth as long", most=1.25)
         for what in ("read", _VERIFY, "verify, a process for each core", "verify packed, one process")
+    ),
+    # issue 7, 2
+    Target(module="workers", figure=_ONE, least=300),
+    Target(module="workers", figure=_ONE, beside="same rows, bare asyncpg executemany loop", least=0.35),
+    *(
+        Target(
+            module="workers",
+            figure=f"deploys, {count} workers, effects of 50 ms",
+            beside="so many times one worker",
+            least=0.85,
+        )
+        for count in (2, 4, 8)
     ),
     # issue 3
     Target(module="planning", figure="first-fit, half empty, 10,000 hosts", least=5_000),
