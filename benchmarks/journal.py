@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begun = begin("journal", arguments)
     asked = parser("journal", __doc__)
     asked.add_argument("--transitions", type=int, default=200_000, help="of the long journal (200,000)")
-    asked.add_argument("--rounds", type=int, default=1, help="how often; medians are shown (1)")
+    asked.add_argument("--rounds", type=int, default=3, help="how often; medians are shown (3)")
     options = asked.parse_args(begun.arguments)
     return ended(begun, options, lambda: _measured(options.transitions, options.rounds, options.folder))
 

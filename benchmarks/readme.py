@@ -58,7 +58,6 @@ def block(summary: Summary) -> Iterator[str]:
         machine = result.machine
         others = "" if machine.others is None else f" Other processes kept {machine.others:.1f} of its cores busy."
         commit = f", at {result.commit}" if result.commit else ""
-        settings = ", ".join(f"{name} {report.spoken(value)}" for name, value in result.settings.items())
         yield f"### {result.module}"
         yield from ("", "```", result.command, "```", "")
         yield (
@@ -66,8 +65,8 @@ def block(summary: Summary) -> Iterator[str]:
             f" {machine.ram_gib:.0f} GiB, {machine.python}, SQLite {machine.sqlite}, 4 KiB and fsync"
             f" {machine.fsync_ms:.2f} ms.{others}"
         )
-        if settings:
-            yield from ("", f"Measured on: {settings}.")
+        if result.settings:
+            yield from ("", f"Measured on: {report.settings(result)}.")
         yield from ("", *report.markdown(report.COLUMNS, report.rows(result)), "")
         for curve in result.curves:
             yield from (f"![{curve.title}](pictures/{_picture(result, curve.name)})", "")

@@ -1,7 +1,8 @@
 """Results for people: the same rows as plain text and as Markdown.
 
-A row is a figure beside one floor or peer: median, least and most, the floor's median, the ratio with its least and
-most, the target and whether it is met. A figure with two floors has two rows, and is named once.
+A row is a figure beside one floor or peer: median, least and most, of how many rounds, the floor's median, the ratio
+with its least and most, the target and whether it is met. A figure with two floors, or with a target for itself and one
+for its ratio, has two rows, and is named once.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from benchmarks.result import Figure, Judged, Result, Spread
 
 Row = tuple[str, ...]
 
-COLUMNS: Row = ("figure", "median", "min – max", "beside it", "median", "ratio", "min – max", "target", "")
-LEFT = (0, 3, 7, 8)
+COLUMNS: Row = ("figure", "median", "min – max", "rounds", "beside it", "median", "ratio", "min – max", "target", "")
+LEFT = (0, 4, 8, 9)
 """Columns of words; the others are numbers, and end at their right."""
 SAID = {True: "met", False: "MISSED", None: "not measured"}
 
@@ -22,9 +23,14 @@ def show(result: Result) -> None:
     """Print all of it."""
     print("\n".join(result.machine.lines()))
     if result.settings:
-        print("measured " + ", ".join(f"{name} {spoken(value)}" for name, value in result.settings.items()))
+        print(f"measured {settings(result)}")
     print()
     print("\n".join(plain(COLUMNS, rows(result))))
+
+
+def settings(result: Result) -> str:
+    """What it was measured on, in a line."""
+    return "; ".join(f"{name} {spoken(value)}" for name, value in result.settings.items())
 
 
 def rows(result: Result) -> list[Row]:
@@ -32,20 +38,21 @@ def rows(result: Result) -> list[Row]:
     targets = {(each.figure, each.beside): each for each in result.targets}
     found = [row for figure in result.figures for row in _of(figure, targets)]
     left = [each for each in result.targets if each.met is None]
-    return found + [(each.figure, "", "", each.beside, "", "", "", *_target(each)) for each in left]
+    return found + [(each.figure, "", "", "", each.beside, "", "", "", *_target(each)) for each in left]
 
 
 def _of(figure: Figure, targets: dict[tuple[str, str], Judged]) -> Iterator[Row]:
     name = f"{figure.name}, {figure.unit}" if figure.unit else figure.name
-    own = (name, spoken(figure.value.median), _range(figure.value))
+    own: Row = (name, spoken(figure.value.median), _range(figure.value), f"{figure.rounds}")
     held = targets.get((figure.name, ""))
-    if held is not None or not figure.beside:
+    if not figure.beside or (held is not None and (figure.name, figure.beside[0].what) in targets):
         yield (*own, "", "", "", "", *_target(held))
-        own = ("", "", "")
+        own, held = ("", "", "", ""), None
     for each in figure.beside:
         ratio = ("", "") if each.ratio is None else (spoken(each.ratio.median), _range(each.ratio))
-        yield (*own, each.what, spoken(each.value.median), *ratio, *_target(targets.get((figure.name, each.what))))
-        own = ("", "", "")
+        target = _target(held or targets.get((figure.name, each.what)))
+        yield (*own, each.what, spoken(each.value.median), *ratio, *target)
+        own, held = ("", "", "", ""), None
 
 
 def _target(judged: Judged | None) -> tuple[str, str]:

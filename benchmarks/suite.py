@@ -47,8 +47,8 @@ MODULES = (
     Module(
         "journal",
         "reading, verifying and rebuilding a long journal, beside decoding and hashing its lines",
-        quick=Size(1, "--transitions 50000"),
-        full=Size(8, "--transitions 1000000"),
+        quick=Size(1, "--transitions 30000"),
+        full=Size(10, "--transitions 1000000"),
     ),
     Module(
         "day",
@@ -61,6 +61,30 @@ MODULES = (
         "reading CloudStack's logs, beside splitting them into lines",
         quick=Size(0.3, "--lines 300000"),
         full=Size(1, "--lines 1000000"),
+    ),
+    Module(
+        "telemetry",
+        "deploys with metrics, and with traces, beside deploys that nobody watches",
+        quick=Size(0.3, "--turns 6"),
+        full=Size(1.5, "--hosts 100000 --rounds 5"),
+    ),
+    Module(
+        "startup",
+        "starting: --help, import, an open engine; beside bare Python and the libraries",
+        quick=Size(0.2),
+        full=Size(1, "--rounds 21"),
+    ),
+    Module(
+        "restart",
+        "going on after kill -9 with thousands of deploys in flight, beside the same deploys uninterrupted",
+        quick=Size(0.7, "--deploys 2000"),
+        full=Size(3),
+    ),
+    Module(
+        "soak",
+        "whether memory, files, threads or tasks grow over a million operations",
+        quick=Size(0.7, "--operations 15000 --warm 5000 --sample 1000"),
+        full=Size(45, "--operations 1000000"),
     ),
 )
 

@@ -267,8 +267,8 @@ def test_each_floor_has_a_row_and_columns_that_nobody_fills_are_left_out() -> No
     result = a_result(figures=[figure("f", "ms", [3.0], {"one": [4.0], "two": [6.0]})])
     lines = report.plain(report.COLUMNS, report.rows(result))
     assert [re.split(r"  +", each.strip()) for each in lines] == [
-        ["figure", "median", "beside it", "median", "ratio"],
-        ["f, ms", "3", "one", "4", "0.75"],
+        ["figure", "median", "rounds", "beside it", "median", "ratio"],
+        ["f, ms", "3", "1", "one", "4", "0.75"],
         ["two", "6", "0.5"],
     ]
 
@@ -337,7 +337,7 @@ def test_the_block_is_renewed_and_nothing_else() -> None:
     new = readme.renewed(page, Summary(results=[a_result()]))
     assert new == readme.renewed(new, Summary(results=[a_result()]))
     assert new.startswith(f"before\n{readme.BEGIN}\n") and new.endswith(f"{readme.END}\nafter\n")
-    assert "old" not in new and "| speed, 1/s | 2 | 1 – 3 | floor | 4 | 0.5 | 0.25 – 0.75 |" in new
+    assert "old" not in new and "| speed, 1/s | 2 | 1 – 3 | 3 | floor | 4 | 0.5 | 0.25 – 0.75 |" in new
     with pytest.raises(ValueError, match="no block"):
         readme.renewed("a page without", Summary())
 

@@ -56,7 +56,7 @@ def test_a_small_run_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFi
     for figure in (
         "cores",
         "fsync",
-        "deploys 20, in flight 64",
+        "deploys 20; in flight 64",
         "deploys, 64 in flight, 1/s",
         "same statements, bare sqlite3 loop",
         "rows alone, bare sqlite3 loop",

@@ -15,7 +15,6 @@ from typing import Any
 
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.commits import Commits
-from interlock.engine.store.store import Case
 from interlock.engine.store.workers import Workers
 from interlock.schema.errors import EngineClosed
 
@@ -47,7 +46,7 @@ class Intake:
         size: Callable[[], int],
         under_way: Callable[[], int],
         ensure: Callable[[], Awaitable[None]],
-        take: Callable[[str, Case | None], None],
+        take: Callable[[str], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], object],
     ) -> None:
         self._workers, self._commits, self._worker_id = workers, commits, worker_id
@@ -87,6 +86,5 @@ class Intake:
         await self._commits.patiently(self._ensure)
         taken = await self._commits.patiently(partial(self._workers.take, self._worker_id, most))
         self._more |= len(taken) == most
-        cases = await self._commits.patiently(partial(self._workers.cases, taken)) if taken else {}
         for operation_id in taken:
-            self._take(operation_id, cases.get(operation_id))
+            self._take(operation_id)

@@ -25,16 +25,16 @@ import msgspec
 
 from interlock.drivers.protocol import Driver
 from interlock.engine.core.decision import Decision
-from interlock.engine.core.events import CancelRequested, Requested, Resolved, Way, ids_needed
+from interlock.engine.core.events import CancelRequested, Claimed, Requested, Resolved, Way, ids_needed
 from interlock.engine.core.recovery import STRANDED
 from interlock.engine.core.snapshot import Rules
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.archival import Archival
 from interlock.engine.orchestrator.clock import fresh_ids
-from interlock.engine.orchestrator.commits import Commits, Overtaken, after
+from interlock.engine.orchestrator.commits import Accepted, Commits, Overtaken, after, makes_its_subject
 from interlock.engine.orchestrator.convergence import Convergence
+from interlock.engine.orchestrator.door import Door
 from interlock.engine.orchestrator.drive import Drive, Wish
-from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.elsewhere import Elsewhere
 from interlock.engine.orchestrator.expiry import Expiry
 from interlock.engine.orchestrator.intake import Intake
@@ -42,10 +42,12 @@ from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import Lease, Worker
 from interlock.engine.orchestrator.reconciliation import Reconciliation
 from interlock.engine.orchestrator.recovery import Recovery
+from interlock.engine.orchestrator.watched import performer
 from interlock.engine.orchestrator.wishes import Wishes
 from interlock.engine.store import queries
+from interlock.engine.store.cases import Case
 from interlock.engine.store.listening import Word
-from interlock.engine.store.store import Case, Store
+from interlock.engine.store.store import Store
 from interlock.engine.store.workers import Workers
 from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.machine import Stability
@@ -94,10 +96,12 @@ class Orchestrator:
         self.commits = Commits(store, inventory, rules, lambda: self._closed)
         self._in_flight = in_flight
         self._workers = Workers(store)
-        self._performer = Performer(drivers, rules.policy.look_within)
         self._lease = Lease(self._write_worker, self._workers.forget, lambda: bool(self._ends) and not self._closed)
+        self._observer = store.observer
+        self._performer = performer(drivers, rules.policy.look_within, self._observer)
         self._drives: dict[str, Drive] = {}
-        self._started = 0
+        self._started = self._ahead = 0
+        self.door = Door(lambda: len(self._ends))
         self._queue: deque[str] = deque()
         self._loading: dict[str, asyncio.Event] = {}
         self._ends: dict[str, asyncio.Future[Operation | None]] = {}
@@ -140,23 +144,41 @@ class Orchestrator:
             EngineClosed: the engine is closed.
         """
         self.check_open()
+        await self.door.enter()
         # In a task of our own: a caller that gives up waiting must not leave a request written and not driven.
-        return await asyncio.shield(self._spawn(self._submit(request, actor, caller_id), "interlock request"))
+        task = self._spawn(self._submit(request, actor, caller_id), "interlock request")
+        task.add_done_callback(lambda _: self.door.leave())
+        return await asyncio.shield(task)
 
     async def _submit(self, request: Request, actor: str, caller_id: str | None) -> Decision:
         if self.part is not Part.ASKS:
             await self._lease.ensure()
         try:
             case, event = await self.prepare(request, actor, caller_id)
-            decision = await self.commits.request(case, event)
+            accepted = await self._accepted(request, case, event)
         except StoreError:
             self.recovery.look_in(STRANDED)  # a connection that broke may have broken after the commit
             raise
         except Busy:
             self.recovery.glance()  # with what nobody drives any more
             raise
-        self.begin(decision)
-        return decision
+        self.begin(accepted.decision, accepted)
+        return accepted.decision
+
+    async def _accepted(self, request: Request, case: Case | None, event: Callable[[int], Requested]) -> Accepted:
+        """Have a request written; with a head start, if its operation makes all that it is about and begins at once."""
+        if case is not None or self._queue or self._full or self.part is Part.ASKS:
+            return await self.commits.request(case, event)
+        self._ahead += 1
+        try:
+            return await self.commits.request(case, event, partial(_claimed, self._lease.worker_id))
+        finally:
+            self._ahead -= 1
+
+    @property
+    def _full(self) -> bool:
+        """Whether no more operations are begun now."""
+        return self._started + self._ahead >= self._most
 
     async def prepare(
         self, request: Request, actor: str, caller_id: str | None
@@ -171,8 +193,9 @@ class Orchestrator:
         if vm_id or volume_id:
             case = await self.store.subject(vm_id, volume_id)
             await self.commits.busy(case.vm.id if case.vm else None, volume_id)
+        trace = None if self._observer is None else self._observer.asked(ids[0], request)
         return case, lambda at: Requested(
-            at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=worker_id
+            at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=worker_id, trace=trace
         )
 
     async def _must_be_a_stranger(self, guest: str) -> None:
@@ -180,12 +203,15 @@ class Orchestrator:
         for vm in await self.store.vms(queries.vms_of((guest,))):
             raise InvalidRequest(f"guest {guest} is VM {vm.name}: stop it, or `interlock reconcile {vm.name}`")
 
-    def begin(self, decision: Decision) -> None:
+    def begin(self, decision: Decision, accepted: Accepted | None = None) -> None:
         """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""
-        if not self._closed and self.part is not Part.ASKS:
-            # What a request found was read before it owned it: only what it made itself cannot have changed since.
-            made = any(change.before is None and change.machine in ("vm", "volume") for change in decision.changes)
-            self._enqueue(decision.operation.id, after(decision) if made else None)
+        if self._closed or self.part is Part.ASKS:
+            return
+        if accepted is not None and accepted.then is not None:
+            self._enqueue(decision.operation.id, after(accepted.then), accepted)
+            return
+        # What a request found was read before it owned it: only what it made itself cannot have changed since.
+        self._enqueue(decision.operation.id, after(decision) if makes_its_subject(decision) else None)
 
     def begin_joined(self, decision: Decision) -> None:
         """Drive an operation that somebody else's transaction is just committing."""
@@ -199,6 +225,8 @@ class Orchestrator:
                 self.commits.inventory.drop(decision)
                 self.store.feed.hinted = True
                 if there and not self._closed:
+                    if self._observer is not None:
+                        self._observer.written(decision)
                     self.begin(decision)
 
         if not self._closed:
@@ -227,13 +255,6 @@ class Orchestrator:
         with suppress(InterlockError):  # if the store cannot now, the next decision will see to it
             await self.commits.catch_up()
 
-    def in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Do something that closing waits for; if it is closed, nothing."""
-        if self._closed:
-            work.close()
-        else:
-            self._spawn(work, name)
-
     def _others_wrote(self) -> None:
         self.expiry.others_wrote()
         self.recovery.others_wrote()
@@ -254,6 +275,11 @@ class Orchestrator:
     def under_way(self) -> int:
         """How many operations are driven or wait to be."""
         return len(self._ends)
+
+    @property
+    def queued(self) -> int:
+        """How many of them wait to be."""
+        return len(self._queue)
 
     @property
     def driven(self) -> tuple[str, ...]:
@@ -296,10 +322,14 @@ class Orchestrator:
 
     async def resolve(self, operation_id: str, way: Way, actor: str, reason: str) -> None:
         """Take a way out of Stuck."""
-        case = await self.store.case(operation_id)
-        written, decision, _ = await self.commits.write(
-            case, lambda at: Resolved(at=at, way=way, actor=actor, reason=reason), None
-        )
+        await self.door.enter()
+        try:
+            case = await self.store.case(operation_id)
+            written, decision, _ = await self.commits.write(
+                case, lambda at: Resolved(at=at, way=way, actor=actor, reason=reason), None
+            )
+        finally:
+            self.door.leave()
         if decision.outcome is None:
             self._enqueue(operation_id, written)
 
@@ -351,28 +381,30 @@ class Orchestrator:
 
     # --- driving
 
-    def _enqueue(self, operation_id: str, case: Case | None = None) -> None:
+    def _enqueue(self, operation_id: str, case: Case | None = None, accepted: Accepted | None = None) -> None:
         if operation_id in self._ends:
             return
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
         self.elsewhere.wake(operation_id)
         self._lease.keep()
-        if self._started < self._most and not self._queue:
-            self._start(operation_id, case)
+        if accepted is not None or not (self._full or self._queue):
+            self._start(operation_id, case, accepted)
         else:
             # Only the id is kept: what waits long must not fill memory.
             self._queue.append(operation_id)
 
-    def _start(self, operation_id: str, case: Case | None) -> None:
+    def _start(self, operation_id: str, case: Case | None, accepted: Accepted | None = None) -> None:
         self._started += 1
         if case is None:
             self._loading[operation_id] = asyncio.Event()
             self._spawn(self._load_and_drive(operation_id), f"interlock {operation_id}")
         else:
-            self._spawn(self._drive(operation_id, self._drive_of(operation_id, case)), f"interlock {operation_id}")
+            drive = self._drive_of(operation_id, case, accepted)
+            self._spawn(self._drive(operation_id, drive), f"interlock {operation_id}")
 
-    def _drive_of(self, operation_id: str, case: Case) -> Drive:
-        drive = Drive(case, self.commits, self._performer, self._lease.worker_id, lambda: self._closed)
+    def _drive_of(self, operation_id: str, case: Case, accepted: Accepted | None = None) -> Drive:
+        closing = lambda: self._closed  # noqa: E731
+        drive = Drive(case, self.commits, self._performer, self._lease.worker_id, closing, accepted)
         self._drives[operation_id] = drive
         return drive
 
@@ -381,6 +413,11 @@ class Orchestrator:
         self._tasks.add(task)
         task.add_done_callback(self._reaped)
         return task
+
+    def aside(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Do something that closing waits for; nothing, if the engine is closed."""
+        if not self._closed:
+            self._spawn(work(), name)
 
     def _reaped(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -413,6 +450,8 @@ class Orchestrator:
         decision = None
         try:
             await self.commits.patiently(self._lease.ensure)
+            if self._observer is not None and drive.case.operation is not None:
+                await self._observer.driving(drive.case.operation)
             decision = await drive.run()
             self.recovery.settled(operation_id)
         except Overtaken as overtaken:
@@ -425,6 +464,8 @@ class Orchestrator:
             log.say("exception", "a drive broke off; looking again", operation=operation_id)
             self.recovery.broke_off(operation_id)
         finally:
+            if self._observer is not None:
+                self._observer.left(operation_id)
             self._over(operation_id, decision.operation if decision else None)
             if decision is not None:
                 self.convergence.ended(decision)
@@ -441,7 +482,8 @@ class Orchestrator:
             end.set_result(operation)
         if not self._ends:
             self._lease.rest()
-        while self._queue and self._started < self._most and not self._closed:
+        self.door.look()
+        while self._queue and not self._full and not self._closed:
             self._start(self._queue.popleft(), None)
         self.intake.room()
 
@@ -459,6 +501,7 @@ class Orchestrator:
         self._closed = True
         self.intake.close()
         self.elsewhere.wake_all()
+        self.door.close()
         self.expiry.close()
         self.archival.close()
         self.convergence.close()
@@ -480,6 +523,10 @@ class Orchestrator:
             await self._lease.give_up()
         except InterlockError:
             log.say("warning", "the lease could not be given up; others wait until it runs out")
+
+
+def _claimed(worker_id: str, at: int) -> Claimed:
+    return Claimed(at=at, worker_id=worker_id)
 
 
 def _is_under_way(case: Case) -> bool:

@@ -24,8 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from interlock.engine.core.chronicle import Places
 from interlock.engine.core.decision import Author, Decision
+from interlock.engine.observer import Observers
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.store import cloud, queries
+from interlock.engine.store.cases import Case, Cases
 from interlock.engine.store.cloud import Advanced, Rows
 from interlock.engine.store.commit import Counters, Written
 from interlock.engine.store.conflicts import Conflicts
@@ -62,16 +64,6 @@ _readers: dict[type, Callable[[Sequence[Any]], Any]] = {
 }
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operation is about, as the database has it."""
-
-    operation: Operation | None
-    vm: Vm | None
-    nics: tuple[Nic, ...]
-    volumes: tuple[Volume, ...]
-    """Those of the VM, and the one the operation is about, wherever that is."""
-
-
 class Store:
     """One open database. Make it with `Store.open`."""
 
@@ -91,10 +83,13 @@ class Store:
         """What others have written since figures in memory were last right."""
         self.on_written: Callable[[], None] = lambda: None
         """Called after each commit of ours."""
+        self.observer: Observers | None = None
+        """Who is told of each decision that was written, and by the shell of all else; None: nobody."""
         self._reads = 0
         self._closed = False
         self._quiet = asyncio.Event()
         self._writer = Writer(database, self.feed.found, self._wrote)
+        self._cases = Cases(self._reading)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = True) -> Store:
@@ -173,6 +168,11 @@ class Store:
         self.feed.hinted |= word.wrote
         self.on_heard(word)
 
+    @property
+    def waiting(self) -> int:
+        """How many decisions wait to be written."""
+        return self._writer.waiting
+
     async def commit(self, decision: Decision) -> Verdict:
         """Write a decision with the next batch."""
         return await self._writer.commit(decision)
@@ -183,6 +183,7 @@ class Store:
         if self._listening is not None:
             await self._listening.close()
         await self._writer.close()
+        await self._cases.close()
         if self._reads:
             # A connection that is out when the pool is disposed of would never be closed.
             self._quiet.clear()
@@ -194,8 +195,10 @@ class Store:
         """Whether others have written since figures were last right; `follow` and `refresh` clear it."""
         return self.feed.overtaken
 
-    def _wrote(self, written: Written) -> None:
+    def _wrote(self, decisions: Sequence[Decision], written: Written) -> None:
         self.feed.wrote(written.left_head)
+        if self.observer is not None:
+            self.observer.told(decisions, written)
         self.on_written()
 
     async def rows(self, query: Select[Any]) -> Sequence[Any]:
@@ -238,53 +241,16 @@ class Store:
             yield Snapshot(connection)
 
     async def case(self, operation_id: str) -> Case:
-        """An operation with its VM, what of it still lives, and its volume.
-
-        Raises:
-            NotFound: there is no such operation.
-        """
-        operation = await self.operation(operation_id)
-        case = await self.subject(operation.vm_id, operation.volume_id)
-        return msgspec.structs.replace(case, operation=operation)
+        """An operation with its VM, what of it still lives, and its volume; see `cases.py`."""
+        return await self._cases.of_operation(operation_id)
 
     async def subject(self, vm_id: str | None, volume_id: str | None) -> Case:
-        """What a request or an operation is about: a VM, a volume with the VM it belongs to, or both.
+        """What a request or an operation is about: a VM, a volume with the VM it belongs to, or both."""
+        return await self._cases.of_subject(vm_id, volume_id)
 
-        Raises:
-            NotFound: one of them is not there.
-        """
-        volume = await self.volume(volume_id) if volume_id is not None else None
-        vm_id = vm_id or (volume.vm_id if volume else None)
-        case = await self.vm_case(vm_id) if vm_id else Case(operation=None, vm=None, nics=(), volumes=())
-        if volume is None or volume.id in {each.id for each in case.volumes}:
-            return case
-        return msgspec.structs.replace(case, volumes=(*case.volumes, volume))
-
-    async def volume(self, volume_id: str) -> Volume:
-        """One volume.
-
-        Raises:
-            NotFound: there is none of that id.
-        """
-        rows = await self.rows(queries.entity("volume", volume_id))
-        if not rows:
-            raise NotFound(f"there is no disk {volume_id!r}; `interlock disks` lists them")
-        found: Volume = _readers[Volume](rows[0])
-        return found
-
-    async def vm_case(self, vm_id: str) -> Case:
-        """A VM with those of its NICs and volumes that still live."""
-        vms = await self.rows(queries.entity("vm", vm_id))
-        if not vms:
-            raise NotFound(f"there is no VM {vm_id!r}; `interlock ps` lists them")
-        nics = await self.rows(queries.living("nic", vm_id))
-        volumes = await self.rows(queries.living("volume", vm_id))
-        return Case(
-            operation=None,
-            vm=_readers[Vm](vms[0]),
-            nics=tuple(map(_readers[Nic], nics)),
-            volumes=tuple(map(_readers[Volume], volumes)),
-        )
+    async def owners(self, vm_id: str | None, volume_id: str | None) -> Sequence[Operation]:
+        """The operations that own a VM or a volume, at most one each."""
+        return await self._cases.owners(vm_id, volume_id)
 
     async def operation(self, operation_id: str) -> Operation:
         """One operation.
@@ -313,10 +279,6 @@ class Store:
     async def nics(self, vm_id: str) -> list[Nic]:
         """All NICs a VM has or had."""
         return list(map(_readers[Nic], await self.rows(queries.belonging("nic", vm_id))))
-
-    async def living_nics(self, vm_ids: Sequence[str]) -> list[Nic]:
-        """The NICs of several VMs (a page of them) that still live."""
-        return list(map(_readers[Nic], await self.rows(queries.living_of("nic", vm_ids))))
 
     async def nics_of(self, vm_ids: Sequence[str]) -> list[Nic]:
         """All NICs that several VMs (a page of them) have or had, in one read."""
@@ -580,7 +542,10 @@ async def _dispose(engine: AsyncEngine, threads: Threads) -> None:
 def _engine(url: URL, threads: Threads) -> AsyncEngine:
     try:
         if url.get_backend_name() == "sqlite":
-            engine = create_async_engine(url, async_creator=lambda: connect(url, BUSY_SECONDS, threads))
+            # The one that was used last is used next: what each keeps of the file is then kept once, not five times.
+            engine = create_async_engine(
+                url, async_creator=lambda: connect(url, BUSY_SECONDS, threads), pool_use_lifo=True
+            )
             event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
             return engine
         engine = create_async_engine(url)

@@ -7,7 +7,6 @@ for what it was given stands beside its lease. None of this moves an operation: 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +32,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from interlock.engine.store import queries
 from interlock.engine.store.listening import SERVING, Word
-from interlock.engine.store.store import Case, Store
+from interlock.engine.store.store import Store
 from interlock.schema.tables import WAITING, claim, operation, worker
 
 GIVEN_UP = 0
@@ -98,21 +97,6 @@ class Workers:
             return list((await connection.execute(_given(worker_id, most))).scalars())
 
         return await self._store.write(work)
-
-    async def cases(self, operation_ids: Sequence[str]) -> dict[str, Case]:
-        """By operation, what those of several (a page of them) are about that are about a VM alone."""
-        asked = await self._store.operations(queries.entities("operation", operation_ids))
-        about = {each.vm_id: each for each in asked if each.vm_id is not None and each.volume_id is None}
-        vms = await self._store.vms(queries.vms_of(list(about)))
-        nics, volumes = defaultdict(list), defaultdict(list)
-        for nic in await self._store.living_nics(list(about)):
-            nics[nic.vm_id].append(nic)
-        for volume in await self._store.disks(queries.living_of("volume", list(about))):
-            volumes[volume.vm_id].append(volume)
-        return {
-            about[vm.id].id: Case(operation=about[vm.id], vm=vm, nics=tuple(nics[vm.id]), volumes=tuple(volumes[vm.id]))
-            for vm in vms
-        }
 
 
 def _given(worker_id: str, most: int) -> ReturningInsert[Any]:

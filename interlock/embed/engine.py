@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,9 +31,12 @@ from interlock.embed.strays import Stray, strays
 from interlock.embed.told import Told
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
+from interlock.engine.observer import Observer, Observers
 from interlock.engine.orchestrator import log, plugins
+from interlock.engine.orchestrator.clock import is_id
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.orchestrator import Orchestrator, Part
+from interlock.engine.orchestrator.view import View
 from interlock.engine.store import queries
 from interlock.engine.store.commit import Counters
 from interlock.engine.store.conflicts import Conflicts
@@ -96,6 +100,7 @@ class Engine(Disks, Lifecycle, Told):
         gurus: Mapping[str, NetworkGuru] | None = None,
         drivers: Mapping[str, Driver] | None = None,
         actor: str = "embedder",
+        observers: Sequence[Observer] = (),
     ) -> AsyncIterator[Engine]:
         """Open an engine on a database, and take over what no living engine drives.
 
@@ -115,6 +120,8 @@ class Engine(Disks, Lifecycle, Told):
             planners, gurus, drivers: own ones by name, beside those installed as entry points. Drivers handed in
                 here are not closed with the engine.
             actor: who asks, for the journal.
+            observers: who is told of what happens, such as metrics and traces (`interlock.telemetry`); each of one
+                engine at a time.
 
         Raises:
             StoreError: the database cannot be opened.
@@ -126,6 +133,7 @@ class Engine(Disks, Lifecycle, Told):
         store = await Store.open(url, create=create)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
+            store.observer = Observers(observers) if observers else None
             able: dict[str, frozenset[Capability]] = {}
             rules = Rules(
                 policy=policy or Policy(),
@@ -144,6 +152,9 @@ class Engine(Disks, Lifecycle, Told):
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
             await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
             await orchestrator.commits.reload()
+            if store.observer is not None:
+                stack.callback(store.observer.closed)
+                store.observer.opened(View(orchestrator))
             # Closing in the order: no new work, effects answered and committed, drivers, then the store.
             stack.push_async_callback(orchestrator.close)
             if recover:
@@ -179,7 +190,7 @@ class Engine(Disks, Lifecycle, Told):
         self._orchestrator.heard(word)
 
     def _others_changed(self, tables: frozenset[str]) -> None:
-        self._orchestrator.in_background(self._take_note(tables), "interlock cloud")
+        self._orchestrator.aside(partial(self._take_note, tables), "interlock cloud")
 
     async def _take_note(self, tables: frozenset[str]) -> None:
         """Have in memory what others have written of places and settings. Groups are known as soon as they are heard
@@ -252,10 +263,10 @@ class Engine(Disks, Lifecycle, Told):
         return Handle(operation, operation.actor, self._orchestrator)
 
     async def _by_id(self, request: Request) -> Request:
-        """The request with the ids of what it names."""
+        """The request with the ids of what it names. What is an id already is looked for with all the rest."""
         vm, disk = subject_of(request)
-        ids = {"vm": (await self.vm(vm)).id} if vm is not None else {}
-        if disk is not None:
+        ids = {"vm": (await self.vm(vm)).id} if vm is not None and not is_id(vm) else {}
+        if disk is not None and not is_id(disk):
             ids["volume"] = (await self.disk(disk)).id
         return msgspec.structs.replace(request, **ids) if ids else request
 
