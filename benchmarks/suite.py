@@ -33,6 +33,12 @@ MODULES = (
         full=Size(1, "--deploys 2000 --rounds 5"),
     ),
     Module(
+        "workers",
+        "PostgreSQL: one engine beside the same rows in a bare asyncpg loop, and how several workers scale",
+        quick=Size(2, "--rounds 1 --crews 1,2,4 --deploys 300 --busy 0"),
+        full=Size(20, "--operations 100000"),
+    ),
+    Module(
         "planning",
         "a planner's decisions on a large fleet, beside a look at each host in turn",
         quick=Size(0.5),

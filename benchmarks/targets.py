@@ -40,6 +40,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _VERIFY, _DECODED = "verify, one process", "json.loads and sha256 of each line"
+_ONE = "deploys of one engine, 64 in flight"
 TARGETS = (
     # issue 7, 1; the second is issue 2's
     Target(module="deploys", figure="deploys, 64 in flight", least=1_000),
@@ -61,6 +62,18 @@ TARGETS = (
         figure="8 guests at once, through Interlock",
         beside="the same libvirt calls by hand",
         most=1.15,
+    ),
+    # issue 7, 2
+    Target(module="workers", figure=_ONE, least=300),
+    Target(module="workers", figure=_ONE, beside="same rows, bare asyncpg executemany loop", least=0.35),
+    *(
+        Target(
+            module="workers",
+            figure=f"deploys, {count} workers, effects of 50 ms",
+            beside="so many times one worker",
+            least=0.85,
+        )
+        for count in (2, 4, 8)
     ),
     # issue 7: who asks for metrics does not pay for them with throughput (one deploy in ten at most)
     Target(module="telemetry", figure="a deploy, metrics", beside="watched by nobody", most=1.1),
