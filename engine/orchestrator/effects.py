@@ -18,7 +18,7 @@ from interlock.schema.words import clean
 
 PER_PLACE = 64
 """Too low: a big host or a shared pool is asked in line, and what is in flight falls into groups with commits of their
-own; too high: a hypervisor is asked for more than it can do at once, and a driver without a limit of its own asks it."""
+own; too high: a hypervisor is asked for more than it can do at once, by a driver that has no limit of its own."""
 
 
 class Performer:
