@@ -173,6 +173,11 @@ class Store:
         """How many decisions wait to be written."""
         return self._writer.waiting
 
+    @property
+    def writer(self) -> Writer:
+        """Who writes."""
+        return self._writer
+
     async def commit(self, decision: Decision) -> Verdict:
         """Write a decision with the next batch."""
         return await self._writer.commit(decision)
