@@ -57,6 +57,18 @@ MODULES = (
         full=Size(1, "--lines 1000000"),
     ),
     Module(
+        "telemetry",
+        "deploys with metrics, and with traces, beside deploys that nobody watches",
+        quick=Size(0.3, "--turns 6"),
+        full=Size(1.5, "--hosts 100000 --rounds 5"),
+    ),
+    Module(
+        "libvirt",
+        "guests on libvirt through Interlock, beside the same libvirt calls by hand",
+        quick=None,
+        full=Size(2),
+    ),
+    Module(
         "startup",
         "starting: --help, import, an open engine; beside bare Python and the libraries",
         quick=Size(0.2),

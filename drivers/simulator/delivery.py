@@ -90,17 +90,18 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozen
 
 
 NOTE = """
-    INSERT INTO fence (entity, fence) VALUES (?, ?)
-    ON CONFLICT (entity) DO UPDATE SET fence = excluded.fence WHERE excluded.fence > fence
+    INSERT INTO fence (entity, fence) VALUES {}
+    ON CONFLICT (entity) DO UPDATE SET fence = max(fence, excluded.fence) RETURNING entity, fence
 """
+NOTES = {number: NOTE.format(", ".join(["(?, ?)"] * number)) for number in (1, 2)}
+"""For so many entities."""
 
 
 def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
     """Note a higher fence; refuse a lower one."""
     entities = _fenced(sent.command)
-    db.executemany(NOTE, [(entity, sent.fence) for entity in entities])
-    for entity in entities:
-        [highest] = db.execute("SELECT fence FROM fence WHERE entity = ?", (entity,)).fetchone()
+    row = [each for entity in entities for each in (entity, sent.fence)]
+    for entity, highest in db.execute(NOTES[len(entities)], row).fetchall():
         if highest > sent.fence:
             return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
     return None
