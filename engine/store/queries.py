@@ -274,10 +274,9 @@ def vms_on_hosts() -> Select[Any]:
     return select(*columns).where(held)
 
 
-def vms_holding(host_ids: Sequence[str] | None) -> Select[Any]:
-    """The VMs that are recorded on hosts: id, state, host. None: on any."""
-    there = vm.c.host_id.is_not(None) if host_ids is None else vm.c.host_id.in_(host_ids)
-    return select(vm.c.id, vm.c.state, vm.c.host_id).where(there)
+def vms_holding(host_ids: Sequence[str]) -> Select[Any]:
+    """The VMs that are recorded on some hosts: id, state, host."""
+    return select(vm.c.id, vm.c.state, vm.c.host_id).where(vm.c.host_id.in_(host_ids))
 
 
 def addresses_of(network_id: str) -> Select[Any]:
