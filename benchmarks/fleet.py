@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import msgspec
 
 from interlock.engine.orchestrator.hosts import HostIndex
-from interlock.planners.protocol import Demand, Plan, Shortlist, VolumeDemand
+from interlock.planners.protocol import Demand, Plan, Rejected, Shortlist, VolumeDemand
 from interlock.planners.rules import held_cpu_mhz, held_memory_mib, how_many
 from interlock.schema.cloud import Cluster, Host, StoragePool
 
@@ -75,6 +75,9 @@ class Everyone:
 
     def left_out(self) -> tuple[int, Iterator[Host]]:
         return 0, iter(())
+
+    def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
+        return []
 
 
 class Fleet:

@@ -103,11 +103,13 @@ class _Search:
 
     def before(self, shortlist: Shortlist) -> tuple[tuple[Rejected, ...], int]:
         """What a plan says of those before it. One that the demand names may be both looked at and left out."""
-        number, left_out = shortlist.left_out()
+        number, _ = shortlist.left_out()
         looked_at = [_rejected(id, self._refused[id]) for id in islice(self._refused, SHOWN)]
-        unseen = (host for host in left_out if host.id not in self._refused)
-        others = (_rejected(host.id, str(self._ask(host))) for host in islice(unseen, SHOWN - len(looked_at)))
+        others = shortlist.told(self._tell, SHOWN - len(looked_at), self._refused)
         return (*looked_at, *others), number + sum(id in shortlist for id in self._refused)
+
+    def _tell(self, host: Host) -> Rejected:
+        return _rejected(host.id, str(self._ask(host)))
 
     def _ask(self, host: Host) -> Placement:
         return first_reason(self._rules, host, self._demand, self._cloud) or self._storage.place(host)

@@ -7,7 +7,7 @@ they name in a conditional write, and asks again with fresh figures if another w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -131,6 +131,19 @@ class Shortlist(Protocol):
 
     def left_out(self) -> tuple[int, Iterator[Host]]:
         """How many of the zone's hosts are not in it, and these in the order of their ids."""
+        ...
+
+    def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
+        """What `tell` says of the first hosts that are not in it, in the order of their ids.
+
+        What was said before may be said again without asking: so `tell` says why a host must not be chosen for this
+        demand, and nothing that changes while host, tenants and demand (its volumes and likes aside) stay the same.
+
+        Args:
+            tell: is asked about a host.
+            most: how many are told of.
+            but: ids of hosts that are not told of.
+        """
         ...
 
 

@@ -7,14 +7,15 @@ whether it wrote into what it was shown.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Self
 
 import msgspec
 from msgspec.structs import replace
 
 from interlock.engine.orchestrator.hosts import HostIndex
-from interlock.planners.protocol import Demand, Shortlist, VolumeDemand
+from interlock.planners.protocol import Demand, Rejected, Shortlist, VolumeDemand
 from interlock.schema.cloud import Cluster, Host, StoragePool
 
 ZONE = "z"
@@ -83,6 +84,10 @@ class FakeShortlist:
     def left_out(self) -> tuple[int, Iterator[Host]]:
         others = [host for host in self._zone if host.id not in self]
         return len(others), iter(others)
+
+    def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
+        others = (host for host in self.left_out()[1] if host.id not in but)
+        return [tell(host) for host in islice(others, most)]
 
     def _only(self, among: Iterable[Host]) -> FakeShortlist:
         return FakeShortlist(self._demand, self._zone, list(among))
