@@ -92,9 +92,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Nowhere: every candidate with its reason."""
+    """Nowhere: every candidate with its reason.
+
+    Where they are many, it may be the first of them, and last the zone, with how many there are for which causes.
+    `rejected_in_all` counts the hosts then; 0: `rejected` has them all.
+    """
 
     rejected: tuple[Rejected, ...]
+    rejected_in_all: int = 0
 
 
 @runtime_checkable
@@ -107,6 +112,10 @@ class Shortlist(Protocol):
 
     def __iter__(self) -> Iterator[Host]:
         """In the order of their ids."""
+        ...
+
+    def __len__(self) -> int:
+        """How many they are."""
         ...
 
     def __contains__(self, host_id: object) -> bool:
@@ -131,6 +140,10 @@ class Shortlist(Protocol):
 
     def left_out(self) -> tuple[int, Iterator[Host]]:
         """How many of the zone's hosts are not in it, and these in the order of their ids."""
+        ...
+
+    def causes(self) -> list[tuple[str, int]]:
+        """What the zone's hosts that are not in it lack, in words, and how many; each host counts once."""
         ...
 
     def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:

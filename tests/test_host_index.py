@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlock.engine.orchestrator.hosts import HostIndex
+from interlock.engine.orchestrator.hosts import HostIndex, Terms
 from interlock.engine.orchestrator.slices import (
     CHUNK,
     OUT,
@@ -34,7 +34,8 @@ from tests.planned import CLUSTERS, HOSTS, clouds, demands
 numbers = st.integers(-3, 40)
 
 
-@given(st.sets(st.integers(0, 3 * CHUNK)), st.sets(st.integers(0, 3 * CHUNK)))
+@settings(max_examples=30)
+@given(st.sets(st.integers(0, 3 * CHUNK), max_size=20), st.sets(st.integers(0, 3 * CHUNK), max_size=20))
 def test_sets_of_rows_are_sets_and_told_in_order(some: set[int], others: set[int]) -> None:
     length = 3 * CHUNK + 1
     rows, more = rows_of(some, length), rows_of(others, length)
@@ -132,7 +133,9 @@ def test_labels_narrow_a_shortlist(cloud: FakeCloud, every: set[Any], never: set
         return {("odd", len(host.id) == 3)}
 
     demand = a_demand(cpu=1, memory=1)
-    found = HostIndex(everyone(cloud), of).shortlist(demand, every, never, some)
+    found = HostIndex(everyone(cloud), of).shortlist(
+        demand, Terms(tuple(every), tuple(never), None if some is None else frozenset(some))
+    )
     assert list(found) == [
         host
         for host in cloud.hosts(ZONE)

@@ -10,13 +10,13 @@ Words that were said of rows are kept with the fit (`book`), for whom they are o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from interlock.engine.orchestrator.roomiest import Roomiest
-from interlock.engine.orchestrator.rows import HostRows, Size, Terms, is_vacant
-from interlock.engine.orchestrator.slices import AT, BITS, IN, OUT, Flags, Rows, both, count, flags_of
-from interlock.planners.protocol import Rejected
+from interlock.engine.orchestrator.rows import HostRows, Label, Terms, is_vacant
+from interlock.engine.orchestrator.slices import AT, BITS, IN, OUT, Flags, Rows, all_of, both, count, flags_of, less
+from interlock.planners.protocol import Demand, Rejected
 from interlock.schema.cloud import Host
 
 KEPT: Final = 128
@@ -26,6 +26,15 @@ BOOKS: Final = 64
 PAGES: Final = 1_024
 """Rows of which words are kept, for one account; likewise."""
 
+_MISSING = {
+    "tag": "without tag",
+    "hypervisor": "without hypervisor",
+    "cluster": "outside cluster",
+    "pod": "outside pod",
+}
+_BAD = {"driver": "of driver", "pod": "in pod"}
+"""Of a label that must be there, and of one that must not, what is said of hosts where it is otherwise."""
+
 Said = tuple[Host, str | None, Rejected]
 """The record of a host, why it is to be avoided, and what was said of it then."""
 
@@ -34,11 +43,57 @@ class Kind(NamedTuple):
     """A kind of demand."""
 
     terms: Terms
-    size: Size
-    drivers: tuple[tuple[str, str], ...] = ()
-    """Those that cannot, and why: for the words."""
+    cpu_mhz: int
+    memory_mib: int
+    own_cpu_overcommit: float | None
+    """By which it holds that; None: by the host's ratio. Also memory."""
+    own_memory_overcommit: float | None
+    tags: tuple[str, ...]
+    only_cluster: str | None = None
+    only_pod: str | None = None
+    avoid_pods: tuple[str, ...] = ()
+    avoid_drivers: tuple[tuple[str, str], ...] = ()
+    """Each with the reason. From this and the next three words follow, and labels by way of `terms`."""
+    hypervisor: str | None = None
+    ignore_disabled: bool = False
+    dedicated_only: bool = False
+    pods: frozenset[str] | None = None
+    """It is in one of these; None: in any."""
     vacant: bool = False
     """Whether nothing else may be there."""
+
+    def all_terms(self) -> Terms:
+        """All that it asks of labels."""
+        places = ("cluster", self.only_cluster), ("pod", self.only_pod)
+        chosen = (*(("tag", tag) for tag in self.tags), *(place for place in places if place[1] is not None))
+        avoided = (*(("driver", name) for name, _ in self.avoid_drivers), *(("pod", id) for id in self.avoid_pods))
+        terms = self.terms
+        return terms._replace(every=(*terms.every, *chosen), never=(*terms.never, *avoided), pods=self.pods)
+
+
+def kind_of(demand: Demand, terms: Terms) -> Kind:
+    """The kind of a demand. What it says of single hosts is no part of it.
+
+    Args:
+        demand: which.
+        terms: what of labels follows from the demand, and the demand itself does not say.
+    """
+    kind = (
+        terms,
+        demand.cpu_mhz,
+        demand.memory_mib,
+        demand.own_cpu_overcommit,
+        demand.own_memory_overcommit,
+        demand.host_tags,
+        demand.only_cluster,
+        demand.only_pod,
+        tuple(demand.avoid_pods),
+        tuple(demand.avoid_drivers.items()),
+        demand.hypervisor,
+        demand.ignore_disabled,
+        demand.dedicated_only,
+    )
+    return Kind._make((*kind, None, False))
 
 
 class Fit:
@@ -46,8 +101,10 @@ class Fit:
 
     def __init__(self, rows: HostRows, kind: Kind) -> None:
         self._rows, self._kind = rows, kind
-        self._labelled = rows.marked(kind.terms)
-        self.holdings = rows.holdings(kind.size)
+        self._labelled = rows.marked(kind.all_terms())
+        self.holdings = rows.holdings(
+            kind.cpu_mhz, kind.memory_mib, kind.own_cpu_overcommit, kind.own_memory_overcommit
+        )
         """What a VM of the size holds, by the kind of host."""
         self._roomiest: Roomiest | None = None
         self._books: dict[str, dict[int, Said]] = {}
@@ -113,15 +170,38 @@ class Fit:
             self._roomiest = Roomiest(self._rows, self.holdings, self.with_room, self._flags)
         return self._roomiest
 
+    def causes(self) -> list[tuple[str, int]]:
+        """What the rows that do not fit lack, in words, and how many; each counts once, at the first of the causes."""
+        found: list[tuple[str, int]] = []
+        left = all_of(len(self._rows.hosts))
+        for words, right in self._conditions():
+            found.append((words, count(less(left, right))))
+            left = both(left, right)
+        return found
+
+    def _conditions(self) -> Iterator[tuple[str, Rows]]:
+        """Each in words for those that do not meet it, and the rows that do; all together leave those that fit."""
+        rows, terms = self._rows, self._kind.all_terms()
+        nobody = Terms()
+        for label in terms.never:
+            yield _said(_BAD, label), rows.labelled(nobody._replace(never=(label,)))
+        for label in terms.every:
+            yield _said(_MISSING, label), rows.labelled(nobody._replace(every=(label,)))
+        yield "dedicated to others", rows.labelled(nobody._replace(owners=terms.owners))
+        yield "not dedicated to it", rows.labelled(nobody._replace(some=terms.some))
+        yield "in other pods", rows.labelled(nobody._replace(pods=terms.pods))
+        yield "short of CPU", rows.roomy([(cpu, 0) for cpu, _ in self.holdings])
+        yield "short of memory", rows.roomy([(0, memory) for _, memory in self.holdings])
+        yield "in use", rows.vacant if self._kind.vacant else all_of(len(rows.hosts))
+
     def vacant(self) -> Kind:
         """The same kind, where nothing else may be there."""
         return self._kind._replace(vacant=True)
 
     def in_pods(self, pod_ids: Collection[str]) -> Kind:
         """The same kind, in one of the pods."""
-        terms = self._kind.terms
-        pods = frozenset(pod_ids) if terms.pods is None else terms.pods.intersection(pod_ids)
-        return self._kind._replace(terms=terms._replace(pods=pods))
+        pods = frozenset(pod_ids) if self._kind.pods is None else self._kind.pods.intersection(pod_ids)
+        return self._kind._replace(pods=pods)
 
     def book(self, account_id: str) -> dict[int, Said]:
         """What was said of rows to an account."""
@@ -131,3 +211,8 @@ class Fit:
                 self._books.clear()
             book = self._books[account_id] = {}
         return book
+
+
+def _said(words: Mapping[str, str], label: Label) -> str:
+    kind, *which = map(str, label)
+    return " ".join([words.get(kind, kind), *which])

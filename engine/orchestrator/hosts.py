@@ -14,19 +14,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
-from functools import cached_property
 
-from interlock.engine.orchestrator.fits import KEPT, Fit, Kind, Said
+from interlock.engine.orchestrator.fits import KEPT, Fit, Kind, Said, kind_of
 from interlock.engine.orchestrator.roomiest import END, ROW
-from interlock.engine.orchestrator.rows import HostRows, Label, Labels, Size, Terms, is_vacant, owners
+from interlock.engine.orchestrator.rows import HostRows, Label, Labels, Terms, is_vacant, owners
 from interlock.engine.orchestrator.slices import AT, BITS, IN, OUT, Flags, flagged, within, without
 from interlock.planners.protocol import Demand, Rejected
 from interlock.planners.rules import how_many
 from interlock.schema.cloud import Host
 
-__all__ = ["HostIndex", "HostShortlist", "Label", "owners"]
+__all__ = ["ANY", "HostIndex", "HostShortlist", "Label", "Terms", "owners"]
 
-FEW = 256
+ANY = Terms()
+FEW = 16
 """So many hosts are sorted rather than looked up in an order that is kept. Only speed follows from it."""
 
 
@@ -51,38 +51,15 @@ class HostIndex:
         """What is used of it, or who is there, has changed."""
         self._zones[host.zone_id].rows.replace(host)
 
-    def shortlist(
-        self,
-        demand: Demand,
-        every: Labels = (),
-        never: Labels = (),
-        some: Collection[Label] | None = None,
-        owned_by: frozenset[Label] | None = None,
-    ) -> HostShortlist:
+    def shortlist(self, demand: Demand, terms: Terms = ANY) -> HostShortlist:
         """The hosts that may do.
 
         Args:
             demand: what for.
-            every: labels of which they have all.
-            never: labels of which they have none.
-            some: labels of which they have one at least; None: any or none.
-            owned_by: of the labels that say for whom they are dedicated, they have no others; None: any.
+            terms: what their labels must be, beside what the demand says.
         """
         zone = self._zones.get(demand.zone_id) or _Zone(HostRows([], _no_labels))
-        size = Size(demand.cpu_mhz, demand.memory_mib, demand.own_cpu_overcommit, demand.own_memory_overcommit)
-        kind = Kind(_terms(demand, every, never, some, owned_by), size, tuple(demand.avoid_drivers.items()))
-        return HostShortlist(zone, zone.fit(kind), demand)
-
-
-def _terms(
-    demand: Demand, every: Labels, never: Labels, some: Collection[Label] | None, owned_by: frozenset[Label] | None
-) -> Terms:
-    wanted = [*every, *(("tag", tag) for tag in demand.host_tags)]
-    avoided = [*never, *(("driver", name) for name in demand.avoid_drivers), *(("pod", id) for id in demand.avoid_pods)]
-    for place in (("cluster", demand.only_cluster), ("pod", demand.only_pod)):
-        if place[1] is not None:
-            wanted.append(place)
-    return Terms(tuple(wanted), tuple(avoided), None if some is None else frozenset(some), owned_by)
+        return HostShortlist(zone, zone.fit(kind_of(demand, terms)), demand)
 
 
 class _Zone:
@@ -135,29 +112,35 @@ class HostShortlist:
         self._gone, self._only = zone.narrowed(demand) if narrowed is None else narrowed
         self._is_whole = narrowed is None
         self._fitting, self._number, self._at = fit.flags(), fit.count, fit.at
+        self._known: tuple[Flags, int] | None = None
 
-    @cached_property
     def _members(self) -> tuple[Flags, int]:
-        flags, number = self._fitting, self._number
-        if self._only is not None:
-            flags, number = within(flags, self._only)
-        if self._gone:
-            flags, gone = without(flags, self._gone)
-            number -= gone
-        return flags, number
+        """Which rows, and how many."""
+        if self._known is None:
+            flags, number = self._fitting, self._number
+            if self._only is not None:
+                flags, number = within(flags, self._only)
+            if self._gone:
+                flags, gone = without(flags, self._gone)
+                number -= gone
+            self._known = flags, number
+        return self._known
 
     def __iter__(self) -> Iterator[Host]:
         hosts = self._hosts
-        return (hosts[row] for row in flagged(self._members[0]))
+        return (hosts[row] for row in flagged(self._members()[0]))
+
+    def __len__(self) -> int:
+        return self._members()[1]
 
     def __contains__(self, host_id: object) -> bool:
         row = self._rows.number.get(host_id)
-        return row is not None and self._members[0][row >> BITS][row & AT] == IN
+        return row is not None and self._members()[0][row >> BITS][row & AT] == IN
 
     def roomiest_first(self) -> Iterator[Host]:
         """See `Shortlist`."""
-        flags, number = self._members
-        if number <= FEW or self._is_stale or not all(map(all, self._fit.holdings)):
+        flags, number = self._members()
+        if number <= FEW or self._only is not None or self._is_stale or not all(map(all, self._fit.holdings)):
             yield from sorted(self, key=lambda host: (-how_many(host, self._demand), host.id))
             return
         order, fitting = self._fit.roomiest(), self._fitting
@@ -175,13 +158,13 @@ class HostShortlist:
         if rows is None and not self._is_stale:
             return self._narrowed(self._zone.fit(self._fit.in_pods(pod_ids)), self._gone, self._only)
         if rows is None:
-            rows = {row for row in flagged(self._members[0]) if self._hosts[row].pod_id in pod_ids}
+            rows = {row for row in flagged(self._members()[0]) if self._hosts[row].pod_id in pod_ids}
         return self._narrowed(self._fit, self._gone, rows if self._only is None else rows & self._only)
 
     def vacant(self) -> HostShortlist:
         """See `Shortlist`."""
         if self._is_stale:
-            rows = {row for row in flagged(self._members[0]) if is_vacant(self._hosts[row])}
+            rows = {row for row in flagged(self._members()[0]) if is_vacant(self._hosts[row])}
             return self._narrowed(self._fit, self._gone, rows)
         return self._narrowed(self._zone.fit(self._fit.vacant()), self._gone, self._only)
 
@@ -191,14 +174,21 @@ class HostShortlist:
 
     def left_out(self) -> tuple[int, Iterator[Host]]:
         """See `Shortlist`."""
-        flags, number = self._members
+        flags, number = self._members()
         return len(self._hosts) - number, (self._hosts[row] for row in flagged(flags, OUT))
+
+    def causes(self) -> list[tuple[str, int]]:
+        """See `Shortlist`. By the figures of now, and for the demand as a whole."""
+        found = self._fit.causes()
+        lacking = sum(number for _, number in found)
+        named = len(self._hosts) - len(self) - lacking
+        return [*found, ("avoided or not chosen", named)]
 
     def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
         """See `Shortlist`."""
         hosts, avoided, book = self._hosts, self._demand.avoid_hosts, self._book()
         found: list[Rejected] = []
-        for row in flagged(self._members[0], OUT) if most > 0 else ():
+        for row in flagged(self._members()[0], OUT) if most > 0 else ():
             host = hosts[row]
             if host.id not in but:
                 cause, said = avoided.get(host.id), book.get(row)

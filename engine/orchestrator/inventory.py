@@ -18,7 +18,7 @@ import msgspec
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
-from interlock.engine.orchestrator.hosts import HostIndex, Label, owners
+from interlock.engine.orchestrator.hosts import HostIndex, Label, Terms, owners
 from interlock.engine.orchestrator.recording import Moment
 from interlock.engine.orchestrator.tenancy import Tenancy
 from interlock.engine.orchestrator.values import Values
@@ -91,13 +91,25 @@ class Inventory:
             self._pools.setdefault(pool.zone_id, []).append(pool.id)
             owner = {"host": pool.host_id, "cluster": pool.cluster_id}.get(pool.scope, pool.zone_id)
             self._near.setdefault((pool.scope, owner), []).append(pool.id)
-        places_of_one = (place for host in self.all(Host) for _, place in self._around(host))
-        self._owners: frozenset[Label] = frozenset(owner for place in places_of_one for owner in owners(place))
         self._index = HostIndex(self.all(Host), self._labels)
         self._values = Values(self._places["setting"].values())
         self._above = {account.id: self._path(account) for account in self.all(Account)}
+        kinds: tuple[type[Host | Cluster | Pod | Zone], ...] = (Host, Cluster, Pod, Zone)
+        self._owners = frozenset(label for kind in kinds for place in self.all(kind) for label in owners(place))
+        self._mine: dict[str, frozenset[Label]] = {}
         self._tenancy = Tenancy()
         self._books: dict[str, AddressBook] = {}
+
+    def _owned_by(self, account_id: str) -> frozenset[Label]:
+        """The labels of what is dedicated to an account or a domain above it: for most, none."""
+        found = self._mine.get(account_id)
+        if found is None:
+            labels: set[Label] = {
+                ("account", account_id),
+                *(("domain", each) for each in self.domains_above(account_id)),
+            }
+            found = self._mine[account_id] = self._owners & labels
+        return found
 
     def _path(self, account: Account) -> tuple[str, ...]:
         found, domain = [], self._places["domain"].get(account.domain_id)
@@ -131,13 +143,16 @@ class Inventory:
 
     def shortlist(self, demand: Demand) -> Shortlist:
         """See `CloudView`. Labels only spare planners a look: they ask every rule of each host they take."""
-        account = demand.account_id
-        mine: set[Label] = {("account", account), *(("domain", each) for each in self.domains_above(account))}
-        return self._index.shortlist(
-            demand,
-            every=[("hypervisor", demand.hypervisor)] if demand.hypervisor is not None else [],
-            never=[*([] if demand.ignore_disabled else [_DISABLED]), *(self._owners - mine)],
+        return self._index.shortlist(demand, self._terms(demand))
+
+    def _terms(self, demand: Demand) -> Terms:
+        """What the cloud around hosts says of them, for the demand."""
+        mine = self._owned_by(demand.account_id)
+        return Terms(
+            every=(("hypervisor", demand.hypervisor),) if demand.hypervisor is not None else (),
+            never=() if demand.ignore_disabled else (_DISABLED,),
             some=mine if demand.dedicated_only else None,
+            owners=mine,
         )
 
     def _labels(self, host: Host) -> Iterable[Label]:

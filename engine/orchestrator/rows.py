@@ -4,8 +4,8 @@ Labels (tags, drivers, places, and what the owner of the index adds) do not chan
 of them comes to is kept, for the combinations that were asked for last. Of each change of a host the row is noted, so
 that whoever keeps a set of rows can follow instead of making it anew.
 
-Promises: `labelled`, `roomy` and `vacant` equal a look at each host. `replace` costs microseconds; every decision pays
-it twice.
+Promises: `marked`, `labelled`, `roomy` and `vacant` equal a look at each host. `replace` costs microseconds; every
+decision pays it twice.
 """
 
 from __future__ import annotations
@@ -69,15 +69,6 @@ class Terms(NamedTuple):
     """It is dedicated to nobody, or to these alone; None: whoever."""
     pods: frozenset[str] | None = None
     """It is in one of these; None: in any."""
-
-
-class Size(NamedTuple):
-    """What a VM is, and by which ratios it holds that; None: by those of the host."""
-
-    cpu_mhz: int
-    memory_mib: int
-    own_cpu: float | None
-    own_memory: float | None
 
 
 class Marked(NamedTuple):
@@ -181,14 +172,15 @@ class HostRows:
         """The rows whose labels are as they must be."""
         found = self._marked.pop(terms, None)
         if found is None:
-            rows = self._labelled(terms)
+            rows = self.labelled(terms)
             found = Marked(rows, flags_of(rows, len(self.hosts)))
             while len(self._marked) >= KEPT:
                 del self._marked[next(iter(self._marked))]
         self._marked[terms] = found
         return found
 
-    def _labelled(self, terms: Terms) -> Rows:
+    def labelled(self, terms: Terms) -> Rows:
+        """The same, only as a set, and not kept."""
         rows = less(all_of(len(self.hosts)), self._with_any(terms.never))
         for label in terms.every:
             rows = both(rows, self._with_any([label]))
@@ -217,12 +209,14 @@ class HostRows:
 
     # --- room
 
-    def holdings(self, size: Size) -> list[tuple[int, int]]:
-        """What a VM of the size holds of CPU and memory, by the kind of the host."""
+    def holdings(
+        self, cpu_mhz: int, memory_mib: int, own_cpu: float | None, own_memory: float | None
+    ) -> list[tuple[int, int]]:
+        """What a VM holds of CPU and memory, by the kind of the host. A ratio of None: that of the host."""
         return [
             (
-                guaranteed(size.cpu_mhz, cpu if size.own_cpu is None else size.own_cpu),
-                guaranteed(size.memory_mib, memory if size.own_memory is None else size.own_memory),
+                guaranteed(cpu_mhz, cpu if own_cpu is None else own_cpu),
+                guaranteed(memory_mib, memory if own_memory is None else own_memory),
             )
             for cpu, memory in self._by_ratios
         ]

@@ -21,6 +21,8 @@ CHUNK: Final = 1 << BITS
 """Rows of a chunk. Too few: a set of many rows is many objects; too many: changing one row copies that many bytes."""
 AT: Final = CHUNK - 1
 """`row & AT` is its place within the chunk `row >> BITS`."""
+STALE: Final = 256
+"""Rows whose bits wait. Too few: they are turned for nothing; too many: who needs the bits waits, 2 us for each."""
 IN: Final = ord("1")
 OUT: Final = ord("0")
 
@@ -93,14 +95,15 @@ def flagged(flags: Flags, flag: int = IN) -> Iterator[int]:
 
 def without(flags: Flags, rows: Iterable[int]) -> tuple[Flags, int]:
     """The set less these rows, and how many of them were in it."""
-    flags, owned, gone = list(flags), set[int](), 0
+    flags, owned, gone = list(flags), dict[int, bytearray](), 0
+    last, chunk = -1, bytearray()
     for row in rows:
-        number, at = row >> BITS, row & AT
-        if flags[number][at] == IN:
-            if number not in owned:
-                owned.add(number)
-                flags[number] = bytearray(flags[number])
-            flags[number][at] = OUT
+        if row >> BITS != last:
+            last = row >> BITS
+            chunk = owned.get(last) or bytearray(flags[last])
+            flags[last] = owned[last] = chunk
+        if chunk[row & AT] == IN:
+            chunk[row & AT] = OUT
             gone += 1
     return flags, gone
 
@@ -120,6 +123,8 @@ class Column:
     def __init__(self, numbers: Sequence[int]) -> None:
         self.numbers = list(numbers)
         """By row. Read only."""
+        self._stale: dict[int, int] = {}
+        """Rows whose bits are still those of an older number."""
         self._there = rows_of((row for row, number in enumerate(numbers) if number >= 0), len(numbers))
         self._none = [0] * len(self._there)
         width = max(numbers, default=0).bit_length()
@@ -130,21 +135,35 @@ class Column:
 
     def put(self, row: int, number: int) -> None:
         """Change one row's number."""
-        old, self.numbers[row] = self.numbers[row], number
-        chunk, at = row >> BITS, 1 << (AT - (row & AT))
+        # What has changed soon changes again: bits are turned when they are needed, or when too many wait.
+        old = self._stale.setdefault(row, self.numbers[row])
+        self.numbers[row] = number
+        if old == number:
+            del self._stale[row]
+        elif len(self._stale) > STALE:
+            self._turn(*self._oldest())
+
+    def _oldest(self) -> tuple[int, int]:
+        row = next(iter(self._stale))
+        return row, self._stale.pop(row)
+
+    def _turn(self, row: int, old: int) -> None:
+        """Turn the bits in which the row's number differs from an old one."""
+        number, chunk, at = self.numbers[row], row >> BITS, 1 << (AT - (row & AT))
         if (old < 0) != (number < 0):
             self._there[chunk] ^= at
         changed = max(0, old) ^ max(0, number)
+        for _ in range(len(self._slices), changed.bit_length()):
+            self._slices.append(list(self._none))
         while changed:
             lowest = changed & -changed
-            bit = lowest.bit_length() - 1
-            while bit >= len(self._slices):
-                self._slices.append(list(self._none))
-            self._slices[bit][chunk] ^= at
+            self._slices[lowest.bit_length() - 1][chunk] ^= at
             changed ^= lowest
 
     def at_least(self, number: int) -> Rows:
         """The rows whose number is not less."""
+        while self._stale:
+            self._turn(*self._stale.popitem())
         if number <= 0:
             return list(self._there)
         if number.bit_length() > len(self._slices):
@@ -161,4 +180,6 @@ class Column:
     @property
     def most(self) -> int:
         """No number is greater."""
+        while self._stale:
+            self._turn(*self._stale.popitem())
         return (1 << len(self._slices)) - 1

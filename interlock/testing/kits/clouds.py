@@ -65,6 +65,9 @@ class FakeShortlist:
     def __iter__(self) -> Iterator[Host]:
         return iter(self._among)
 
+    def __len__(self) -> int:
+        return len(self._among)
+
     def __contains__(self, host_id: object) -> bool:
         return any(host.id == host_id for host in self._among)
 
@@ -84,6 +87,9 @@ class FakeShortlist:
     def left_out(self) -> tuple[int, Iterator[Host]]:
         others = [host for host in self._zone if host.id not in self]
         return len(others), iter(others)
+
+    def causes(self) -> list[tuple[str, int]]:
+        return [("left out", self.left_out()[0])]
 
     def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
         others = (host for host in self.left_out()[1] if host.id not in but)
