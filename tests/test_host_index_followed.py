@@ -161,10 +161,22 @@ def test_the_first_of_an_order_is_found_without_ordering_all(monkeypatch: pytest
         first = next(index.shortlist(demand).roomiest_first())
         assert first == in_order(expected(demand, FakeCloud(known.values())), demand)[0]
         rooms.append(such_vms(first, demand))
-        known[first.id] = msgspec.structs.replace(first, cpu_used_mhz=first.cpu_used_mhz + 10)
+        used = {"cpu_used_mhz": first.cpu_used_mhz + 10, "memory_used_mib": first.memory_used_mib + 10}
+        known[first.id] = msgspec.structs.replace(first, **used)
         index.replace(known[first.id])
     assert all(before >= after for before, after in pairwise(rooms))
     assert rooms[0] > rooms[-1]
+
+
+def test_words_that_were_said_are_forgotten_when_nobody_knows_whether_they_are_true() -> None:
+    """Who is on a host may be read anew without a change of the host."""
+    full, demand = a_host("h1", cpu_used_mhz=1000, memory_used_mib=1000), a_demand()
+    index = HostIndex([full])
+    alone = FakeCloud([full], vms={("b", "h1"): 1}, placed={("implicit-dedication", "h1"): 1})
+    assert "alone" in told(index, demand, alone)[0].reason
+    assert "alone" in told(index, demand, FakeCloud([full]))[0].reason  # said again
+    index.forget_words()
+    assert "has 0 free" in told(index, demand, FakeCloud([full]))[0].reason
 
 
 def test_a_shortlist_that_is_kept_while_hosts_change_still_answers() -> None:

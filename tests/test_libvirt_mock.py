@@ -95,19 +95,20 @@ async def test_who_has_lost_the_registry_still_finds_the_fence_in_the_domain(dri
 
 async def test_what_happens_outside_is_told(driver: Libvirt) -> None:
     told: list[Report] = []
-    assert await say(driver, bare(), "1") == Done()
     stop = driver.listen(told.append)
+    assert await say(driver, bare(), "1") == Done()
+    await heard(told, 1)
     connection = lib().open("test:///default")
     domain = connection.lookupByUUIDString(uuid_of("kit-vm1"))
     domain.suspend()
     domain.resume()
     domain.destroy()
-    await heard(told, 3)
-    domain.undefine()
     await heard(told, 4)
+    domain.undefine()
+    await heard(told, 5)
     stop()
     events = [each for each in told if isinstance(each, GuestEvent)]
-    assert [each.power for each in events] == [Power.PAUSED, Power.ON, Power.OFF, Power.ABSENT]
+    assert [each.power for each in events] == [Power.ON, Power.PAUSED, Power.ON, Power.OFF, Power.ABSENT]
     assert {each.guest_id for each in events} == {"kit-vm1"}
     assert events == sorted(events, key=lambda each: each.mark)
     connection.close()

@@ -203,6 +203,10 @@ class Fit:
         pods = frozenset(pod_ids) if self._kind.pods is None else self._kind.pods.intersection(pod_ids)
         return self._kind._replace(pods=pods)
 
+    def forget_words(self) -> None:
+        """Begin all books anew."""
+        self._books.clear()
+
     def book(self, account_id: str) -> dict[int, Said]:
         """What was said of rows to an account."""
         book = self._books.get(account_id)

@@ -51,6 +51,11 @@ class HostIndex:
         """What is used of it, or who is there, has changed."""
         self._zones[host.zone_id].rows.replace(host)
 
+    def forget_words(self) -> None:
+        """Who is on the hosts is not known any more: nothing that was said of them is said again unasked."""
+        for zone in self._zones.values():
+            zone.forget_words()
+
     def shortlist(self, demand: Demand, terms: Terms = ANY) -> HostShortlist:
         """The hosts that may do.
 
@@ -79,6 +84,11 @@ class _Zone:
         self._fits[kind] = fit
         fit.follow()
         return fit
+
+    def forget_words(self) -> None:
+        """See `HostIndex`."""
+        for fit in self._fits.values():
+            fit.forget_words()
 
     def narrowed(self, demand: Demand) -> tuple[list[int], set[int] | None]:
         """The rows that the demand takes out, and the only ones that it leaves, if it says so."""

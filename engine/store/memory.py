@@ -12,7 +12,6 @@ Never loses anything: what is here is what is durable. Whoever crashes loses all
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -38,6 +37,8 @@ NAMELESS = ("Error", "Expunging", "Expunged")
 """VM states in which its name is free; of the index vm_name_once."""
 STUCK = ("Stuck",)
 _METERED = {row.thing: row for row in METERED}
+_OF = {(row.resource, row.used): row for row in METERED}
+_OF |= {("domain", row.used): row for row in METERED if isinstance(row, Limited)}
 _UNIQUE = {row.thing: row for row in UNIQUE}
 _LOST_FOR = {"mac": Why.MAC, "name": Why.NAME}
 _NAME = {kind: name for name, kind in PLACES.items()}
@@ -161,10 +162,11 @@ class MemoryStore:
         for (name, place_id, column), value in figures.items():
             known = self.places[name]
             known[place_id] = msgspec.structs.replace(known[place_id], **{column: value})
-        made = [group for group in decision.groups if group.id not in self.places["security_group"]]
-        operation = decision.operation
-        at = decision.journal[0].at if made else 0
-        self._describe(made, Author(at=at, operation_id=operation.id, actor=operation.actor))
+        if made := [group for group in decision.groups if group.id not in self.places["security_group"]]:
+            author = Author(
+                at=decision.journal[0].at, operation_id=decision.operation.id, actor=decision.operation.actor
+            )
+            self._describe(made, author)
         first = self.head + 1
         for change in decision.changes:
             self._write(change)
@@ -219,14 +221,15 @@ class MemoryStore:
         """
         # What breaks several rules is refused by the one that the database meets first: new rows, then changed ones.
         self._not_stale(decision.changes)
+        ledger = decision.ledger
         self._names_free(change for change in decision.changes if change.before is None)
-        self._things_free(decision.ledger)
+        self._things_free(ledger)
         self._one_owner(decision)
         self._names_free(decision.changes)
         self._interlocked(decision)
         if decision.vm is not None:
             self._affine(decision.vm)
-        return self._within(decision.ledger)
+        return self._within(ledger)
 
     def _not_stale(self, changes: Sequence[Change]) -> None:
         newest: dict[str, Entity] = {}
@@ -263,13 +266,12 @@ class MemoryStore:
                 owners[key] = movement.taker
 
     def _interlocked(self, decision: Decision) -> None:
-        after: Parts = {each.id: each for each in decision.nics}
-        after |= {each.id: each for each in decision.volumes}
         for change in decision.changes:
             entity = change.after
             entered = change.before is None or change.before.state != entity.state
             if entered and (change.machine, entity.state) in BY_ENTRY:
-                related = self._related(entity, after)
+                parts: Sequence[Nic | Volume] = (*decision.nics, *decision.volumes)
+                related = self._related(entity, {each.id: each for each in parts})
                 if reasons := violated(MACHINES[change.machine], entity.state, entity, related):
                     raise Refused(Why.STALE, f"{change.machine} {entity.id}: {'; '.join(reasons)}")
 
@@ -298,16 +300,17 @@ class MemoryStore:
     def _within(self, ledger: Iterable[Movement]) -> dict[Figure, int]:
         return {figure: self._figure(figure, amount) for figure, amount in self._moved(ledger).items() if amount}
 
-    def _moved(self, ledger: Iterable[Movement]) -> Counter[Figure]:
-        moved: Counter[Figure] = Counter()
+    def _moved(self, ledger: Iterable[Movement]) -> dict[Figure, int]:
+        moved: dict[Figure, int] = {}
         for movement in ledger:
             row = _METERED.get(movement.thing)
             if row is not None:
                 amount = movement.amount if movement.giver == FREE else -movement.amount
-                moved[row.resource, movement.where, row.used] += amount
+                figures = [(row.resource, movement.where, row.used)]
                 if isinstance(row, Limited):
-                    for domain_id in self._above.get(movement.where, ()):
-                        moved["domain", domain_id, row.used] += amount
+                    figures += [("domain", domain_id, row.used) for domain_id in self._above.get(movement.where, ())]
+                for figure in figures:
+                    moved[figure] = moved.get(figure, 0) + amount
         return moved
 
     def _figure(self, figure: Figure, amount: int) -> int:
@@ -383,8 +386,7 @@ def _must_suit(group: AffinityGroup, theirs: set[str | None], taken: set[str | N
 
 def _most(name: str, column: str, place: Any) -> int | None:
     """How much of it there is; None: any amount."""
-    resource = "account" if name == "domain" else name
-    row = next(each for each in METERED if each.resource == resource and each.used == column)
+    row = _OF[name, column]
     total = getattr(place, row.total)
     if total is None:
         return None

@@ -6,7 +6,7 @@ The same seed, number, ground and mix draw the same events, byte for byte. How o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -51,6 +51,7 @@ class Chance:
         self._in_a_race = False
         self._opened = len(universe.workers)
         self._doomed: str | None = None
+        self._chances = tuple((getattr(mix, name), make) for name, make in _WRONG.items())
         self._able: list[e.Event] | None = None
         self._lost: str | None = None
         """The host that is lost now; asking the hypervisor before each event would take a twentieth of the time."""
@@ -93,26 +94,19 @@ class Chance:
         return e.Crash(worker=doomed) if doomed in self._universe.workers else None
 
     def _something_wrong(self) -> e.Event | None:
-        draw, mix, workers = self._chance.random(), self._mix, self._universe.workers
+        draw, workers = self._chance.random(), self._universe.workers
         if not workers:
             return self._open()
         name = self._chance.choice(list(workers))
-        chances: tuple[tuple[float, Callable[[], e.Event | None]], ...] = (
-            (mix.crash, lambda: self._crash(name)),
-            (mix.pause, lambda: e.Wake(worker=name) if workers[name].paused else e.Pause(worker=name)),
-            (mix.takeover, lambda: self._takeover(name)),
-            (mix.cancel, lambda: self._of_a_drive(e.Cancel, workers[name])),
-            (mix.defect, lambda: self._of_a_drive(e.Break, workers[name])),
-            (mix.arrive, self._arrive),
-            (mix.resolve, self._resolve),
-            (mix.outside, self._outside),
-            (mix.patience, self._a_little_later),
-        )
-        for share, make in chances:
+        for share, make in self._chances:
             if draw < share:
-                return make()
+                return make(self, name)
             draw -= share
         return None
+
+    def _pause(self, name: str) -> e.Event:
+        paused = self._universe.workers[name].paused
+        return e.Wake(worker=name) if paused else e.Pause(worker=name)
 
     def _open(self) -> e.Event:
         self._opened += 1
@@ -272,6 +266,20 @@ class Chance:
         if left:
             return e.Recover(worker=left[0])
         return until_next(self._universe) or e.Pass(time=LEASE)
+
+
+_WRONG: Mapping[str, Callable[[Chance, str], e.Event | None]] = {
+    "crash": Chance._crash,
+    "pause": Chance._pause,
+    "takeover": Chance._takeover,
+    "cancel": lambda self, name: self._of_a_drive(e.Cancel, self._universe.workers[name]),
+    "defect": lambda self, name: self._of_a_drive(e.Break, self._universe.workers[name]),
+    "arrive": lambda self, name: self._arrive(),
+    "resolve": lambda self, name: self._resolve(),
+    "outside": lambda self, name: self._outside(),
+    "patience": lambda self, name: self._a_little_later(),
+}
+"""What may go wrong before the next event, by its share in the mix: told the worker that it befalls, if it does one."""
 
 
 def progress(universe: Universe) -> list[e.Event]:

@@ -137,7 +137,10 @@ class Coverage:
         self._lives.clear()
 
     def _life(self, operation_id: str) -> _Life:
-        return self._lives.setdefault(operation_id, _Life())
+        life = self._lives.get(operation_id)
+        if life is None:
+            life = self._lives[operation_id] = _Life()
+        return life
 
     def _count(self, life: _Life) -> None:
         for row in life.rows:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from interlock.drivers.simulator import capabilities, outside, tables, world
 from interlock.drivers.simulator.delivery import Sent, deliver
@@ -86,29 +86,37 @@ class MemoryHypervisor:
 
     def __init__(self, hosts: Iterable[Host], pools: Iterable[StoragePool]) -> None:
         self.capabilities = capabilities.ALL
-        self._db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS)
-        for statement in tables.BUILD:
-            self._db.execute(statement)
+        self._found: dict[tuple[str, str], list[Any]] = {}
+        """What the world was found to have since something last happened."""
+        self._db = _EMPTY.pop() if _EMPTY else _empty()
         self._db.execute("BEGIN")  # and never a commit: nothing of it is to last
         world.attach(self._db, tuple(hosts), tuple(pools))
 
     def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
         """See `Hypervisor`."""
+        self._found.clear()
         outcome = deliver(self._db, Sent(command, token, fence), 0.0, self.capabilities)
         assert outcome is not None  # only an order of a fault answers nothing, and none is ever given
         return outcome
 
     def guests(self, vm_id: str) -> Iterable[tuple[str, bool]]:
         """See `Hypervisor`."""
-        return [(host, power == world.Power.ON) for host, power in self._db.execute(GUESTS, (vm_id,))]
+        return [(host, power == world.Power.ON) for host, power in self._find(GUESTS, vm_id)]
 
     def disks(self, volume_id: str) -> Iterable[str]:
         """See `Hypervisor`."""
-        return [pool for (pool,) in self._db.execute(DISKS, (volume_id,))]
+        return [pool for (pool,) in self._find(DISKS, volume_id)]
 
     def nics(self, nic_id: str) -> Iterable[str]:
         """See `Hypervisor`."""
-        return [host for (host,) in self._db.execute(NICS, (nic_id,))]
+        return [host for (host,) in self._find(NICS, nic_id)]
+
+    def _find(self, query: str, entity_id: str) -> list[Any]:
+        """What a query finds; asked once until something happens."""
+        found = self._found.get((query, entity_id))
+        if found is None:
+            found = self._found[query, entity_id] = self._db.execute(query, (entity_id,)).fetchall()
+        return found
 
     def seen(self) -> Seen:
         """See `Hypervisor`."""
@@ -116,6 +124,7 @@ class MemoryHypervisor:
 
     def happens(self, act: Act, guest: str, host: str) -> bool:
         """See `Hypervisor`."""
+        self._found.clear()
         match act:
             case Act.SHUTS_DOWN | Act.CRASHES:
                 return bool(outside.switch(self._db, guest, world.Power.OFF, str(act), 0.0))
@@ -136,4 +145,19 @@ class MemoryHypervisor:
 
     def close(self) -> None:
         """See `Hypervisor`."""
-        self._db.close()
+        db = self._db
+        del self._db  # it will be another's
+        db.execute("ROLLBACK")
+        _EMPTY.append(db)
+
+
+_EMPTY: list[sqlite3.Connection] = []
+"""Worlds that nobody uses now: to build one, and to compile its statements, takes as long as ten events."""
+
+
+def _empty() -> sqlite3.Connection:
+    """A world without anything. Whoever has it has it alone, but the next one may be another thread."""
+    db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS, check_same_thread=False)
+    for statement in tables.BUILD:
+        db.execute(statement)
+    return db

@@ -13,18 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from interlock.engine.core.chronicle import same
-from interlock.engine.core.decision import Decision
+import msgspec
+
+from interlock.engine.core.decision import Change, Decision
 from interlock.engine.core.rebuild import JournalBroken, Rebuild
 from interlock.engine.store.memory import Case, MemoryStore
-from interlock.schema.cloud import Account, Domain
 from interlock.schema.commands import Outcome
-from interlock.schema.holdings import METERED, UNIQUE, Limited, Metered
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
-from interlock.schema.operation import ACTIVE, DRIVEN
+from interlock.schema.operation import DRIVEN
 from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
 from interlock.schema.transition import CLOUD, Entry
+from interlock.testing.fuzz import whole
+from interlock.testing.fuzz.books import Books
 from interlock.testing.fuzz.borne import Left, left_by
 from interlock.testing.fuzz.hypervisor import Hypervisor
 from interlock.testing.fuzz.model import Model
@@ -34,6 +35,9 @@ from interlock.testing.seen import Seen
 
 NOT_HOME = ("Allocated", "Stopped", "Destroyed", "Error", "Expunged")
 """VM states in which, with no operation under way, nothing of it is on any host."""
+WHOLE = 256
+"""Events between two looks at everything. Too low: the fuzzer does nothing else; too high: what changed untouched is
+noticed late, and the story of it is long."""
 
 
 class Oracle:
@@ -52,8 +56,10 @@ class Oracle:
         self._left: set[Left] = set()
         """NICs that hosts refused to release, which was borne."""
         self._broken: Violation | None = None
-        self._read = 0
+        self._read: list[Entry] = []
         """Rows of the store's journal that were looked at."""
+        self._books = Books(store.places)
+        self._events = 0
 
     # --- what happened
 
@@ -65,16 +71,12 @@ class Oracle:
         """
         self._is_written(decision)
         self._left |= left_by(decision)
+        self._books.check()
         touched: dict[str, Entity] = {change.after.id: change.after for change in decision.changes}
-        for change in decision.changes:
-            self._is_counted(change.before, change.after)
         for entity in touched.values():
             self._stands_where_it_must(entity)
-            self._owns_alone(entity)
         for entity in touched.values():
             self._matches(entity.id)
-        if any(isinstance(change.after, Operation) and change.before is None for change in decision.changes):
-            self._is_alone(decision.operation)
         if decision.operation.kind in ("follow", "evict"):
             self._followed(decision.operation)
         if decision.outcome is not None and decision.outcome != "Stuck":
@@ -91,9 +93,37 @@ class Oracle:
             self._broken = self._broken or violation
 
     def after_event(self) -> None:
-        """Raise what was found meanwhile."""
+        """Raise what was found meanwhile; from time to time look at everything."""
         if self._broken is not None:
             raise self._broken
+        self._events += 1
+        if self._events % WHOLE == 0:
+            self.whole()
+
+    def whole(self) -> None:
+        """Ask of all there is what else is asked of what an event touched.
+
+        Raises:
+            Violation: something changed untouched.
+        """
+        self._has_rows([])
+        whole.look(self._store, self._rebuilt, self._read)
+        self._books.recount(self._store.records)
+        for machine, records in self._store.records.items():
+            for entity in records.values() if machine != "operation" else ():
+                self._stands_where_it_must(entity)
+                self._matches(entity.id)
+        self._rests()
+
+    def _rests(self) -> None:
+        """What no operation has is in the world just as its record says."""
+        active, records = self._store.active, self._store.records
+        for vm in records["vm"].values():
+            if ("vm", vm.id) not in active and vm.id not in self._vouched:
+                self._vm_is_as_recorded(vm)
+        for volume in records["volume"].values():
+            if ("volume", volume.id) not in active and ("vm", volume.vm_id) not in active:
+                self._disk_is_as_recorded(volume) if volume.id not in self._vouched else None
 
     def vouched(self, case: Case) -> None:
         """A person says that the world is as undoing the operation would leave it, and it may not be."""
@@ -139,27 +169,36 @@ class Oracle:
     # --- promises about records
 
     def _is_written(self, decision: Decision) -> None:
-        """The journal alone gives the records; each row follows the rows before it."""
-        written, self._read = self._store.journal[self._read :], self._store.head
-        rows = [row for row in written if row.machine != CLOUD]
-        self._is_described([row for row in written if row.machine == CLOUD])
-        if rows != list(decision.journal):
-            raise Violation(
-                "journal", f"{len(decision.journal)} rows were decided, and {len(rows)} are there, or others"
-            )
+        """The journal alone gives the records; each row follows the rows before it. What they move, the books take."""
+        self._has_rows(list(decision.journal))
         for change in decision.changes:
-            try:
-                after = self._rebuilt.add(change.entry)
-            except JournalBroken as broken:
-                raise Violation("journal", str(broken)) from broken
-            if after != change.after:
-                raise Violation(
-                    "rebuild", f"{change.machine} {change.after.id}: {after} from the journal, {change.after} told"
-                )
+            self._is_rebuilt(change)
         for entity in {change.after.id: change.after for change in decision.changes}.values():
             name = MACHINE_OF[type(entity)]
             if self._store.records[name][entity.id] != self._rebuilt.records[name][entity.id]:
                 raise Violation("rebuild", f"{name} {entity.id} is not what the journal makes of it")
+
+    def _has_rows(self, decided: list[Entry]) -> None:
+        """The rows that were written since the last look are these, besides those of the cloud."""
+        written = self._store.journal[len(self._read) :]
+        self._read += written
+        rows = [row for row in written if row.machine != CLOUD]
+        if len(rows) != len(written):
+            self._is_described([row for row in written if row.machine == CLOUD])
+        if rows != decided:
+            raise Violation("journal", f"{len(decided)} rows were decided, and {len(rows)} are there, or others")
+
+    def _is_rebuilt(self, change: Change) -> None:
+        before = self._rebuilt.records[change.machine].get(change.after.id)
+        try:
+            after = self._rebuilt.add(change.entry)
+        except JournalBroken as broken:
+            raise Violation("journal", str(broken)) from broken
+        if after is None or after != change.after:
+            raise Violation(
+                "rebuild", f"{change.machine} {change.after.id}: {after} from the journal, {change.after} told"
+            )
+        self._books.count(before, after)
 
     def _is_described(self, rows: list[Entry]) -> None:
         """The journal alone gives the places, but for what is counted."""
@@ -168,74 +207,8 @@ class Oracle:
                 self._rebuilt.add(row)
             except JournalBroken as broken:
                 raise Violation("journal", str(broken)) from broken
-        for name, told in self._rebuilt.places.items() if rows else ():
-            places = self._store.places[name]
-            if places.keys() != told.keys() or not all(same(name, places[each], told[each]) for each in told):
-                raise Violation("rebuild", f"the places of {name} are not what the journal makes of them")
-
-    def _is_counted(self, before: Entity | None, after: Entity) -> None:
-        """What is counted as held is what holders hold, of each place that the change touches."""
-        for row in METERED:
-            if row.holder == MACHINE_OF[type(after)]:
-                for place_id in {getattr(before, row.key, None), getattr(after, row.key)} - {None}:
-                    self._recount(row, str(place_id))
-
-    def _recount(self, row: Metered, place_id: str) -> None:
-        place = self._store.places[row.resource][place_id]
-        rows = [each for each in METERED if each.resource == row.resource and each.used == row.used]
-        held = sum(
-            1 if each.amount is None else getattr(holder, each.amount)
-            for each in rows
-            for holder in self._store.records[each.holder].values()
-            if getattr(holder, each.key) == place_id
-        )
-        used, total = getattr(place, row.used), getattr(place, row.total)
-        if held != used:
-            raise Violation("ledger", f"{row.resource} {place_id}: {row.used} is {used}, its holders hold {held}")
-        most = total * (getattr(place, row.overcommit) if row.overcommit else 1) if total is not None else None
-        if most is not None and held > most:
-            kind = "limits" if isinstance(row, Limited) else "capacity"
-            raise Violation(kind, f"{row.resource} {place_id}: {held} of {row.used} are held, there are {most}")
-        if isinstance(row, Limited):
-            self._recount_domains(row, place_id)
-
-    def _recount_domains(self, row: Limited, account_id: str) -> None:
-        """What a domain has used is what the accounts in it and below it have."""
-        for domain in self._above(self._store.places["account"][account_id]):
-            accounts: Iterable[Account] = self._store.places["account"].values()
-            held = sum(getattr(each, row.used) for each in accounts if domain in self._above(each))
-            used, most = getattr(domain, row.used), getattr(domain, row.total)
-            if held != used:
-                raise Violation("ledger", f"domain {domain.id}: {row.used} is {used}, its accounts have {held}")
-            if most is not None and held > most:
-                raise Violation("limits", f"domain {domain.id}: {held} of {row.used} are used, it may have {most}")
-
-    def _above(self, account: Account) -> list[Domain]:
-        found: list[Domain] = []
-        domain_id: str | None = account.domain_id
-        while domain_id is not None:
-            found.append(self._store.places["domain"][domain_id])
-            domain_id = found[-1].parent_id
-        return found
-
-    def _is_alone(self, operation: Operation) -> None:
-        """A VM, and a disk, has one operation at a time."""
-        mine = {("vm", operation.vm_id), ("volume", operation.volume_id)}
-        for other in self._store.records["operation"].values():
-            shared = mine & {("vm", other.vm_id), ("volume", other.volume_id)} - {("vm", None), ("volume", None)}
-            if other.id != operation.id and other.state in ACTIVE and shared:
-                raise Violation("one operation", f"{operation.id} and {other.id} both have {shared}")
-
-    def _owns_alone(self, entity: Entity) -> None:
-        """No address and no name twice."""
-        for row in UNIQUE:
-            if row.holder != MACHINE_OF[type(entity)] or getattr(entity, row.key) is None:
-                continue
-            columns = (*row.scope, row.key)
-            mine = [getattr(entity, column) for column in columns]
-            for other in self._store.records[row.holder].values():
-                if other.id != entity.id and [getattr(other, column) for column in columns] == mine:
-                    raise Violation("unique", f"{row.thing} {mine} is both {entity.id}'s and {other.id}'s")
+        for name in {name for row in rows for name in msgspec.json.decode(row.changes)}:
+            whole.described(self._store, self._rebuilt, name)
 
     def _stands_where_it_must(self, entity: Entity) -> None:
         """A VM that runs has a host, NICs and disks; one at rest has no host."""
@@ -358,9 +331,7 @@ class Oracle:
                 )
             else:
                 self._is_at_rest(operation) if self._is_free(operation) else None
-        for row in METERED:
-            for place_id in self._store.places[row.resource]:
-                self._recount(row, place_id)
+        self.whole()
         self._nothing_unknown()
         self._has_its_size()
         self._model.agrees(self._store)

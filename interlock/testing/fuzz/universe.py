@@ -8,11 +8,12 @@ says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from interlock.engine.core.decision import Decision, Effect
-from interlock.engine.core.events import Broken, CancelRequested, Overdue, Resolved, Way
+from interlock.engine.core.events import Broken, CancelRequested, Overdue, Resolved, Way, ids_needed
 from interlock.engine.core.snapshot import Policy, Rules
 from interlock.engine.store.memory import MemoryStore
 from interlock.planners.protocol import HostPlanner, NetworkGuru
@@ -30,8 +31,6 @@ from interlock.testing.fuzz.worker import ACTOR, LEASE, Drive, Worker
 
 BEGIN = 1_700_000_000_000_000
 """When every run begins, in µs: some day in 2023."""
-IDS = 80
-"""Ids that are made for a request: more than any may use (`ids_needed`)."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +84,7 @@ class Universe:
         Raises:
             Violation: a promise is broken.
         """
-        applied: bool = getattr(self, f"_on_{type(event).__name__.lower()}")(event)
+        applied = _ON[type(event)](self, event)
         if applied:
             self.oracle.after_event()
         return applied
@@ -94,9 +93,9 @@ class Universe:
         worker = self._running(event.worker)
         if worker is None or event.number in worker.asked:
             return False
-        ids = tuple(f"{event.number}-{index}" for index in range(IDS))
         try:
             request: Request = checked(msgspec.convert(event.fields, KINDS[event.kind]))
+            ids = tuple(f"{event.number}-{index}" for index in range(ids_needed(request)))
             worker.ask(event.number, request, ids, self.now)
         except (InvalidRequest, msgspec.ValidationError):
             return False
@@ -253,3 +252,23 @@ class Universe:
     def _driving(self, name: str, operation_id: str) -> Worker | None:
         worker = self._running(name)
         return worker if worker is not None and operation_id in worker.drives else None
+
+
+_ON: Mapping[type[e.Event], Callable[[Universe, Any], bool]] = {
+    e.Ask: Universe._on_ask,
+    e.Submit: Universe._on_submit,
+    e.Think: Universe._on_think,
+    e.Write: Universe._on_write,
+    e.Deliver: Universe._on_deliver,
+    e.Arrive: Universe._on_arrive,
+    e.Outside: Universe._on_outside,
+    e.Cancel: Universe._on_cancel,
+    e.Break: Universe._on_break,
+    e.Resolve: Universe._on_resolve,
+    e.Pass: Universe._on_pass,
+    e.Crash: Universe._on_crash,
+    e.Pause: Universe._on_pause,
+    e.Wake: Universe._on_wake,
+    e.Open: Universe._on_open,
+    e.Recover: Universe._on_recover,
+}

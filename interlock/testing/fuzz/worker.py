@@ -52,6 +52,7 @@ RACES = 100
 
 NEVER = 1 << 62
 """A time that does not come."""
+NOT_DUE = Deadline(at=NEVER, what="", rule=Rule.UNWIND)
 STALE = Lost(Why.ROOM, "others have changed what this refusal was decided on")
 Wish = CancelRequested | Broken | Overdue
 
@@ -64,6 +65,8 @@ class Drive:
     claimed: bool = False
     decision: Decision | None = None
     """The last one that was written."""
+    due: Deadline = NOT_DUE
+    """When that is overdue."""
     fence: int = 0
     outcomes: list[Outcome | None] = field(default_factory=list)
     """Of the effects of `decision`, as far as they have answered."""
@@ -182,12 +185,12 @@ class Worker:
             return Claimed(at=at, worker_id=self.name)
         if drive.wishes:
             return drive.wishes[0]
-        assert drive.decision is not None
-        if drive.decision.effects and None not in drive.outcomes:
-            return Settled(at=at, outcomes=tuple(each for each in drive.outcomes if each is not None))
-        due = deadline_of(drive.decision)
-        wake_at = None if drive.decision.effects else drive.decision.wake_at
-        if wake_at is not None and wake_at <= at and wake_at <= due.at:
+        decision, due = drive.decision, drive.due
+        assert decision is not None
+        if decision.effects:
+            if None not in drive.outcomes:
+                return Settled(at=at, outcomes=tuple(each for each in drive.outcomes if each is not None))
+        elif decision.wake_at is not None and decision.wake_at <= at and decision.wake_at <= due.at:
             return Woken(at=at)
         return Overdue(at=at, what=due.what, rule=due.rule) if due.at <= at else None
 
@@ -196,8 +199,7 @@ class Worker:
         if drive.decision is None:
             return 0
         wake_at = None if drive.decision.effects else drive.decision.wake_at
-        due = deadline_of(drive.decision).at
-        return due if wake_at is None else min(wake_at, due)
+        return drive.due.at if wake_at is None else min(wake_at, drive.due.at)
 
     def think(self, operation_id: str, at: int) -> bool:
         """Decide what follows for an operation; False if it waits."""
@@ -260,8 +262,7 @@ class Worker:
         return Lost(Why.STALE, "on order")
 
     def _written(self, drive: Drive, event: Event, decision: Decision, fence: int) -> None:
-        due = deadline_of(drive.case)
-        late = not drive.claimed and due.at <= event.at
+        missed = None if drive.claimed else deadline_of(drive.case)
         drive.case, drive.claimed = after(decision), True
         if drive.wishes and event is drive.wishes[0]:
             drive.wishes.pop(0)
@@ -271,8 +272,9 @@ class Worker:
             pass  # it is noted; what is under way answers first
         else:
             drive.decision, drive.fence, drive.outcomes = decision, fence, [None] * len(decision.effects)
-            if late:
-                drive.wishes.insert(0, Overdue(at=event.at, what=due.what, rule=due.rule))
+            drive.due = deadline_of(decision)
+            if missed is not None and missed.at <= event.at:
+                drive.wishes.insert(0, Overdue(at=event.at, what=missed.what, rule=missed.rule))
                 return
             for index, effect in enumerate(decision.effects):
                 self._announce(self, drive, index, effect, fence)
@@ -362,5 +364,4 @@ def after(decision: Decision) -> Case:
 
 def deadline_of(case: Any) -> Deadline:
     """When it is overdue, what, and what is to follow."""
-    found = deadline(case.operation, case.vm, case.nics, case.volumes)
-    return found or Deadline(at=NEVER, what="", rule=Rule.UNWIND)
+    return deadline(case.operation, case.vm, case.nics, case.volumes) or NOT_DUE
