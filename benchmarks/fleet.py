@@ -105,13 +105,21 @@ class Fleet:
             if host.cpu_used_mhz:
                 self._tenancy.count(host.id, "others", "first-fit", (), 1)
         self._kept: deque[tuple[Demand, str, str]] = deque()
-        self.scanned = False
+        self.scenario, self.scanned = scenario, False
+
+    def __len__(self) -> int:
+        return len(self._hosts)
 
     def choose(self, demand: Demand, plan: Plan, planner: str) -> None:
         """Count what was chosen; give back what was counted `KEPT` choices ago."""
         self._count(demand, plan.host_id, planner, 1)
         self._kept.append((demand, plan.host_id, planner))
         if len(self._kept) > KEPT:
+            self._count(*self._kept.popleft(), -1)
+
+    def give_back(self) -> None:
+        """All that was chosen: it is as it was made."""
+        while self._kept:
             self._count(*self._kept.popleft(), -1)
 
     def _count(self, demand: Demand, host_id: str, planner: str, sign: int) -> None:
