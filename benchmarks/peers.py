@@ -8,6 +8,7 @@ Both take a host with about the least memory that will do. Peers, not floors: th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -88,8 +89,6 @@ def peers(hosts: Iterable[Host], tag: str) -> dict[str, Peer]:
     """Those that this machine has, by what they are called."""
     known = list(hosts)
     found: dict[str, Peer] = {"choice alone, buckets by free memory": Buckets(known, tag)}
-    try:
+    with suppress(ImportError):
         found["choice alone, all compared by numpy"] = Compared(known, tag)
-    except ImportError:
-        pass
     return found
