@@ -27,7 +27,6 @@ data centre.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -95,21 +94,25 @@ NOTE = """
 """
 
 
+SEEN = "SELECT entity, fence FROM fence WHERE entity IN (?, ?)"
+
+
 def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
     """Note a higher fence; refuse a lower one."""
     entities = _fenced(sent.command)
-    db.executemany(NOTE, [(entity, sent.fence) for entity in entities])
+    highest = dict(db.execute(SEEN, (*entities, None)[:2]).fetchall())
+    if higher := [(entity, sent.fence) for entity in entities if highest.get(entity, -1) < sent.fence]:
+        db.executemany(NOTE, higher)
     for entity in entities:
-        [highest] = db.execute("SELECT fence FROM fence WHERE entity = ?", (entity,)).fetchone()
-        if highest > sent.fence:
-            return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
+        if (seen := highest.get(entity, sent.fence)) > sent.fence:
+            return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {seen} was seen")
     return None
 
 
-def _fenced(command: Command) -> Collection[str]:
+def _fenced(command: Command) -> tuple[str, ...]:
     """The entities whose fence the command is held to, and raises: its VM, if it has one, and its subject."""
-    vm = (f"vm {command.vm_id}",) if command.vm_id else ()
-    return dict.fromkeys((*vm, command.subject))
+    vm = f"vm {command.vm_id}" if command.vm_id else command.subject
+    return (vm, command.subject) if vm != command.subject else (vm,)
 
 
 def _done_before(db: sqlite3.Connection, sent: Sent) -> bool | Refused:
