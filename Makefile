@@ -3,7 +3,8 @@
 #   make demo-libvirt    two guests on the libvirt of this machine, from nothing to nothing (docs/libvirt.md)
 #   make test    every test
 #   make check   what CI checks besides: format, lint, types, the import rule
-#   make bench   the benchmarks
+#   make bench   the benchmarks, at sizes that take some minutes
+#   make bench-full    all of them, at the sizes that their targets are about: an hour or more
 #   make fuzz    a million events of the lifecycle, shaken until it breaks
 
 VENV ?= .venv
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$each -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
 
-.PHONY: demo demo-libvirt test check bench fuzz clean
+.PHONY: demo demo-libvirt test check bench bench-full fuzz clean
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh .demo
@@ -31,10 +32,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.deploys
-	$(BIN)/python -m benchmarks.planning
-	$(BIN)/python -m benchmarks.journal
-	$(BIN)/python -m benchmarks.logs
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks --full $(ARGS)
 
 fuzz: $(VENV)/.installed
 	$(BIN)/interlock fuzz --events 1000000 $(ARGS)

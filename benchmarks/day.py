@@ -1,157 +1,190 @@
-"""Records a day to play again: `python -m benchmarks.day --deploys 10000`, then `interlock --db … replay --planner …`.
+"""What a recorded day costs to decide again, and to play otherwise: `python -m benchmarks.day`.
 
-VMs of three sizes come, and some of them stop, start again or end; some hosts refuse to start guests now and then; the
-last VMs meet a fleet that is nearly full. Everything that is asked follows from the seed. A day is as long as the
-engine takes for it: what is recorded are the requests in their order, under the default planner (first-fit).
+    python -m benchmarks.day                              # 10,000 deploys; some five minutes
+    python -m benchmarks.day --deploys 1000 --db day.db   # keep what was recorded, and play with it:
+    interlock --db day.db replay --check
+    interlock --db day.db replay --planner dispersing --svg day.svg
+
+A day is recorded once (people.py). A round reads its journal alone, which is the floor; decides all of it again, where
+each decision must come out as it was; reads it as a script; plays that without a change, then under another planner.
+Times are of the processor.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import random
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from interlock import CloudDescription, DeployVM, Engine
-from interlock.drivers.simulator import Fault, FaultKind, Simulator
-from interlock.schema.errors import InvalidRequest, OperationFailed
+import msgspec
 
-CLOUD = """
-[[accounts]]
-name = "acme"
-[[accounts]]
-name = "globex"
-[[zones]]
-name = "zone"
-[[zones.networks]]
-name = "net"
-cidr = "10.0.0.0/12"
-default = true
-{pods}
-[[offerings]]
-name = "small"
-cpu_cores = 1
-cpu_mhz = 2000
-memory_mib = 2048
-[[offerings]]
-name = "medium"
-cpu_cores = 2
-cpu_mhz = 2000
-memory_mib = 8192
-[[offerings]]
-name = "large"
-cpu_cores = 8
-cpu_mhz = 2000
-memory_mib = 32768
-[[templates]]
-name = "debian"
-size_mib = 2048
-"""
-POD = """
-[[zones.pods]]
-name = "pod{number}"
-[[zones.pods.clusters]]
-name = "cluster{number}"
-[[zones.pods.clusters.hosts]]
-name = "host{number}"
-count = {hosts}
-cpu_cores = 64
-cpu_mhz = 2000
-memory_mib = 262144
-[[zones.pods.clusters.pools]]
-name = "pool{number}"
-size_mib = 100000000
-"""
-SIZES = ("small",) * 6 + ("medium",) * 3 + ("large",)
-PER_HOST = 32
-"""VMs for each host. Too low: nothing is ever full; too high: most
-deploys fail for want of room."""
-PER_POD = 16
-IN_FLIGHT = 64
-REFUSING = 0.05
-"""Share of the hosts that refuse to start guests, each a few times."""
+from benchmarks import people
+from benchmarks.command import Measured, Wrong, begin, ended, parser
+from benchmarks.result import Figure, figure
+from interlock.engine.orchestrator import plugins
+from interlock.replay.otherwise.compare import Comparison, Figures, compared
+from interlock.replay.otherwise.script import Script
+from interlock.replay.otherwise.simulation import Change, Simulation
+from interlock.replay.past import Past
+from interlock.replay.recheck import Recheck, Verdict
+from interlock.replay.rules import Book
+from interlock.replay.source import opened
+
+T = TypeVar("T")
+READ = "reading the journal alone"
+TIMES = {
+    "decided": "decided again",
+    "script": "read as a script",
+    "same": "played without a change",
+    "otherwise": "played under another planner",
+}
+"""Field of a round → what took so long."""
 
 
-def cloud(deploys: int) -> CloudDescription:
-    """A cloud that such a day nearly fills."""
-    pods = max(2, round(deploys / PER_HOST / PER_POD))
-    hosts = max(1, round(deploys / PER_HOST / pods))
-    return CloudDescription.parse(
-        CLOUD.format(pods="".join(POD.format(number=number, hosts=hosts) for number in range(1, pods + 1)))
-    )
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """Processor seconds of each, and what came of it."""
 
-
-async def record(database: Path, deploys: int, seed: int) -> int:
-    """Record a day; returns how many VMs run at its end."""
-    simulator = await Simulator.at(database.with_suffix(".simulator"))
-    try:
-        async with Engine.open(str(database), drivers={"simulator": simulator}) as engine:
-            await engine.load(cloud(deploys))
-            chance = random.Random(seed)
-            hosts = sorted(host.id for host in (await engine.places())["host"])
-            for host in chance.sample(hosts, max(1, round(len(hosts) * REFUSING))):
-                await simulator.order(Fault(kind=FaultKind.REFUSE, command="StartDomain", at=host, times=3))
-            numbers = iter(range(deploys))
-            await asyncio.gather(*(_people(engine, numbers, seed) for _ in range(IN_FLIGHT)))
-            found = [vm for kind in ("acme", "globex") async for vm in _running(engine, kind)]
-            return len(found)
-    finally:
-        await simulator.close()
-
-
-async def _running(engine: Engine, account: str) -> AsyncIterator[str]:
-    after = None
-    while True:
-        page = await engine.vms(state="Running", account=account, after=after, limit=1000)
-        for vm in page.vms:
-            yield vm.id
-        if (after := page.next) is None:
-            return
-
-
-async def _people(engine: Engine, numbers: Iterator[int], seed: int) -> None:
-    for number in numbers:
-        chance = random.Random(f"{seed}/{number}")
-        wish = DeployVM(
-            name=f"vm-{number}",
-            offering=chance.choice(SIZES),
-            template="debian",
-            account=chance.choice(("acme", "globex")),
-        )
-        try:
-            await (await engine.deploy(wish)).wait()
-            await _lives(engine, wish.name, chance.random())
-        except (OperationFailed, InvalidRequest):
-            continue  # it is in the journal, which is what this is for
-
-
-async def _lives(engine: Engine, name: str, fate: float) -> None:
-    if fate < 0.10:
-        await (await engine.stop(name)).wait()
-        if fate < 0.05:
-            await (await engine.start(name)).wait()
-    elif fate < 0.18:
-        await (await engine.destroy(name)).wait()
+    transitions: int
+    decisions: int
+    read: float
+    decided: float
+    """Reading included, as in `script`; playing reads nothing."""
+    script: float
+    same: float
+    otherwise: float
+    usual: Comparison
+    found: Comparison
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Record, and say what can be done with it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.day", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--deploys", type=int, default=10_000, help="VMs that are asked for (10000)")
-    parser.add_argument("--seed", type=int, default=1, help="of what is asked (1)")
-    parser.add_argument("--db", type=Path, default=Path("day.db"), help="a new SQLite file (day.db)")
-    read = parser.parse_args(arguments)
-    if read.db.exists():
-        parser.error(f"{read.db} is there already; name another")
-    began = time.perf_counter()
-    running = asyncio.run(record(read.db, read.deploys, read.seed))
-    print(f"{read.deploys} deploys in {time.perf_counter() - began:.1f} s; {running} VMs run at the end")
-    print(f"play it otherwise: interlock --db {read.db} replay --planner dispersing --svg day.svg")
-    return 0
+    """Measure, print, write."""
+    begun = begin("day", arguments)
+    asked = parser("day", __doc__)
+    asked.add_argument("--deploys", type=int, default=10_000, help="VMs that are asked for (10000)")
+    asked.add_argument("--seed", type=int, default=1, help="of what is asked (1)")
+    asked.add_argument("--planner", default="dispersing", help="that it is played under (dispersing)")
+    asked.add_argument("--rounds", type=int, default=3, help="how often; medians are shown (3)")
+    asked.add_argument("--db", type=Path, help="a new SQLite file to keep the day in; by default it is removed")
+    options = asked.parse_args(begun.arguments)
+    if options.db is not None and options.db.exists():
+        asked.error(f"{options.db} is there already; name another")
+    return ended(begun, options, lambda: _measured(options))
+
+
+def _measured(options: Namespace) -> Measured:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        database = options.db or Path(folder) / "day.db"
+        running = asyncio.run(people.record(database, options.deploys, options.seed))
+        print(f"recorded; {running} VMs run at the day's end", file=sys.stderr)
+        rounds = [_round(database, options.planner) for _ in range(options.rounds)]
+    return Measured(
+        figures=[*_costs(rounds), *_counts(rounds[0])],
+        settings={
+            "deploys": options.deploys,
+            "seed": options.seed,
+            "transitions": rounds[0].transitions,
+            "decisions": rounds[0].decisions,
+            "another planner": options.planner,
+        },
+    )
+
+
+def _costs(rounds: Sequence[Round]) -> list[Figure]:
+    def each(field: str) -> list[float]:
+        return [getattr(taken, field) / taken.transitions * 1e6 for taken in rounds]
+
+    floor = {READ: each("read")}
+    costs = [figure(f"{what}: processor time of a transition", "µs", each(name), floor) for name, what in TIMES.items()]
+    return [*costs, figure("decisions made again", "1/CPU s", [taken.decisions / taken.decided for taken in rounds])]
+
+
+def _counts(taken: Round) -> list[Figure]:
+    was, would_be = taken.found.recorded, taken.found.otherwise
+    usual, found, fails = taken.usual, taken.found, {"failed, as recorded": [was.failed]}
+    return [
+        figure("VMs elsewhere without a change", "", [len(usual.moved)], {"all VMs": [usual.vms]}),
+        figure("VMs elsewhere under another planner", "", [len(found.moved)], {"all VMs": [found.vms]}),
+        figure("hosts in use under another planner", "", [_used(would_be)], {"in use, as recorded": [_used(was)]}),
+        figure("operations that failed, and not under another planner", "", [len(found.succeeds)], fails),
+        figure("operations that fail under another planner alone", "", [len(found.fails)], fails),
+    ]
+
+
+def _used(side: Figures) -> int:
+    return len(side.shares("cpu"))
+
+
+# --- a round
+
+
+def _round(database: Path, planner: str) -> Round:
+    book = Book(plugins.planners({}), plugins.gurus({}))
+    read, transitions = _timed(lambda: asyncio.run(_read(database)))
+    decided, decisions = _timed(lambda: asyncio.run(_decided(database, book)))
+    scripted, script = _timed(lambda: asyncio.run(_script(database)))
+    same, usual = _timed(lambda: _played(script, book, Change()))
+    otherwise, found = _timed(lambda: _played(script, book, Change(planner=planner)))
+    print(f"round: read {read:.1f} CPU s, decided {decided:.1f}, played {otherwise:.1f}", file=sys.stderr)
+    return Round(
+        transitions=transitions,
+        decisions=decisions,
+        read=read,
+        decided=decided,
+        script=scripted,
+        same=same,
+        otherwise=otherwise,
+        usual=usual,
+        found=found,
+    )
+
+
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
+    began = time.process_time()
+    made = work()
+    return time.process_time() - began, made
+
+
+async def _read(database: Path) -> int:
+    async with opened(str(database)) as pages:
+        return sum([len(page) async for page in pages])
+
+
+async def _decided(database: Path, book: Book) -> int:
+    """How many decisions there are, each as it was written.
+
+    Raises:
+        Wrong: one is not.
+    """
+    recheck = Recheck(Past(), book)
+    async with opened(str(database)) as pages:
+        async for page in pages:
+            for _ in recheck.add(page):
+                pass
+    for _ in recheck.end():
+        pass
+    if set(recheck.counted) != {Verdict.SAME}:
+        raise Wrong(f"not all was decided as it was written: {dict(recheck.counted)}")
+    return recheck.counted[Verdict.SAME]
+
+
+async def _script(database: Path) -> Script:
+    script = Script()
+    async with opened(str(database)) as pages:
+        async for page in pages:
+            script.add(page)
+    script.end()
+    return script
+
+
+def _played(script: Script, book: Book, change: Change) -> Comparison:
+    simulation = Simulation(script, book, change)
+    simulation.run()
+    return compared(script, simulation)
 
 
 if __name__ == "__main__":

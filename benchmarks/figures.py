@@ -1,16 +1,18 @@
-"""Figures: what a run comes to, beside its floors, and over all rounds."""
+"""What a run of deploys comes to, beside its floors; and what several rounds of it say together."""
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from benchmarks import floor
-from benchmarks.lab import Run, Wrong
+from benchmarks.command import Wrong
+from benchmarks.lab import Run
+from benchmarks.result import Figure, figure
 from benchmarks.tape import Transaction
 
 
@@ -37,20 +39,6 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """rate / floor_rate"""
     rows_ratio: float | None = None
     """rate / rows_rate"""
-
-
-class Spread(msgspec.Struct, frozen=True):
-    """A figure over all rounds."""
-
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> Spread:
-        """Of one value a round."""
-        known = sorted(values)
-        return cls(statistics.median(known), known[0], known[-1])
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,3 +87,56 @@ def _floor_rate(run: Run, transactions: Sequence[Transaction], folder: Path) -> 
         if not floor.same_content(played, run.end):
             raise Wrong("the floor did other work than the engine: their databases differ")
     return run.deploys / seconds
+
+
+SAME = "same statements, bare sqlite3 loop"
+ROWS = "rows alone, bare sqlite3 loop"
+_FLOORS = {"rate": {SAME: "floor_rate", ROWS: "rows_rate"}}
+_PARTS: dict[str, tuple[Callable[[Round], Figures], tuple[tuple[str, str, str], ...]]] = {
+    "{in_flight} in flight": (
+        lambda each: each.crowd,
+        (
+            ("deploys", "1/s", "rate"),
+            ("commits per deploy", "", "commits"),
+            ("SQL executions per deploy", "", "executions"),
+            ("statements run per deploy, a row each", "", "statements"),
+            ("latency, median", "ms", "latency_ms"),
+            ("latency, 99 of 100 under", "ms", "slow_ms"),
+        ),
+    ),
+    "one deploy alone": (
+        lambda each: each.lone,
+        (
+            ("latency, median", "ms", "latency_ms"),
+            ("deploys", "1/s", "rate"),
+            ("commits", "", "commits"),
+            ("SQL executions", "", "executions"),
+            ("statements run, a row each", "", "statements"),
+        ),
+    ),
+    "the first after opening": (
+        lambda each: each.first,
+        (
+            ("latency", "ms", "latency_ms"),
+            ("commits", "", "commits"),
+            ("SQL executions", "", "executions"),
+        ),
+    ),
+}
+"""Part of a round → which it is, and what is told of it."""
+
+
+def together(rounds: Sequence[Round], in_flight: int) -> list[Figure]:
+    """Each figure of each part over the rounds; those that were not measured are not there."""
+    return [
+        _together(f"{name}, {part.format(in_flight=in_flight)}", unit, field, [of(each) for each in rounds])
+        for part, (of, told) in _PARTS.items()
+        for name, unit, field in told
+        if getattr(of(rounds[0]), field) is not None
+    ]
+
+
+def _together(name: str, unit: str, field: str, measured: Sequence[Figures]) -> Figure:
+    floors = {what: [getattr(each, floor) for each in measured] for what, floor in _FLOORS.get(field, {}).items()}
+    known = {what: values for what, values in floors.items() if None not in values}
+    return figure(name, unit, [getattr(each, field) for each in measured], known)

@@ -10,7 +10,6 @@ is flat when both take the same. The floor reads the lines of the same file, dec
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -18,7 +17,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from itertools import islice
@@ -27,9 +26,8 @@ from pathlib import Path
 
 import msgspec
 
-import interlock
-from benchmarks.deploys import RESULTS
-from benchmarks.machine import this_machine
+from benchmarks.command import Measured, Wrong, begin, ended, parser
+from benchmarks.result import Figure, figure
 from benchmarks.story import life, story
 from interlock.engine.core.rebuild import Rebuild
 from interlock.engine.store import files
@@ -45,14 +43,7 @@ from interlock.schema.transition import Transition
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 SMALL = 10
 """The short file is so many times shorter."""
-GROWS = 1.25
-"""Peak memory over ten times as many transitions may be so many times as much: buffers, and ids of what has ended."""
-WORST = 3.0
-"""Processor time of verifying alone over that of the floor, at most."""
-
-
-class Wrong(Exception):
-    """What was measured did not do its work; the figures are void."""
+TENTH = "a tenth as long"
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,27 +57,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """Of all its processes, each at its most."""
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """One tool, over the long file and over the short one."""
 
     what: str
     long: Cost
     short: Cost
-
-    @property
-    def growth(self) -> float:
-        """Peak memory of the long one over that of the short one."""
-        return self.long.peak_mib / self.short.peak_mib
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole benchmark; its JSON is this."""
-
-    version: str
-    transitions: int
-    mib: float
-    packed_mib: float
-    figures: list[Figure]
 
 
 # --- what is measured
@@ -168,10 +144,10 @@ def _imported(file: Path) -> int:
 
 
 MEASURED: dict[str, Callable[[Path], int]] = {
-    "floor: json.loads and sha256 of each line": _floor,
+    "json.loads and sha256 of each line": _floor,
     "read": _read,
     "verify, one process": _alone,
-    f"verify, {CORES} processes": _crew,
+    "verify, a process for each core": _crew,
     "verify packed, one process": _packed,
     "rebuild in memory": _rebuilt,
     "rewind to the last": _rewound,
@@ -238,72 +214,61 @@ def _paged(rows: Iterator[Transition]) -> Iterator[list[Transition]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; the exit code says whether the targets are met, if that was asked for."""
-    options = _options(arguments)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        report = measure(options.transitions, Path(folder))
-    _show(report, options.folder)
-    options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    return 1 if missed(report) and options.check else 0
+    begun = begin("journal", arguments)
+    asked = parser("journal", __doc__)
+    asked.add_argument("--transitions", type=int, default=200_000, help="of the long journal (200,000)")
+    asked.add_argument("--rounds", type=int, default=3, help="how often; medians are shown (3)")
+    options = asked.parse_args(begun.arguments)
+    return ended(begun, options, lambda: _measured(options.transitions, options.rounds, options.folder))
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.journal", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--transitions", type=int, default=200_000, help="of the long journal (200,000)")
-    parser.add_argument("--folder", type=Path, default=RESULTS, help="where files go (benchmarks/results)")
-    parser.add_argument("--json", type=Path, default=RESULTS / "journal.json", help="where the figures are written")
-    parser.add_argument("--check", action="store_true", help="fail when a target is missed")
-    return parser.parse_args(arguments)
+def _measured(transitions: int, rounds: int, place: Path) -> Measured:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        return measure(transitions, rounds, Path(folder))
 
 
-def measure(transitions: int, folder: Path) -> Report:
+def measure(transitions: int, rounds: int, folder: Path) -> Measured:
     """Make both journals and run everything over them."""
     lived, long, short = life(), folder / "long.jsonl", folder / "short.jsonl"
     counts = {short: written(lived, transitions // SMALL, short), long: written(lived, transitions, long)}
-    figures = []
-    for what in MEASURED:
-        costs = {file: measured(what, file, count) for file, count in counts.items()}
-        figures.append(Figure(what=what, long=costs[long], short=costs[short]))
-        print(f"{what}: {costs[long].seconds:.1f} s", file=sys.stderr)
-    sizes = [file.stat().st_size / 2**20 for file in (long, long.with_suffix(".jsonl.zst"))]
-    return Report(
-        version=interlock.__version__,
-        transitions=counts[long],
-        mib=round(sizes[0], 1),
-        packed_mib=round(sizes[1], 1),
-        figures=figures,
+    played = [_round(long, short, counts) for _ in range(rounds)]
+    return Measured(
+        figures=figures(played),
+        settings={
+            "transitions": counts[long],
+            "MiB": round(long.stat().st_size / 2**20, 1),
+            "MiB packed": round(long.with_suffix(".jsonl.zst").stat().st_size / 2**20, 1),
+            "of the short one": counts[short],
+        },
+        detail={"rounds": msgspec.to_builtins(played)},
     )
 
 
-def missed(report: Report) -> list[str]:
-    """The targets that were not met, in words."""
-    by_name = {figure.what: figure for figure in report.figures}
-    ratio = by_name[ALONE].long.cpu_seconds / by_name[FLOOR].long.cpu_seconds
-    wrong = [f"verifying takes {ratio:.1f} times the floor, at most {WORST} are allowed"] if ratio > WORST else []
-    for what in (READ, ALONE, CREW, PACKED):
-        if by_name[what].growth > GROWS:
-            wrong.append(f"{what}: memory grows {by_name[what].growth:.2f} times with {SMALL} times the transitions")
-    return wrong
+def _round(long: Path, short: Path, counts: Mapping[Path, int]) -> list[Costs]:
+    taken = []
+    for what in MEASURED:
+        costs = {file: measured(what, file, count) for file, count in counts.items()}
+        taken.append(Costs(what=what, long=costs[long], short=costs[short]))
+        print(f"{what}: {costs[long].seconds:.1f} s", file=sys.stderr)
+    return taken
 
 
-def _show(report: Report, folder: Path) -> None:
-    print("\n".join(this_machine(folder).lines()))
-    print(f"journal  {report.transitions:,} transitions, {report.mib:,.0f} MiB, packed {report.packed_mib:,.0f} MiB\n")
-    floor = report.figures[0].long.cpu_seconds
-    columns = ("transitions/s", "CPU µs each", "CPU/floor", "peak MiB", f"of 1/{SMALL}")
-    print(f"{'':<44}" + "".join(f"{column:>15}" for column in columns))
-    for each in report.figures:
-        long = each.long
-        cells = (
-            f"{long.transitions / long.seconds:,.0f}",
-            f"{long.cpu_seconds / long.transitions * 1e6:.1f}",
-            f"{long.cpu_seconds / floor:.2f}",
-            f"{long.peak_mib:.0f}",
-            f"{each.short.peak_mib:.0f}",
-        )
-        print(f"{each.what:<44}" + "".join(f"{cell:>15}" for cell in cells))
-    print("\n" + "\n".join(missed(report) or ["memory is flat; verifying is within its ratio to the floor"]))
+def figures(rounds: Sequence[Sequence[Costs]]) -> list[Figure]:
+    """Of each tool its processor time beside the floor's, its rate by the clock, its memory beside a tenth as much."""
+    found = []
+    floors = [next(each for each in costs if each.what == FLOOR) for costs in rounds]
+    for what in MEASURED:
+        taken = [next(each for each in costs if each.what == what) for costs in rounds]
+        floor = {} if what == FLOOR else {FLOOR: [_each(costs.long) for costs in floors]}
+        found.append(figure(f"{what}: processor time of a transition", "µs", [_each(c.long) for c in taken], floor))
+        found.append(figure(f"{what}: rate", "1/s", [c.long.transitions / c.long.seconds for c in taken]))
+        tenth = {TENTH: [costs.short.peak_mib for costs in taken]}
+        found.append(figure(f"{what}: peak memory", "MiB", [costs.long.peak_mib for costs in taken], tenth))
+    return found
+
+
+def _each(cost: Cost) -> float:
+    return cost.cpu_seconds / cost.transitions * 1e6
 
 
 if __name__ == "__main__":

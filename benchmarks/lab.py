@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import floor
+from benchmarks.command import Wrong
 from benchmarks.tape import Costs, Tape, Transaction, costs, taped
 from interlock import CloudDescription, DeployVM, Engine
 from interlock.drivers.simulator import Power, Simulator
@@ -55,10 +56,6 @@ memory_mib = 2048
 name = "debian"
 size_mib = 2048
 """
-
-
-class Wrong(Exception):
-    """What was measured did not do its work; the figures are void."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,19 +7,20 @@ most memory that Python held at once, for a part of the log and for all of it: i
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
+from benchmarks.command import Measured, Wrong, begin, ended, parser
+from benchmarks.result import figure
 from interlock.replay.foreign.checking import Checker
 from interlock.replay.foreign.overview import Overview
 from interlock.replay.foreign.reading import Tally, merged
 
+MB = 1_000_000
 HEAD = (
     "2023-07-05 {:02}:{:02}:{:02},{:03} {:<5} [{}] (Work-Job-Executor-{}:ctx-5e6f7a8b job-990/job-{}) (logid:9f8e7d6c) "
 )
@@ -97,30 +98,43 @@ def most_memory(path: Path) -> int:
         tracemalloc.stop()
 
 
-def main() -> int:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    begun = begin("logs", arguments)
+    asked = parser("logs", __doc__)
+    asked.add_argument("--lines", type=int, default=1_000_000, help="of the log (1000000)")
+    asked.add_argument("--rounds", type=int, default=3, help="how often; medians are shown (3)")
+    options = asked.parse_args(begun.arguments)
+    if options.lines < 10 or options.rounds < 1:
+        asked.error("--lines is at least 10, --rounds at least 1")
+    return ended(begun, options, lambda: _measured(options.lines, options.rounds, options.folder))
+
+
+def _measured(lines: int, rounds: int, place: Path) -> Measured:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
         whole, part = Path(folder) / "whole.log", Path(folder) / "part.log"
-        write(whole, asked.lines)
-        write(part, asked.lines // 10)
+        write(whole, lines)
+        write(part, lines // 10)
         tally, overview = read(whole)
         if overview.findings or tally.lines != tally.understood + tally.unknown + tally.continuation:
-            print("what was read is not what was written", file=sys.stderr)
-            return 1
-        pairs = [(seconds(read, whole), seconds(split, whole)) for _ in range(asked.rounds)]
-        rates = sorted(tally.lines / took for took, _ in pairs)
-        size = whole.stat().st_size / 1_000_000
-        print(f"{tally.lines} lines, {size:.0f} MB, {tally.understood} understood")
-        print(f"lines/s          {median(rates):>10.0f}   ({rates[0]:.0f} to {rates[-1]:.0f})")
-        print(f"MB/s             {size * median(rates) / tally.lines:>10.0f}")
-        print(f"over the floor   {median(took / floor for took, floor in pairs):>10.1f}   (lines alone = 1)")
-        print(f"memory, a tenth  {most_memory(part) / 1e6:>10.2f} MB")
-        print(f"memory, all      {most_memory(whole) / 1e6:>10.2f} MB")
-    return 0
+            raise Wrong("what was read is not what was written")
+        pairs = [(seconds(read, whole), seconds(split, whole)) for _ in range(rounds)]
+        memory, tenth = most_memory(whole) / MB, most_memory(part) / MB
+        size = whole.stat().st_size / MB
+    return Measured(
+        figures=[
+            figure("lines read", "1/CPU s", [tally.lines / took for took, _ in pairs]),
+            figure("MB read", "1/CPU s", [size / took for took, _ in pairs]),
+            figure(
+                "processor time of a line",
+                "µs",
+                [took / tally.lines * 1e6 for took, _ in pairs],
+                {"split into lines alone": [floor / tally.lines * 1e6 for _, floor in pairs]},
+            ),
+            figure("memory at most", "MB", [memory], {"a log of a tenth": [tenth]}),
+        ],
+        settings={"lines": tally.lines, "MB": round(size), "lines understood": tally.understood},
+    )
 
 
 if __name__ == "__main__":

@@ -28,18 +28,55 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     fsync_ms: float
     """Median of `SYNCS` writes of 4 KiB, each followed by fsync."""
+    others: float | None = None
+    """Cores that were busy meanwhile with what is neither this process nor a child of it that has ended: other work,
+    and database servers. None where the system does not tell."""
 
     def lines(self) -> list[str]:
         """For people."""
+        others = "" if self.others is None else f"; other processes kept {self.others:.1f} cores busy"
         return [
             f"machine  {self.cores} cores ({self.cpu}), {self.ram_gib:.0f} GiB RAM, {self.system}",
-            f"         Python {self.python}, SQLite {self.sqlite}",
+            f"         Python {self.python}, SQLite {self.sqlite}{others}",
             f"disk     {self.folder}: 4 KiB and fsync take {self.fsync_ms:.2f} ms (median of {SYNCS})",
         ]
 
 
-def this_machine(folder: Path) -> Machine:
-    """Look around, and time the disk under `folder`."""
+class Watch:
+    """What the machine's other processes do from now on; Linux alone tells."""
+
+    def __init__(self) -> None:
+        self._busy, self._own, self._began = _busy(), _own(), time.monotonic()
+
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._began
+
+    def others(self) -> float | None:
+        """Cores that they kept busy, on average since the beginning."""
+        busy = _busy()
+        if busy is None or self._busy is None:
+            return None
+        return round(max(0.0, busy - self._busy - (_own() - self._own)) / max(self.seconds(), 0.001), 2)
+
+
+def _busy() -> float | None:
+    """Processor seconds of the whole machine since it started: user, nice, system, interrupts."""
+    try:
+        ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    except (OSError, ValueError):
+        return None
+    user, nice, system, _idle, _waiting, *interrupts = ticks
+    return (user + nice + system + sum(interrupts[:2])) / os.sysconf("SC_CLK_TCK")
+
+
+def _own() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def this_machine(folder: Path, others: float | None = None) -> Machine:
+    """Look around, and time the disk under `folder`; `others` is what a `Watch` has seen."""
     return Machine(
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -47,8 +84,9 @@ def this_machine(folder: Path) -> Machine:
         system=platform.platform(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         sqlite=sqlite3.sqlite_version,
-        folder=str(folder),
+        folder=os.path.relpath(folder) if folder.resolve().is_relative_to(Path.cwd()) else str(folder),
         fsync_ms=round(fsync_ms(folder), 3),
+        others=others,
     )
 
 

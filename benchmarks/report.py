@@ -1,141 +1,91 @@
-"""The report: for people as a table, for programs as JSON.
+"""Results for people: the same rows as plain text and as Markdown.
 
-On a terminal Rich draws the table if it is installed; in a pipe it is plain text.
+A row is a figure beside one floor or peer: median, least and most, of how many rounds, the floor's median, the ratio
+with its least and most, the target and whether it is met. A figure with two floors, or with a target for itself and one
+for its ratio, has two rows, and is named once.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-import msgspec
+from benchmarks.result import Figure, Judged, Result, Spread
 
-from benchmarks.figures import Figures, Round, Spread
-from benchmarks.machine import Machine
-from benchmarks.targets import Judged
+Row = tuple[str, ...]
 
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole benchmark; its JSON is this."""
-
-    command: str
-    date: str
-    version: str
-    machine: Machine
-    database: str
-    deploys: int
-    in_flight: int
-    lone_deploys: int
-    hosts: int
-    medians: dict[str, dict[str, Spread]]
-    """part → figure → its spread over the rounds."""
-    targets: list[Judged]
-    rounds: list[Round]
+COLUMNS: Row = ("figure", "median", "min – max", "rounds", "beside it", "median", "ratio", "min – max", "target", "")
+LEFT = (0, 4, 8, 9)
+"""Columns of words; the others are numbers, and end at their right."""
+SAID = {True: "met", False: "MISSED", None: "not measured"}
 
 
-Line = tuple[str, str, str]
-"""What, the median, the least and the most."""
-
-_CROWD = (
-    ("deploys/s, engine with simulator", "rate", "{:,.0f}"),
-    ("deploys/s, same statements, bare sqlite3 loop", "floor_rate", "{:,.0f}"),
-    ("deploys/s, rows alone, bare sqlite3 loop", "rows_rate", "{:,.0f}"),
-    ("engine / same statements", "ratio", "{:.2f}"),
-    ("engine / rows alone", "rows_ratio", "{:.2f}"),
-    ("commits per deploy", "commits", "{:.3f}"),
-    ("SQL executions per deploy", "executions", "{:.3f}"),
-    ("statements run per deploy, a row each", "statements", "{:.1f}"),
-    ("latency ms, median", "latency_ms", "{:.1f}"),
-    ("latency ms, 99 of 100 under", "slow_ms", "{:.1f}"),
-)
-_LONE = (
-    ("latency ms, median", "latency_ms", "{:.1f}"),
-    ("deploys/s, engine with simulator", "rate", "{:,.0f}"),
-    ("deploys/s, same statements, bare sqlite3 loop", "floor_rate", "{:,.0f}"),
-    ("deploys/s, rows alone, bare sqlite3 loop", "rows_rate", "{:,.0f}"),
-    ("engine / same statements", "ratio", "{:.2f}"),
-    ("commits", "commits", "{:g}"),
-    ("SQL executions", "executions", "{:g}"),
-    ("statements run, a row each", "statements", "{:g}"),
-)
-_FIRST = (
-    ("latency ms", "latency_ms", "{:.1f}"),
-    ("commits", "commits", "{:g}"),
-    ("SQL executions", "executions", "{:g}"),
-)
-_PARTS: dict[str, Callable[[Round], Figures]] = {
-    "crowd": lambda each: each.crowd,
-    "lone": lambda each: each.lone,
-    "first": lambda each: each.first,
-}
-
-
-def medians(rounds: Sequence[Round]) -> dict[str, dict[str, Spread]]:
-    """Each figure of each part over the rounds; those that were not measured are not there."""
-    return {name: _spreads([part(each) for each in rounds]) for name, part in _PARTS.items()}
-
-
-def _spreads(measured: Sequence[Figures]) -> dict[str, Spread]:
-    known = {name: [getattr(each, name) for each in measured] for name in Figures.__struct_fields__}
-    return {name: Spread.of(values) for name, values in known.items() if None not in values}
-
-
-def write(report: Report, file: Path) -> None:
-    """As JSON."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-
-
-def show(report: Report) -> None:
-    """Print it."""
-    print("\n".join(report.machine.lines()))
-    print(f"database {report.database}; {report.hosts} hosts; each VM one NIC and one root volume")
-    print(
-        f"rounds   {len(report.rounds)}, engine and floors in turn; simulator at latency 0,"
-        " its work inside the engine's rate"
-    )
-    crowd = f"{report.deploys} deploys, {report.in_flight} in flight"
-    for title, part, wanted in (
-        (crowd, "crowd", _CROWD),
-        (f"one deploy alone ({report.lone_deploys} after one another)", "lone", _LONE),
-        ("the first deploy after opening", "first", _FIRST),
-    ):
-        _table(title, _lines(report.medians[part], wanted))
+def show(result: Result) -> None:
+    """Print all of it."""
+    print("\n".join(result.machine.lines()))
+    if result.settings:
+        print(f"measured {settings(result)}")
     print()
-    print("\n".join(each.line for each in report.targets))
+    print("\n".join(plain(COLUMNS, rows(result))))
 
 
-def _lines(spreads: dict[str, Spread], wanted: Sequence[tuple[str, str, str]]) -> list[Line]:
-    return [
-        (
-            what,
-            form.format(spreads[name].median),
-            f"{form.format(spreads[name].least)} – {form.format(spreads[name].most)}",
-        )
-        for what, name, form in wanted
-        if name in spreads
-    ]
+def settings(result: Result) -> str:
+    """What it was measured on, in a line."""
+    return "; ".join(f"{name} {spoken(value)}" for name, value in result.settings.items())
 
 
-def _table(title: str, lines: Sequence[Line]) -> None:
-    print()
-    if sys.stdout.isatty() and find_spec("rich"):
-        _rich(title, lines)
-        return
-    print(f"{title:<48}{'median':>12}{'min – max':>20}")
-    for what, median, range_ in lines:
-        print(f"  {what:<46}{median:>12}{range_:>20}")
+def rows(result: Result) -> list[Row]:
+    """A row for each figure and each that stands beside it; then the targets that the run did not measure."""
+    targets = {(each.figure, each.beside): each for each in result.targets}
+    found = [row for figure in result.figures for row in _of(figure, targets)]
+    left = [each for each in result.targets if each.met is None]
+    return found + [(each.figure, "", "", "", each.beside, "", "", "", *_target(each)) for each in left]
 
 
-def _rich(title: str, lines: Sequence[Line]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _of(figure: Figure, targets: dict[tuple[str, str], Judged]) -> Iterator[Row]:
+    name = f"{figure.name}, {figure.unit}" if figure.unit else figure.name
+    own: Row = (name, spoken(figure.value.median), _range(figure.value), f"{figure.rounds}")
+    held = targets.get((figure.name, ""))
+    if not figure.beside or (held is not None and (figure.name, figure.beside[0].what) in targets):
+        yield (*own, "", "", "", "", *_target(held))
+        own, held = ("", "", "", ""), None
+    for each in figure.beside:
+        ratio = ("", "") if each.ratio is None else (spoken(each.ratio.median), _range(each.ratio))
+        target = _target(held or targets.get((figure.name, each.what)))
+        yield (*own, each.what, spoken(each.value.median), *ratio, *target)
+        own, held = ("", "", "", ""), None
 
-    table = Table(title, title_justify="left")
-    table.add_column("median", justify="right")
-    table.add_column("min – max", justify="right")
-    for line in lines:
-        table.add_row(*line)
-    Console().print(table)
+
+def _target(judged: Judged | None) -> tuple[str, str]:
+    return ("", "") if judged is None else (judged.bound, SAID[judged.met])
+
+
+def _range(spread: Spread) -> str:
+    return "" if spread.least == spread.most else f"{spoken(spread.least)} – {spoken(spread.most)}"
+
+
+def spoken(value: float | str) -> str:
+    """A number as short as it says enough: three figures, whole from a hundred on."""
+    if isinstance(value, str):
+        return value
+    if value == int(value) or abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.{1 if abs(value) >= 9.995 else 2}f}"
+
+
+def plain(columns: Row, lines: Sequence[Row]) -> list[str]:
+    """Rows as a table of text; a column that nobody fills is left out."""
+    kept = [at for at in range(len(columns)) if any(line[at] for line in lines)]
+    table = [columns, *lines]
+    wide = {at: max(len(line[at]) for line in table) for at in kept}
+    return ["  ".join(_cell(line[at], at, wide[at]) for at in kept).rstrip() for line in table]
+
+
+def _cell(words: str, at: int, wide: int) -> str:
+    return words.ljust(wide) if at in LEFT else words.rjust(wide)
+
+
+def markdown(columns: Row, lines: Sequence[Row]) -> list[str]:
+    """Rows as a table of Markdown; a column that nobody fills is left out."""
+    kept = [at for at in range(len(columns)) if any(line[at] for line in lines)]
+    marks = tuple("---" if at in LEFT else "---:" for at in range(len(columns)))
+    return ["| " + " | ".join(line[at].replace("|", "\\|") for at in kept) + " |" for line in (columns, marks, *lines)]

@@ -54,6 +54,7 @@ async def _lived(engine: Engine, name: str) -> None:
     wished = DeployVM(name=name, offering="small", template="debian", data_disks_mib=(1024,))
     handle = await engine.deploy(wished)
     await handle.wait()
+    assert handle.vm_id is not None
     for work in (engine.stop, engine.start, engine.migrate, engine.stop, engine.destroy, engine.expunge):
         await (await work(handle.vm_id)).wait()
 

@@ -12,6 +12,7 @@ runs with and without); that is inside the measured rate, against us.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +22,13 @@ from unittest.mock import patch
 
 import msgspec
 
+from interlock.schema.tables import metadata
+
 CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 """Words that open and close transactions; they are counted as commits, not as executions."""
 READS = ("SELECT", "PRAGMA", "EXPLAIN")
+KEPT = frozenset(metadata.tables) - {"worker"}
+_WRITES = re.compile(r"(?:INSERT INTO|UPDATE) (\w+)")
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -34,11 +39,19 @@ class Call(msgspec.Struct, frozen=True):
     rows: Sequence[Any] | None = None
     refused: bool = False
     """Whether a constraint or a guard said no."""
+    changed: int = 0
+    """Of `execute`: how many rows it wrote; one statement may be about many."""
 
     @property
     def controls(self) -> bool:
         """Whether it only opens or closes a transaction."""
         return self.sql.lstrip().upper().startswith(CONTROL)
+
+    @property
+    def writes_rows(self) -> bool:
+        """Whether it writes what is kept: all but leases."""
+        named = _WRITES.match(self.sql)
+        return named is not None and named[1] in KEPT
 
     @property
     def reads(self) -> bool:
@@ -67,7 +80,7 @@ def costs(transactions: Iterable[Transaction]) -> Costs:
     return Costs(
         commits=sum(map(_committed, noted)),
         executions=len(calls),
-        statements=sum(1 if call.rows is None else len(call.rows) for call in calls),
+        statements=sum(max(1, call.changed) if call.rows is None else len(call.rows) for call in calls),
     )
 
 
@@ -156,7 +169,7 @@ class TapedCursor(sqlite3.Cursor):
         except sqlite3.IntegrityError:
             self.connection.note(Call(sql, parameters, refused=True))
             raise
-        self.connection.note(Call(sql, parameters))
+        self.connection.note(Call(sql, parameters, changed=max(0, self.rowcount)))
         return self
 
     def executemany(self, sql: str, rows: Iterable[Any], /) -> Self:

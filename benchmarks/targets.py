@@ -1,73 +1,99 @@
-"""What the figures are held to, and whether they are. Counts and ratios only: a bare rate says more of the machine."""
+"""What figures are held to, and whether they are: one table. Counts and ratios where that can be, for a bare rate says
+more of the machine; the rates and times among them are the issues' own.
+
+A target names a figure of a module; with `beside` it is the figure's ratio to that floor that is held.
+"""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
-from benchmarks.figures import Round
+from benchmarks.result import Figure, Judged
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """What a figure must be."""
 
-    what: str
-    of: Callable[[Round], float | None]
+    module: str
+    figure: str
+    beside: str = ""
     most: float | None = None
     least: float | None = None
     strict: bool = False
     """Whether the bound itself is too much."""
 
-
-TARGETS = (
-    Target(what="commits per deploy, in flight together", of=lambda each: each.crowd.commits, most=0.3, strict=True),
-    Target(what="engine / bare loop, same statements", of=lambda each: each.crowd.ratio, least=0.2),
-    Target(what="commits of one deploy alone", of=lambda each: each.lone.commits, most=4),
-    Target(what="SQL executions of one deploy alone", of=lambda each: each.lone.executions, most=25),
-)
-"""The first two are issue 2's, the others those of issue 7 that hold already."""
-
-
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """A target, and whether it was met."""
-
-    what: str
-    bound: str
-    value: float | None
-    met: bool | None
-    """None: it was not measured, as the floor on PostgreSQL."""
-
     @property
-    def line(self) -> str:
+    def bound(self) -> str:
         """For people."""
-        if self.met is None or self.value is None:
-            return f"SKIP  {self.what}: not measured on this database (target {self.bound})"
-        return f"{'PASS' if self.met else 'FAIL'}  {self.what}: {self.value:.3g} (target {self.bound})"
+        of = "ratio " if self.beside else ""
+        if self.least is not None:
+            return f"{of}at least {self.least:,g}"
+        return f"{of}{'under' if self.strict else 'at most'} {self.most:,g}"
+
+    def met(self, value: float) -> bool:
+        """Whether a value is within it."""
+        if self.least is not None and value < self.least:
+            return False
+        return self.most is None or (value < self.most if self.strict else value <= self.most)
 
 
-def judged(rounds: Iterable[Round]) -> list[Judged]:
-    """Hold the medians against the targets."""
-    known = list(rounds)
-    return [_judge(target, [target.of(each) for each in known]) for target in TARGETS]
+_VERIFY, _DECODED = "verify, one process", "json.loads and sha256 of each line"
+TARGETS = (
+    # issue 7, 1; the second is issue 2's
+    Target(module="deploys", figure="deploys, 64 in flight", least=1_000),
+    Target(module="deploys", figure="deploys, 64 in flight", beside="same statements, bare sqlite3 loop", least=0.2),
+    Target(module="deploys", figure="deploys, 64 in flight", beside="rows alone, bare sqlite3 loop", least=0.35),
+    Target(module="deploys", figure="commits per deploy, 64 in flight", most=0.1),
+    Target(module="deploys", figure="SQL executions per deploy, 64 in flight", most=3),
+    Target(module="deploys", figure="commits, one deploy alone", most=4),
+    Target(module="deploys", figure="SQL executions, one deploy alone", most=25),
+    # issue 4: verifying is near its floor, and memory does not grow with the journal
+    Target(module="journal", figure=f"{_VERIFY}: processor time of a transition", beside=_DECODED, most=3),
+    *(
+        Target(module="journal", figure=f"{what}: peak memory", beside="a tenth as long", most=1.25)
+        for what in ("read", _VERIFY, "verify, a process for each core", "verify packed, one process")
+    ),
+    # issue 7, 5
+    Target(module="soak", figure="resident memory, most after the warm-up", beside="after the warm-up", most=1.05),
+    *(
+        Target(module="soak", figure=f"{what}, change after the warm-up", most=0)
+        for what in ("files", "threads", "tasks")
+    ),
+    # issue 7, 6 and the second half of 7
+    Target(module="restart", figure="from the start of the process to the last end", most=15, strict=True),
+    Target(module="startup", figure="interlock --help", most=0.2, strict=True),
+    Target(module="startup", figure="import interlock", most=0.15, strict=True),
+    Target(module="startup", figure="an engine is open, from the start of the process", most=0.7, strict=True),
+    Target(module="startup", figure="resident memory with an open engine", most=70, strict=True),
+    # issue 3
+    Target(module="planning", figure="first-fit, half empty, 10,000 hosts", least=5_000),
+    Target(module="planning", figure="first-fit, nearly full, 10,000 hosts", least=5_000),
+    Target(module="planning", figure="first-fit, few tagged, 10,000 hosts", least=5_000),
+)
 
 
-def _judge(target: Target, values: list[float | None]) -> Judged:
-    known = [value for value in values if value is not None]
-    value = statistics.median(known) if known else None
+def judged(module: str, figures: Iterable[Figure], targets: Iterable[Target] = TARGETS) -> list[Judged]:
+    """Hold the medians of a module's figures against its targets."""
+    by_name = {figure.name: figure for figure in figures}
+    return [_judge(target, by_name.get(target.figure)) for target in targets if target.module == module]
+
+
+def _judge(target: Target, figure: Figure | None) -> Judged:
+    value = _held(target, figure) if figure is not None else None
     return Judged(
-        what=target.what, bound=_bound(target), value=value, met=None if value is None else _met(target, value)
+        figure=target.figure,
+        beside=target.beside,
+        bound=target.bound,
+        value=value,
+        met=None if value is None else target.met(value),
     )
 
 
-def _bound(target: Target) -> str:
-    if target.least is not None:
-        return f"at least {target.least:g}"
-    return f"{'under' if target.strict else 'at most'} {target.most:g}"
-
-
-def _met(target: Target, value: float) -> bool:
-    if target.least is not None and value < target.least:
-        return False
-    return target.most is None or (value < target.most if target.strict else value <= target.most)
+def _held(target: Target, figure: Figure) -> float | None:
+    if not target.beside:
+        return figure.value.median
+    ratios = {each.what: each.ratio for each in figure.beside}
+    ratio = ratios.get(target.beside)
+    return None if ratio is None else ratio.median

@@ -22,7 +22,7 @@ from interlock.schema.cloud import FirewallRule
 from interlock.schema.reports import Found
 
 
-class NicSpec(msgspec.Struct, frozen=True, kw_only=True):
+class NicSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A NIC as the hypervisor needs it."""
 
     id: str
@@ -36,7 +36,7 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True):
     netmask: str
 
 
-class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
+class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A volume as the hypervisor needs it."""
 
     id: str
@@ -48,7 +48,7 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """full or linked: how it is made from its template; None: blank."""
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """What every command has. `driver` is the one that performs it, `at` the host or pool it is sent to."""
 
     driver: str
@@ -82,7 +82,7 @@ class DeleteVolume(Command, frozen=True, kw_only=True):
     volume_id: str
 
 
-class RuleSpec(msgspec.Struct, frozen=True, kw_only=True):
+class RuleSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The rules of one security group. Those that name a group mean the addresses of its members, which the driver
     knows from the NICs it was told."""
 
@@ -242,14 +242,14 @@ class Scope(StrEnum):
     VM = "vm"
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class Done(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """It is so: now, or since an earlier performance of the same token."""
 
     found: Found | None = None
     """Of LookForDomain: what was found."""
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """It is not, or nobody knows."""
 
     kind: Refusal

@@ -12,8 +12,10 @@ Promises: `movements` is pure and total; the sum of all movements of a unit equa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -83,7 +85,7 @@ LIMITS = tuple(row for row in METERED if isinstance(row, Limited))
 """What accounts and domains may have, each once."""
 
 
-class Movement(msgspec.Struct, frozen=True, array_like=True):
+class Movement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`amount` of `thing` at `where` goes from `giver` to `taker`; one of the two is always "free"."""
 
     thing: str
@@ -105,6 +107,8 @@ def movements(machine: str, holder: str, before: msgspec.Struct | None, after: m
         before: the record as it was; None when it is new.
         after: the record as it will be.
     """
+    if before is not None and (held := _held[machine])(before) == held(after):
+        return
     moved = _moved(machine, holder, before, after)
     # Giving back comes first, as in the database: a VM that has migrated holds of its new host only once.
     yield from sorted(moved, key=lambda movement: movement.giver == FREE)
@@ -138,6 +142,11 @@ MOVERS: dict[str, frozenset[str]] = {
     for name in _HOLDERS
 }
 """The columns of each holder that movements follow from: a change of no such column moves nothing."""
+
+_held: dict[str, Callable[[msgspec.Struct], Any]] = {
+    name: attrgetter(*sorted(columns)) if columns else lambda _: None for name, columns in MOVERS.items()
+}
+"""What holds, as one value: most transitions move nothing."""
 
 Holding = tuple[str, int] | None
 """Where, and how much; None holds nothing."""

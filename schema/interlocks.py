@@ -117,7 +117,7 @@ INTERLOCKS = (
 BY_ENTRY: Mapping[tuple[str, str], Interlock] = {(row.machine, row.state): row for row in INTERLOCKS}
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """A related entity, as an interlock sees it."""
 
     machine: str
@@ -130,7 +130,7 @@ def violated(machine: Machine, state: str, entity: msgspec.Struct, related: Iter
     row = BY_ENTRY.get((machine.name, state))
     if row is None:
         return ()
-    standing = tuple(related)
+    standing = tuple(related) if any(isinstance(need, Related) for need in row.needs) else ()
     return [reason for need in row.needs for reason in _unmet(need, entity, standing)]
 
 

@@ -16,7 +16,7 @@ UNWRITTEN = ""
 """The hash of an entity before its first journal row."""
 
 
-class Vm(msgspec.Struct, frozen=True, kw_only=True):
+class Vm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A virtual machine. `host_id` is set while it holds capacity there (Starting, Running, Stopping, …)."""
 
     id: str
@@ -67,7 +67,7 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
 
 
-class Nic(msgspec.Struct, frozen=True, kw_only=True):
+class Nic(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A network interface; its addresses are its own from Allocated until Deallocated, or, where they come with the
     pod, from Reserving on."""
 
@@ -94,7 +94,7 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
 
 
-class Volume(msgspec.Struct, frozen=True, kw_only=True):
+class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A disk; `pool_id` is set while it takes space there, `vm_id` while it is attached."""
 
     id: str
@@ -125,7 +125,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
 
 
-class Avoided(msgspec.Struct, frozen=True, kw_only=True):
+class Avoided(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An entry of an operation's avoid set."""
 
     scope: str
@@ -135,7 +135,7 @@ class Avoided(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
+class Operation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The durable job. The core alone writes it; `engine/core/program.py` says who owns which field."""
 
     id: str

@@ -6,6 +6,8 @@ Promises: `record(row_of(x)) == x`. Text is canonical (sorted keys), because has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -42,10 +44,19 @@ def _flags(kind: type[Any]) -> tuple[str, ...]:
 _TEXT: dict[type[Any], dict[str, Any]] = {kind: _kept_as_text(kind) for kind in (*RECORDS.values(), *PLACES.values())}
 
 
-def columns_of(record: Entity | Place, names: Sequence[str]) -> tuple[Any, ...]:
+def columns_of(record: Entity | Place, names: tuple[str, ...]) -> tuple[Any, ...]:
     """Some columns of a record, in the order asked for, as the database keeps them."""
-    text = _TEXT[type(record)]
-    return tuple(_encode(getattr(record, name)).decode() if name in text else getattr(record, name) for name in names)
+    get, texts = _getter(type(record), names)
+    values = list(get(record))
+    for number in texts:
+        values[number] = _encode(values[number]).decode()
+    return tuple(values)
+
+
+@cache
+def _getter(kind: type[Any], names: tuple[str, ...]) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[int, ...]]:
+    """What gets these attributes (there are several), and which of them are kept as text."""
+    return attrgetter(*names), tuple(number for number, name in enumerate(names) if name in _TEXT[kind])
 
 
 def as_rows(table: str, places: Iterable[Place]) -> list[dict[str, Any]]:
@@ -68,6 +79,7 @@ def row_of(record: Entity | Place) -> tuple[Any, ...]:
     return columns_of(record, record.__struct_fields__)
 
 
+@cache  # the types of its fields are looked up, which takes a millisecond a kind, and many modules ask
 def reader(kind: type[R]) -> Callable[[Sequence[Any]], R]:
     """A function from a row (columns in order) to a record of `kind`."""
     fields = kind.__struct_fields__

@@ -18,7 +18,7 @@ PLACES_WRITTEN, PLACES_REMOVED = "PlacesWritten", "PlacesRemoved"
 """Its events. `changes` of the first are rows by table, of the second ids by table."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Fields are the columns of `journal` in order, but for the number, which the commit gives it.
 
     JSON columns are text, because the hash covers the very bytes.

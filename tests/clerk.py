@@ -20,7 +20,8 @@ from interlock.engine.orchestrator.clock import fresh_ids
 from interlock.engine.orchestrator.commits import after
 from interlock.engine.orchestrator.inventory import AddressesNeeded, Inventory
 from interlock.engine.store import queries
-from interlock.engine.store.store import Case, Store
+from interlock.engine.store.cases import Case
+from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed, Verdict
 from interlock.schema.commands import Done
 from interlock.schema.requests import Request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from benchmarks.day import main as record_day
+from benchmarks import people
 from interlock.drivers.simulator import FaultKind
 from interlock.engine.orchestrator import plugins
 from interlock.replay.otherwise.compare import Comparison, compared
@@ -152,7 +153,7 @@ async def test_a_planner_that_is_not_installed_is_not_played(tmp_path: Path) -> 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = tmp_path_factory.mktemp("day") / "day.db"
-    assert record_day(["--deploys", "160", "--db", str(database)]) == 0
+    assert asyncio.run(people.record(database, deploys=160, seed=1)) > 100
     return database
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Broken, CancelRequested, Claimed, Event, Resolved, Settled, Way, Woken
 from interlock.engine.orchestrator.commits import after
-from interlock.engine.store.store import Case
+from interlock.engine.store.cases import Case
 from interlock.engine.store.verdict import Committed, Lost, Why
 from interlock.schema.commands import Done, Outcome, Refusal, Refused, Scope
 from interlock.schema.errors import IllegalTransition, InvalidRequest

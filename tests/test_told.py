@@ -22,7 +22,7 @@ from interlock.engine.core.events import Claimed, Settled, Woken
 from interlock.engine.orchestrator.commits import after
 from interlock.engine.orchestrator.inventory import GroupsNeeded, Inventory
 from interlock.engine.store import queries
-from interlock.engine.store.store import Case
+from interlock.engine.store.cases import Case
 from interlock.engine.store.verdict import Committed
 from interlock.schema.cloud import FirewallRule, SecurityGroup
 from interlock.schema.commands import ApplyRules, Done, Outcome, Refusal, Refused, Scope, StartDomain

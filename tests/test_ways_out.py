@@ -74,12 +74,15 @@ CASES = {
 
 
 def break_once(patch: pytest.MonkeyPatch, case: Case) -> list[str]:
-    """Have the core fail on that operation once; the list says on which it did."""
-    name = "_settled" if case.has_effects else "_begin"
+    """Have the core fail on that operation once; the list says on which it did.
+
+    What has a head start fails twice as it begins: one that fails is nothing but a head start less.
+    """
+    name, times = "_settled" if case.has_effects else "_begin", 2 if case.kind == "create-disk" else 1
     right, failed = getattr(decide, name), list[str]()
 
     def wrong(draft: Draft, event: Any) -> None:
-        if draft.operation.kind == case.kind and not failed:
+        if draft.operation.kind == case.kind and len(failed) < times:
             failed.append(draft.operation.id)
             raise ZeroDivisionError("a defect of ours")
         right(draft, event)
@@ -102,7 +105,7 @@ async def test_each_way_out_ends_at_rest_with_balanced_books(
         before, states = await lab.books(), await _states(lab)
         failed = break_once(monkeypatch, case)
         stuck = await case.ask(lab)
-        assert failed == [stuck.id]
+        assert set(failed) == {stuck.id}
         assert stuck.state == "Stuck"
         assert stuck.error and f"interlock resolve {stuck.id}" in stuck.error
         assert (f"--{way}" in stuck.error) == (way is Way.RETRY or bool(PROGRAMS[case.kind].steps))

@@ -23,7 +23,9 @@ REPLAN, FAILED, CANCELLED = "replan", "failed", "cancelled"
 
 def steps_of(draft: Draft) -> tuple[Step, ...]:
     """The operation's steps."""
-    return PROGRAMS[draft.operation.kind].steps_of(draft.operation.request)
+    if draft.steps is None:
+        draft.steps = PROGRAMS[draft.operation.kind].steps_of(draft.operation.request)
+    return draft.steps
 
 
 def present_act(draft: Draft) -> Act:

@@ -33,15 +33,25 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True, order=True):
 def deadline(operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]) -> Deadline | None:
     """The earliest; None if nothing is transitional. Of two at one moment, the one that wants to stick is taken."""
     entities: list[Entity] = [operation, *nics, *volumes, *([vm] if vm is not None else [])]
-    found = [each for entity in entities if (each := _of(entity, operation)) is not None]
-    return min(found, key=lambda each: (each.at, each.rule is not Overdue.STICK, each.what), default=None)
-
-
-def _of(entity: Entity, operation: Operation) -> Deadline | None:
-    machine = MACHINES[MACHINE_OF[type(entity)]]
-    state = machine.states[entity.state]
-    if state.within is None or state.overdue is None:
+    due = [(_due(entity, operation), entity) for entity in entities]
+    first = min((at for at, _ in due if at is not None), default=None)
+    if first is None:
         return None
+    found = [_of(entity, operation, at) for at, entity in due if at == first]
+    return min(found, key=lambda each: (each.rule is not Overdue.STICK, each.what))
+
+
+def _due(entity: Entity, operation: Operation) -> int | None:
+    state = _STATES[type(entity)][entity.state]
+    return None if state.within is None else max(entity.since, operation.since) + state.within * SECOND
+
+
+def _of(entity: Entity, operation: Operation, at: int) -> Deadline:
+    state = _STATES[type(entity)][entity.state]
+    assert state.overdue is not None  # a machine that says when, says what then
     rule = Overdue.STICK if operation.state == "Undoing" else state.overdue
-    what = f"{machine.name} {entity.id} has been {entity.state} for {state.within} s"
-    return Deadline(at=max(entity.since, operation.since) + state.within * SECOND, what=what, rule=rule)
+    what = f"{MACHINE_OF[type(entity)]} {entity.id} has been {entity.state} for {state.within} s"
+    return Deadline(at=at, what=what, rule=rule)
+
+
+_STATES = {kind: MACHINES[name].states for kind, name in MACHINE_OF.items()}

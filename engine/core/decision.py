@@ -7,6 +7,7 @@ then telling the core their outcomes is all the shell ever does.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any
@@ -23,11 +24,13 @@ from interlock.schema.transition import Entry
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
+NOTHING_MOVED = "[]"
+"""A ledger without movements."""
 DERIVED = frozenset({"id", "state", "since", "version", "hash", "created_at"})
 """Columns that follow from the journal row itself, and are therefore not in its `changes`."""
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A compare-and-set of one record: it must still be `before` (None: not be there) to become `after`."""
 
     machine: str
@@ -37,7 +40,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     entry: Entry
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True):
+class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A driver call to make once the decision is committed; `token` is its idempotency key."""
 
     token: str
@@ -53,7 +56,7 @@ class End(StrEnum):
     STUCK = "Stuck"
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to one event.
 
     `if_fresh`: it refuses something for want of room, so it must not be committed on figures that others have
@@ -83,7 +86,17 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(change.entry for change in self.changes)
 
 
-class Author(msgspec.Struct, frozen=True, kw_only=True):
+def joined(first: Decision, then: Decision) -> Decision:
+    """What follows `first` together with it, as one: all of it is written, or nothing."""
+    return msgspec.structs.replace(
+        then,
+        changes=first.changes + then.changes,
+        groups=first.groups + then.groups,
+        if_fresh=first.if_fresh or then.if_fresh,
+    )
+
+
+class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """On whose behalf a change is made."""
 
     at: int
@@ -98,8 +111,13 @@ def change(
     author: Author,
     cause: str | None,
     detail: dict[str, Any] | None,
+    touched: Iterable[str] | None = None,
 ) -> Change:
-    """The change from `before` to `after` with its ledger and its journal row; sets the record's hash."""
+    """The change from `before` to `after` with its ledger and its journal row; sets the record's hash.
+
+    Args:
+        touched: the attributes that may differ, besides those that follow from the row; None: any.
+    """
     machine = MACHINE_OF[type(after)]
     ledger = tuple(movements(machine, after.id, before, after))
     entry = Entry(
@@ -114,16 +132,17 @@ def change(
         operation_id=author.operation_id,
         actor=author.actor,
         cause=cause,
-        changes=_canonical(_changed(before, after)).decode(),
-        ledger=_canonical(ledger).decode(),
+        changes=_canonical(_changed(before, after, touched)).decode(),
+        ledger=_canonical(ledger).decode() if ledger else NOTHING_MOVED,
         detail=_canonical(detail).decode() if detail else None,
         tables=TABLE_VERSION,
         prev=before.hash if before else UNWRITTEN,
         hash=UNWRITTEN,
     )
-    sealed = msgspec.structs.replace(entry, hash=seal(entry))
-    written = msgspec.structs.replace(after, hash=sealed.hash)
-    return Change(machine=machine, before=before, after=written, ledger=ledger, entry=sealed)
+    # Nobody has seen either of them yet: a copy of each would cost as much as all above.
+    msgspec.structs.force_setattr(entry, "hash", seal(entry))
+    written = msgspec.structs.replace(after, hash=entry.hash)
+    return Change(machine=machine, before=before, after=written, ledger=ledger, entry=entry)
 
 
 def _belongs_to(before: Entity | None, after: Entity) -> str | None:
@@ -143,8 +162,18 @@ def seal(entry: Entry) -> str:
     return hashlib.sha256(_canonical(_sealed(entry))).hexdigest()
 
 
-def _changed(before: Entity | None, after: Entity) -> dict[str, Any]:
+def _changed(before: Entity | None, after: Entity, touched: Iterable[str] | None) -> dict[str, Any]:
     if before is None:
-        return {name: getattr(after, name) for name in after.__struct_fields__ if name not in DERIVED}
-    changeable = CHANGEABLE[MACHINE_OF[type(after)]]
-    return {name: value for name in changeable if (value := getattr(after, name)) != getattr(before, name)}
+        columns, values = _described[type(after)]
+        return dict(zip(columns, values(after), strict=True))
+    names = CHANGEABLE[MACHINE_OF[type(after)]] if touched is None else touched
+    return {name: value for name in names if (value := getattr(after, name)) != getattr(before, name)}
+
+
+def _columns(kind: type[Entity]) -> tuple[tuple[str, ...], Callable[[Entity], tuple[Any, ...]]]:
+    names = tuple(name for name in kind.__struct_fields__ if name not in DERIVED)
+    return names, attrgetter(*names)
+
+
+_described = {kind: _columns(kind) for kind in MACHINE_OF}
+"""What the first row of a record says of it: the names of the columns, and what gets them."""

@@ -25,6 +25,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.records import CHANGEABLE, MACHINE_OF, UNWRITTEN, Entity, Nic, Operation, Vm, Volume
 
 E = TypeVar("E", Vm, Nic, Volume, Operation)
+_CHANGEABLE = {name: frozenset(columns) for name, columns in CHANGEABLE.items()}
 
 
 class Draft:
@@ -59,10 +60,13 @@ class Draft:
         self.groups: tuple[SecurityGroup, ...] = ()
         """Security groups that are made with the request, unless they are there."""
         self._changes: list[Change] = []
-        self._operation = snapshot.operation
+        self._operation = self._written = snapshot.operation
+        """What rules see, and what was written last: they differ while attributes are carried."""
         self._vm = snapshot.vm
-        entities = (snapshot.operation, snapshot.vm, *snapshot.nics, *snapshot.volumes)
-        self._now: dict[str, Entity] = {entity.id: entity for entity in entities if entity is not None}
+        self._nics = {nic.id: nic for nic in snapshot.nics}
+        self._volumes = {volume.id: volume for volume in snapshot.volumes}
+        self.steps: tuple[Any, ...] | None = None
+        """Those of the operation, once they are known: they follow from its request, which never changes."""
 
     @property
     def operation(self) -> Operation:
@@ -84,12 +88,12 @@ class Draft:
     @property
     def nics(self) -> tuple[Nic, ...]:
         """The VM's NICs as they will be, by device."""
-        return tuple(each for each in self._now.values() if isinstance(each, Nic))
+        return tuple(self._nics.values())
 
     @property
     def volumes(self) -> tuple[Volume, ...]:
         """The VM's volumes as they will be, by device."""
-        return tuple(each for each in self._now.values() if isinstance(each, Volume))
+        return tuple(self._volumes.values())
 
     def create(self, record_type: type[E], /, **attributes: Any) -> E:
         """Write a new record in its machine's first state."""
@@ -107,10 +111,10 @@ class Draft:
             InterlockViolated: something else does not stand where this needs it.
         """
         machine = MACHINES[MACHINE_OF[type(entity)]]
-        before = cast(E, self._now[entity.id])
+        before = self._present(entity)
         if isinstance(before, Operation):
             attributes, self.noted = {**self.noted, **attributes}, {}
-        if not attributes.keys() <= set(CHANGEABLE[machine.name]):
+        if not attributes.keys() <= _CHANGEABLE[machine.name]:
             raise TableError(f"a transition of a {machine.name} may not change {', '.join(attributes)}; see CHANGEABLE")
         state = machine.destination(before.state, event, before.id)
         after = msgspec.structs.replace(
@@ -122,7 +126,18 @@ class Draft:
         )
         if state != before.state:
             self._check(machine.name, after)
-        return self._write(before, after, event, cause)
+        return self._write(before, after, event, cause, attributes)
+
+    def _present(self, entity: E) -> E:
+        """As it is after what was written so far."""
+        known: Any
+        if isinstance(entity, Nic):
+            known = self._nics[entity.id]
+        elif isinstance(entity, Volume):
+            known = self._volumes[entity.id]
+        else:
+            known = self._vm if isinstance(entity, Vm) else self._written
+        return cast(E, known)
 
     def carry(self, **attributes: Any) -> None:
         """Have rules see the operation with other attributes from here on; written with its next transition."""
@@ -137,26 +152,35 @@ class Draft:
             raise InterlockViolated(f"{machine} {entity.id} may not become {entity.state}: {'; '.join(reasons)}")
 
     def _standing(self) -> Iterable[Standing]:
-        for entity in self._now.values():
-            yield Standing(machine=MACHINE_OF[type(entity)], id=entity.id, state=entity.state)
+        if self._vm is not None:
+            yield Standing(machine="vm", id=self._vm.id, state=self._vm.state)
+        for nic in self._nics.values():
+            yield Standing(machine="nic", id=nic.id, state=nic.state)
+        for volume in self._volumes.values():
+            yield Standing(machine="volume", id=volume.id, state=volume.state)
 
-    def _write(self, before: E | None, after: E, event: str, cause: str | None) -> E:
+    def _write(
+        self, before: E | None, after: E, event: str, cause: str | None, touched: Iterable[str] | None = None
+    ) -> E:
         detail = {}
         if isinstance(after, Operation) and self.detail:
             detail, self.detail = self.detail, {}
         if self._input is not None:
             detail[INPUT], self._input = self._input, None
-        made = change(before, after, event, self._author, cause, detail)
+        made = change(before, after, event, self._author, cause, detail, touched)
         self._changes.append(made)
         self._keep(made.after)
         return cast(E, made.after)
 
     def _keep(self, entity: Entity) -> None:
-        self._now[entity.id] = entity
         if isinstance(entity, Operation):
-            self._operation = entity
+            self._operation = self._written = entity
         elif isinstance(entity, Vm):
             self._vm = entity
+        elif isinstance(entity, Nic):
+            self._nics[entity.id] = entity
+        else:
+            self._volumes[entity.id] = entity
 
     def decision(self) -> Decision:
         """What has been written, as a value."""

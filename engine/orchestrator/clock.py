@@ -15,3 +15,8 @@ def now() -> int:
 def fresh_ids(count: int) -> tuple[str, ...]:
     """Ids nobody else has, rising with time."""
     return tuple(str(uuid7()) for _ in range(count))
+
+
+def is_id(text: str) -> bool:
+    """Whether it has the form of such an id. No VM or disk can be named so: names begin with a letter."""
+    return len(text) == 36 and text[0].isdigit() and text.count("-") == 4

@@ -11,18 +11,20 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Select
 
 from interlock.engine.core.decide import decide
-from interlock.engine.core.decision import Decision
-from interlock.engine.core.events import Event, Requested
+from interlock.engine.core.decision import Decision, End, joined
+from interlock.engine.core.events import Claimed, Event, Requested
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
 from interlock.engine.orchestrator.recording import Recording
 from interlock.engine.store import queries
-from interlock.engine.store.store import Case, Store
+from interlock.engine.store.cases import Case
+from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
 from interlock.schema.errors import (
     Busy,
@@ -54,6 +56,15 @@ class Overtaken(InterlockError):
     code = "overtaken"
 
 
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that is durable, and what was written with it of the operation's way, if it had a head start."""
+
+    decision: Decision
+    then: Decision | None = None
+    fence: int = 0
+    """The number of the first journal row of `then`."""
+
+
 class Commits:
     """One per engine."""
 
@@ -67,8 +78,14 @@ class Commits:
         self.on_reload: Callable[[], None] = lambda: None
         """Called when figures were read again: others may have written."""
 
-    async def request(self, snapshot: Case | None, event: Callable[[int], Requested]) -> Decision:
+    async def request(
+        self, snapshot: Case | None, event: Callable[[int], Requested], claim: Callable[[int], Claimed] | None = None
+    ) -> Accepted:
         """Admit a request.
+
+        Args:
+            claim: the event by which its operation begins, if it may have a head start: its first step is announced in
+                the commit of the request, if that can be done at once (docs/decisions/0026).
 
         Raises:
             InvalidRequest: it is refused.
@@ -76,9 +93,17 @@ class Commits:
         """
         for _ in range(RACES):
             decision = await self._admit(snapshot, event)
-            verdict = await self._held(decision, partial(self._store.commit, decision))
+            self.inventory.hold(decision)
+            then = self._onward(decision, claim)
+            both = decision if then is None else joined(decision, then)
+            verdict = await self._written(
+                (decision,) if then is None else (decision, then), partial(self._store.commit, both)
+            )
             if isinstance(verdict, Committed):
-                return decision
+                return Accepted(decision=decision, then=then, fence=verdict.first_seq + len(decision.changes))
+            if then is not None:
+                claim = None  # which of the two was refused is not said: now the request alone
+                continue
             await self.explain(decision, verdict)
             if verdict.why is Why.ROOM:
                 await self.reload()
@@ -129,7 +154,7 @@ class Commits:
         Raises:
             Busy: one does.
         """
-        for active in await self._store.operations(queries.active_on(vm_id, volume_id)):
+        for active in await self._store.owners(vm_id, volume_id):
             what = f"VM {vm_id}" if vm_id and active.vm_id == vm_id else f"disk {volume_id}"
             hint = "resolve it first" if active.state == "Stuck" else "wait for it, or cancel it"
             raise Busy(f"{what} is busy: operation {active.id} ({active.kind}) is {active.state}; {hint}")
@@ -163,19 +188,46 @@ class Commits:
 
     async def _held(self, decision: Decision, commit: Callable[[], Awaitable[Verdict]]) -> Verdict:
         """Commit a decision that is counted in the inventory from now until it is refused, and log what it changed."""
+        self.inventory.hold(decision)
+        return await self._written((decision,), commit)
+
+    async def _written(self, decisions: Sequence[Decision], commit: Callable[[], Awaitable[Verdict]]) -> Verdict:
+        """The same for decisions that are counted already, and are written as one."""
         try:
-            self.inventory.hold(decision)
             verdict = await commit()
         except BaseException:
-            self.inventory.drop(decision)
+            self._drop(decisions)
             raise
-        if isinstance(verdict, Committed):
+        if isinstance(verdict, Lost):
+            self._drop(decisions)
+            return verdict
+        first_seq = verdict.first_seq
+        for decision in decisions:
             self.inventory.settle(decision)
             self._recording.written(decision)
-            log.transitions(decision, verdict.first_seq)
-        else:
-            self.inventory.drop(decision)
+            log.transitions(decision, first_seq)
+            first_seq += len(decision.changes)
         return verdict
+
+    def _drop(self, decisions: Sequence[Decision]) -> None:
+        for decision in reversed(decisions):
+            self.inventory.drop(decision)
+
+    def _onward(self, decision: Decision, claim: Callable[[int], Claimed] | None) -> Decision | None:
+        """The operation's first step, decided on a request that is counted and not written; it is counted, too.
+
+        None where anything is in the way: whoever drives the operation decides it then, and knows how to go on.
+        """
+        if claim is None or not makes_its_subject(decision):
+            return None
+        try:
+            then = decide(self._snapshot(after(decision)), claim(now()), self.rules)
+        except Exception:
+            return None
+        if then.if_fresh or not (then.effects or then.outcome is End.SUCCEEDED):
+            return None
+        self.inventory.hold(then)
+        return then
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do something with the store; while the store cannot, wait and try again.
@@ -283,12 +335,19 @@ def owned(rows: Rows) -> Iterable[str]:
     return (address for row in rows for address in row if address is not None)
 
 
+def makes_its_subject(decision: Decision) -> bool:
+    """Whether a request makes the VM or the volume that it is about: nobody else can have changed that since."""
+    return any(change.before is None and change.machine in ("vm", "volume") for change in decision.changes)
+
+
+_GONE = {name: frozenset(MACHINES[name].names(Stability.TERMINAL)) for name in ("nic", "volume")}
+
+
 def after(decision: Decision) -> Case:
     """The case as the decision leaves it."""
-    gone = {name: MACHINES[name].names(Stability.TERMINAL) for name in ("nic", "volume")}
     return Case(
         operation=decision.operation,
         vm=decision.vm,
-        nics=tuple(nic for nic in decision.nics if nic.state not in gone["nic"]),
-        volumes=tuple(volume for volume in decision.volumes if volume.state not in gone["volume"]),
+        nics=tuple(nic for nic in decision.nics if nic.state not in _GONE["nic"]),
+        volumes=tuple(volume for volume in decision.volumes if volume.state not in _GONE["volume"]),
     )

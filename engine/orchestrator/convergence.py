@@ -140,11 +140,11 @@ class Convergence:
     async def _leave_to(self, vm_id: str) -> None:
         """Whose end is told here, or by a person, needs no timer; another engine's does."""
         try:
-            owners = await self._store.operations(queries.active_on(vm_id, None))
+            owners = await self._store.owners(vm_id, None)
         except EngineClosed:
             return
         except InterlockError:
-            owners = []
+            owners = ()
         if not owners or any(self._is_elsewhere(owner) for owner in owners):
             self._look_later()
 

@@ -30,9 +30,9 @@ from interlock.engine.core.events import (
 )
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
-from interlock.engine.orchestrator.commits import Commits, Overtaken
+from interlock.engine.orchestrator.commits import Accepted, Commits, Overtaken
 from interlock.engine.orchestrator.effects import Performer
-from interlock.engine.store.store import Case
+from interlock.engine.store.cases import Case
 from interlock.schema.commands import Outcome
 from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.words import clean
@@ -53,18 +53,26 @@ class Drive:
         performer: acts.
         worker_id: on whose lease.
         closing: whether the engine wants to rest; whoever makes it true pokes every drive.
+        accepted: the request with its head start, if the operation had one: it is claimed already.
     """
 
     def __init__(
-        self, case: Case, commits: Commits, performer: Performer, worker_id: str, closing: Callable[[], bool]
+        self,
+        case: Case,
+        commits: Commits,
+        performer: Performer,
+        worker_id: str,
+        closing: Callable[[], bool],
+        accepted: Accepted | None = None,
     ) -> None:
         self.case = case
         self._commits = commits
         self._performer = performer
         self._worker_id = worker_id
         self._closing = closing
-        self._claimed = False
-        self._fence = 0
+        self._begun = accepted.then if accepted is not None else None
+        self._claimed = self._begun is not None
+        self._fence = accepted.fence if accepted is not None else 0
         self._wishes: deque[tuple[Callable[[int], Wish], asyncio.Future[None]]] = deque()
         self._asleep: asyncio.Future[None] | None = None
 
@@ -92,7 +100,7 @@ class Drive:
             EngineClosed: the store could not be written until the engine closed.
         """
         try:
-            decision: Decision | None = await self._claim()
+            decision: Decision | None = self._begun or await self._claim()
             while decision is not None and decision.outcome is None:
                 if self._closing():
                     return None

@@ -20,6 +20,7 @@ from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
 from interlock.engine.orchestrator.hosts import HostIndex, Label, owners
 from interlock.engine.orchestrator.recording import Moment
+from interlock.engine.orchestrator.surroundings import Surroundings
 from interlock.engine.orchestrator.tenancy import Tenancy
 from interlock.engine.orchestrator.values import Values
 from interlock.planners.protocol import Demand, Shortlist
@@ -45,7 +46,6 @@ _COUNTER = {rule.thing: (rule.resource, rule.used) for rule in METERED}
 _LIMITED = frozenset(rule.thing for rule in METERED if isinstance(rule, Limited))
 _DISABLED: Label = ("disabled",)
 _id = attrgetter("id")
-Around = tuple[tuple[str, Host | Cluster | Pod | Zone], ...]
 
 
 class AddressesNeeded(Exception):
@@ -91,7 +91,8 @@ class Inventory:
             self._pools.setdefault(pool.zone_id, []).append(pool.id)
             owner = {"host": pool.host_id, "cluster": pool.cluster_id}.get(pool.scope, pool.zone_id)
             self._near.setdefault((pool.scope, owner), []).append(pool.id)
-        places_of_one = (place for host in self.all(Host) for _, place in self._around(host))
+        self._around = Surroundings(self._places)
+        places_of_one = (place for host in self.all(Host) for _, place in self._around.of(host))
         self._owners: frozenset[Label] = frozenset(owner for place in places_of_one for owner in owners(place))
         self._index = HostIndex(self.all(Host), self._labels)
         self._values = Values(self._places["setting"].values())
@@ -144,7 +145,7 @@ class Inventory:
         yield "hypervisor", self.cluster(host.cluster_id).hypervisor
         if self.enabled(host) is not None:
             yield _DISABLED
-        for _, place in self._around(host):
+        for _, place in self._around.of(host):
             yield from owners(place)
 
     def pools(self, zone_id: str) -> Iterable[StoragePool]:
@@ -159,7 +160,7 @@ class Inventory:
     def pools_near(self, scope: str, owner_id: str) -> Iterable[StoragePool]:
         """See `CloudView`."""
         known = self._places["storage_pool"]
-        return (known[pool_id] for pool_id in self._near.get((scope, owner_id), ()))
+        return [known[pool_id] for pool_id in self._near.get((scope, owner_id), ())]
 
     def cluster(self, cluster_id: str) -> Cluster:
         """See `CloudView`."""
@@ -167,15 +168,7 @@ class Inventory:
 
     def enabled(self, host: Host) -> str | None:
         """See `CloudView`."""
-        return next((f"{kind} {place.id} is disabled" for kind, place in self._around(host) if not place.enabled), None)
-
-    def _around(self, host: Host) -> Around:
-        return (
-            ("host", host),
-            ("cluster", self._places["cluster"][host.cluster_id]),
-            ("pod", self._places["pod"][host.pod_id]),
-            ("zone", self._places["zone"][host.zone_id]),
-        )
+        return self._around.disabled[host.id]
 
     # --- whose it is
 
@@ -185,8 +178,8 @@ class Inventory:
 
     def dedicated_to_others(self, host: Host, account_id: str) -> str | None:
         """See `CloudView`."""
-        for kind, place in self._around(host):
-            if self._is_dedicated(place) and not self._is_for(place, account_id):
+        for kind, place in self._around.dedicated[host.id]:
+            if not self._is_for(place, account_id):
                 to = place.dedicated_account_id or place.dedicated_domain_id
                 whose = "account" if place.dedicated_account_id else "domain"
                 return f"{kind} {place.id} is dedicated to {whose} {to}"
@@ -194,10 +187,7 @@ class Inventory:
 
     def dedicated_to(self, host: Host, account_id: str) -> bool:
         """See `CloudView`."""
-        return any(self._is_dedicated(place) and self._is_for(place, account_id) for _, place in self._around(host))
-
-    def _is_dedicated(self, place: Host | Cluster | Pod | Zone) -> bool:
-        return place.dedicated_account_id is not None or place.dedicated_domain_id is not None
+        return any(self._is_for(place, account_id) for _, place in self._around.dedicated[host.id])
 
     def _is_for(self, place: Host | Cluster | Pod | Zone, account_id: str) -> bool:
         if place.dedicated_account_id is not None:
@@ -280,7 +270,7 @@ class Inventory:
         for decision in self._pending.values():
             for movement in decision.ledger:
                 if movement.thing in ("ip", "ip6") and movement.where.partition("/")[0] == network_id:
-                    self._move_address(movement)
+                    self._move_address(movement, movement.giver == FREE)
 
     # --- security groups
 
@@ -323,8 +313,7 @@ class Inventory:
         """It was not written: take back what `hold` counted."""
         if self._pending.pop(id(decision), None) is not None:
             self.moment.count(decision)
-            for each in reversed(decision.ledger):
-                self._move(msgspec.structs.replace(each, giver=each.taker, taker=each.giver), decision)
+            self._apply(decision, -1)
 
     def settle(self, decision: Decision) -> None:
         """It was written: what was counted stays."""
@@ -356,38 +345,44 @@ class Inventory:
         for decision in self._pending.values():
             self._apply(decision)
 
-    def _apply(self, decision: Decision) -> None:
-        for movement in decision.ledger:
-            self._move(movement, decision)
+    def _apply(self, decision: Decision, sign: int = 1) -> None:
+        """Count what it moves, each place once; with sign −1 take all back, the last first."""
+        sums: dict[tuple[str, str], dict[str, int]] = {}
+        for movement in decision.ledger[::sign]:
+            taking = sign if movement.giver == FREE else -sign
+            if movement.thing in ("ip", "ip6"):
+                self._move_address(movement, taking > 0)
+            elif movement.thing in _COUNTER:
+                self._sum(movement, taking * movement.amount, sums)
+            if movement.thing == "cpu" and (vm := decision.vm) is not None:
+                self._tenancy.count(movement.where, vm.account_id, vm.planner, vm.affinity_groups, taking)
+        for (name, place_id), columns in sums.items():
+            self._add(name, place_id, columns)
 
-    def _move(self, movement: Movement, decision: Decision) -> None:
-        sign = 1 if movement.giver == FREE else -1
-        if movement.thing in ("ip", "ip6"):
-            self._move_address(movement)
-        elif movement.thing in _COUNTER:
-            name, column = _COUNTER[movement.thing]
-            self._add(name, movement.where, column, sign * movement.amount)
-            if movement.thing in _LIMITED:
-                for domain_id in self.domains_above(movement.where):
-                    self._add("domain", domain_id, column, sign * movement.amount)
-        if movement.thing == "cpu" and decision.vm is not None:
-            vm = decision.vm
-            self._tenancy.count(movement.where, vm.account_id, vm.planner, vm.affinity_groups, sign)
+    def _sum(self, movement: Movement, more: int, sums: dict[tuple[str, str], dict[str, int]]) -> None:
+        """Note what a movement adds to counters."""
+        name, column = _COUNTER[movement.thing]
+        places = [(name, movement.where)]
+        if movement.thing in _LIMITED:
+            places += [("domain", domain_id) for domain_id in self.domains_above(movement.where)]
+        for place in places:
+            columns = sums.setdefault(place, {})
+            columns[column] = columns.get(column, 0) + more
 
-    def _move_address(self, movement: Movement) -> None:
+    def _move_address(self, movement: Movement, taking: bool) -> None:
         network_id, _, address = movement.where.partition("/")
         book = self._books.get(network_id)
         if book is None:
             return
-        if movement.giver == FREE:
+        if taking:
             book.take(address)
         else:
             book.give_back(address)
 
-    def _add(self, name: str, place_id: str, column: str, amount: int) -> None:
+    def _add(self, name: str, place_id: str, columns: Mapping[str, int]) -> None:
         place = self._places[name].get(place_id)
         if place is not None:
-            self._replace(name, place_id, **{column: getattr(place, column) + amount})
+            self._replace(name, place_id, **{column: getattr(place, column) + more for column, more in columns.items()})
 
     def _replace(self, name: str, place_id: str, **columns: Any) -> None:
         place = self._places[name].get(place_id)

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator import log
-from interlock.engine.store import queries
 from interlock.engine.store.store import Store
 from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest
 from interlock.schema.requests import EvictGuest, FollowVM
@@ -97,7 +96,7 @@ class Looks:
     async def _leave_to_owner(self, ask: Ask) -> None:
         """A follow that is under way looks anyway."""
         vm_id = _about(ask)
-        owners = await self._store.operations(queries.active_on(vm_id, None))
+        owners = await self._store.owners(vm_id, None)
         if any(owner.kind == "follow" for owner in owners):
             return
         if isinstance(ask, FollowVM) and any(owner.state == "Stuck" or vm_id in self._owned() for owner in owners):

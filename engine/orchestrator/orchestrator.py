@@ -24,14 +24,15 @@ import msgspec
 
 from interlock.drivers.protocol import Driver
 from interlock.engine.core.decision import Decision
-from interlock.engine.core.events import CancelRequested, Requested, Resolved, Way, ids_needed
+from interlock.engine.core.events import CancelRequested, Claimed, Requested, Resolved, Way, ids_needed
 from interlock.engine.core.recovery import STRANDED
 from interlock.engine.core.snapshot import Rules
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.archival import Archival
 from interlock.engine.orchestrator.clock import fresh_ids
-from interlock.engine.orchestrator.commits import Commits, Overtaken, after
+from interlock.engine.orchestrator.commits import Accepted, Commits, Overtaken, after, makes_its_subject
 from interlock.engine.orchestrator.convergence import Convergence
+from interlock.engine.orchestrator.door import Door
 from interlock.engine.orchestrator.drive import Drive, Wish
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.expiry import Expiry
@@ -40,7 +41,8 @@ from interlock.engine.orchestrator.lease import Lease, Worker
 from interlock.engine.orchestrator.reconciliation import Reconciliation
 from interlock.engine.orchestrator.recovery import Recovery
 from interlock.engine.store import queries
-from interlock.engine.store.store import Case, Store
+from interlock.engine.store.cases import Case
+from interlock.engine.store.store import Store
 from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
@@ -67,7 +69,8 @@ class Orchestrator:
         self._performer = Performer(drivers, rules.policy.look_within)
         self._lease = Lease(self._write_worker, store.forget_workers, lambda: bool(self._ends) and not self._closed)
         self._drives: dict[str, Drive] = {}
-        self._started = 0
+        self._started = self._ahead = 0
+        self.door = Door(lambda: len(self._ends))
         self._queue: deque[str] = deque()
         self._loading: dict[str, asyncio.Event] = {}
         self._ends: dict[str, asyncio.Future[Operation | None]] = {}
@@ -98,22 +101,40 @@ class Orchestrator:
             EngineClosed: the engine is closed.
         """
         self.check_open()
+        await self.door.enter()
         # In a task of our own: a caller that gives up waiting must not leave a request written and not driven.
-        return await asyncio.shield(self._spawn(self._submit(request, actor, caller_id), "interlock request"))
+        task = self._spawn(self._submit(request, actor, caller_id), "interlock request")
+        task.add_done_callback(lambda _: self.door.leave())
+        return await asyncio.shield(task)
 
     async def _submit(self, request: Request, actor: str, caller_id: str | None) -> Decision:
         await self._lease.ensure()
         try:
             case, event = await self.prepare(request, actor, caller_id)
-            decision = await self.commits.request(case, event)
+            accepted = await self._accepted(request, case, event)
         except StoreError:
             self.recovery.look_in(STRANDED)  # a connection that broke may have broken after the commit
             raise
         except Busy:
             self.recovery.glance()  # with what nobody drives any more
             raise
-        self.begin(decision)
-        return decision
+        self.begin(accepted.decision, accepted)
+        return accepted.decision
+
+    async def _accepted(self, request: Request, case: Case | None, event: Callable[[int], Requested]) -> Accepted:
+        """Have a request written; with a head start, if its operation makes all that it is about and begins at once."""
+        if case is not None or self._queue or self._full:
+            return await self.commits.request(case, event)
+        self._ahead += 1
+        try:
+            return await self.commits.request(case, event, partial(_claimed, self._lease.worker_id))
+        finally:
+            self._ahead -= 1
+
+    @property
+    def _full(self) -> bool:
+        """Whether no more operations are begun now."""
+        return self._started + self._ahead >= IN_FLIGHT
 
     async def prepare(
         self, request: Request, actor: str, caller_id: str | None
@@ -137,12 +158,15 @@ class Orchestrator:
         for vm in await self.store.vms(queries.vms_of((guest,))):
             raise InvalidRequest(f"guest {guest} is VM {vm.name}: stop it, or `interlock reconcile {vm.name}`")
 
-    def begin(self, decision: Decision) -> None:
+    def begin(self, decision: Decision, accepted: Accepted | None = None) -> None:
         """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""
-        if not self._closed:
-            # What a request found was read before it owned it: only what it made itself cannot have changed since.
-            made = any(change.before is None and change.machine in ("vm", "volume") for change in decision.changes)
-            self._enqueue(decision.operation.id, after(decision) if made else None)
+        if self._closed:
+            return
+        if accepted is not None and accepted.then is not None:
+            self._enqueue(decision.operation.id, after(accepted.then), accepted)
+            return
+        # What a request found was read before it owned it: only what it made itself cannot have changed since.
+        self._enqueue(decision.operation.id, after(decision) if makes_its_subject(decision) else None)
 
     def begin_joined(self, decision: Decision) -> None:
         """Drive an operation that somebody else's transaction is just committing."""
@@ -197,10 +221,14 @@ class Orchestrator:
 
     async def resolve(self, operation_id: str, way: Way, actor: str, reason: str) -> None:
         """Take a way out of Stuck."""
-        case = await self.store.case(operation_id)
-        written, decision, _ = await self.commits.write(
-            case, lambda at: Resolved(at=at, way=way, actor=actor, reason=reason), None
-        )
+        await self.door.enter()
+        try:
+            case = await self.store.case(operation_id)
+            written, decision, _ = await self.commits.write(
+                case, lambda at: Resolved(at=at, way=way, actor=actor, reason=reason), None
+            )
+        finally:
+            self.door.leave()
         if decision.outcome is None:
             self._enqueue(operation_id, written)
 
@@ -251,27 +279,29 @@ class Orchestrator:
 
     # --- driving
 
-    def _enqueue(self, operation_id: str, case: Case | None = None) -> None:
+    def _enqueue(self, operation_id: str, case: Case | None = None, accepted: Accepted | None = None) -> None:
         if operation_id in self._ends:
             return
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
         self._lease.keep()
-        if self._started < IN_FLIGHT and not self._queue:
-            self._start(operation_id, case)
+        if accepted is not None or not (self._full or self._queue):
+            self._start(operation_id, case, accepted)
         else:
             # Only the id is kept: what waits long must not fill memory.
             self._queue.append(operation_id)
 
-    def _start(self, operation_id: str, case: Case | None) -> None:
+    def _start(self, operation_id: str, case: Case | None, accepted: Accepted | None = None) -> None:
         self._started += 1
         if case is None:
             self._loading[operation_id] = asyncio.Event()
             self._spawn(self._load_and_drive(operation_id), f"interlock {operation_id}")
         else:
-            self._spawn(self._drive(operation_id, self._drive_of(operation_id, case)), f"interlock {operation_id}")
+            drive = self._drive_of(operation_id, case, accepted)
+            self._spawn(self._drive(operation_id, drive), f"interlock {operation_id}")
 
-    def _drive_of(self, operation_id: str, case: Case) -> Drive:
-        drive = Drive(case, self.commits, self._performer, self._lease.worker_id, lambda: self._closed)
+    def _drive_of(self, operation_id: str, case: Case, accepted: Accepted | None = None) -> Drive:
+        closing = lambda: self._closed  # noqa: E731
+        drive = Drive(case, self.commits, self._performer, self._lease.worker_id, closing, accepted)
         self._drives[operation_id] = drive
         return drive
 
@@ -340,7 +370,8 @@ class Orchestrator:
             end.set_result(operation)
         if not self._ends:
             self._lease.rest()
-        while self._queue and self._started < IN_FLIGHT and not self._closed:
+        self.door.look()
+        while self._queue and not self._full and not self._closed:
             self._start(self._queue.popleft(), None)
 
     async def _write_worker(self, worker: Worker) -> None:
@@ -351,6 +382,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
+        self.door.close()
         self.expiry.close()
         self.archival.close()
         self.convergence.close()
@@ -376,6 +408,10 @@ class Orchestrator:
 
 ELSEWHERE = 0.1
 """Seconds between looks at an operation that another process drives. Only while somebody waits for it."""
+
+
+def _claimed(worker_id: str, at: int) -> Claimed:
+    return Claimed(at=at, worker_id=worker_id)
 
 
 def _is_under_way(case: Case) -> bool:

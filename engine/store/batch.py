@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter, is_not
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from interlock.schema.transition import Entry
 class Job(msgspec.Struct, frozen=True):
     """One statement and the rows to run it with."""
 
-    sql: str
+    statement: Statement
     rows: list[tuple[Any, ...]]
 
 
@@ -35,28 +36,33 @@ def jobs(
         of_cloud: by the number of a decision, rows of the cloud that come before its own.
     """
     rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    entries = rows[statements.journal.sql]
+    entries, astuple = rows[statements.journal.sql], msgspec.structs.astuple
     for number, decision in enumerate(decisions):
         entries += [
-            (first_seq + len(entries) + each, *msgspec.structs.astuple(row))
-            for each, row in enumerate(of_cloud.get(number, ()))
+            (first_seq + len(entries) + each, *astuple(row)) for each, row in enumerate(of_cloud.get(number, ()))
         ]
         rows[statements.group.sql] += [columns_of(group, statements.group.order) for group in decision.groups]
         # All changes of one record go by one statement: two would not keep their order.
         rare = {change.after.id for change in decision.changes if _is_rare(change)}
         for change in decision.changes:
-            entries.append((first_seq + len(entries), *msgspec.structs.astuple(change.entry)))
+            entries.append((first_seq + len(entries), *astuple(change.entry)))
             statement = _statement(change, statements, change.after.id in rare)
             rows[statement.sql].append(columns_of(change.after, statement.order))
     # A machine without rare changes has one statement for both kinds: it is run once.
-    return [Job(sql, rows[sql]) for sql in dict.fromkeys(_order(statements)) if rows[sql]]
+    ordered = {statement.sql: statement for statement in _order(statements)}
+    return [Job(statement, rows[sql]) for sql, statement in ordered.items() if rows[sql]]
+
+
+_rare = {name: attrgetter(*columns, "id") for name, columns in RARE.items()}
+"""The columns, and one more, so that it is a tuple of each."""
 
 
 def _is_rare(change: Change) -> bool:
     before, after = change.before, change.after
-    return before is not None and any(
-        getattr(before, name) is not getattr(after, name) for name in RARE[change.machine]
-    )
+    if before is None:
+        return False
+    columns = _rare[change.machine]
+    return any(map(is_not, columns(before), columns(after)))
 
 
 def _statement(change: Change, statements: Statements, rare: bool) -> Statement:
@@ -65,10 +71,10 @@ def _statement(change: Change, statements: Statements, rare: bool) -> Statement:
     return (statements.rewrites if rare else statements.updates)[change.machine]
 
 
-def _order(statements: Statements) -> Iterable[str]:
-    yield statements.journal.sql
-    yield statements.group.sql
-    yield from (statements.inserts[name].sql for name in INSERT_ORDER)
+def _order(statements: Statements) -> Iterable[Statement]:
+    yield statements.journal
+    yield statements.group
+    yield from (statements.inserts[name] for name in INSERT_ORDER)
     for name in UPDATE_ORDER:
-        yield statements.updates[name].sql
-        yield statements.rewrites[name].sql
+        yield statements.updates[name]
+        yield statements.rewrites[name]

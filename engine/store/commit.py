@@ -20,7 +20,7 @@ from interlock.engine.core import chronicle
 from interlock.engine.core.chronicle import Chain
 from interlock.engine.core.decision import Author, Decision
 from interlock.engine.store.batch import jobs
-from interlock.engine.store.statements import Statements, group_there
+from interlock.engine.store.statements import Statement, Statements, group_there
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why, why
 from interlock.schema.transition import Entry
 
@@ -30,6 +30,8 @@ class Ask(msgspec.Struct, frozen=True):
 
     sql: str
     rows: list[tuple[Any, ...]] | None = None
+    together: Statement | None = None
+    """The same as a statement of which many rows may be made one, since they do not depend on their order."""
 
 
 class RowRefused(Exception):
@@ -95,7 +97,7 @@ def _together(
     if not begin_again:
         yield Ask("SAVEPOINT batch")
     try:
-        of_cloud = yield from _write(decisions, head + 1, statements)
+        of_cloud = yield from _write(decisions, head + 1, statements, together=True)
     except RowRefused:
         for sql in begin_again or ("ROLLBACK TO SAVEPOINT batch",):
             yield Ask(sql)
@@ -125,7 +127,7 @@ def _one_by_one(
 def _alone(decision: Decision, first_seq: int, statements: Statements) -> Generator[Ask, Any, Verdict]:
     yield Ask("SAVEPOINT one")
     try:
-        of_cloud = yield from _write([decision], first_seq, statements)
+        of_cloud = yield from _write([decision], first_seq, statements, together=False)
     except RowRefused as refused:
         yield Ask("ROLLBACK TO SAVEPOINT one")
         return Lost(why(str(refused)), str(refused))
@@ -134,12 +136,12 @@ def _alone(decision: Decision, first_seq: int, statements: Statements) -> Genera
 
 
 def _write(
-    decisions: Sequence[Decision], first_seq: int, statements: Statements
+    decisions: Sequence[Decision], first_seq: int, statements: Statements, *, together: bool
 ) -> Generator[Ask, Any, dict[int, list[Entry]]]:
     """Returns the rows of the cloud that were written before the rows of a decision, by the decision's number."""
     of_cloud = yield from _made_groups(decisions, statements)
     for job in jobs(decisions, first_seq, statements, of_cloud):
-        yield Ask(job.sql, job.rows)
+        yield Ask(job.statement.sql, job.rows, job.statement if together else None)
     return of_cloud
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, Subquery, Table, and_, false, func, literal, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    Table,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
 from interlock.schema.holdings import COUNTERS, METERED, Metered
 from interlock.schema.machine import Stability
@@ -128,11 +140,18 @@ def nics_of(vm_ids: Sequence[str]) -> Select[Any]:
     return select(nic).where(nic.c.vm_id.in_(vm_ids)).order_by(nic.c.vm_id, nic.c.device, nic.c.id)
 
 
-def living(machine: str, vm_id: str) -> Select[Any]:
-    """The NICs or volumes of a VM that are not in a terminal state: those an operation may still move."""
+def living(machine: str, vm_ids: Sequence[str]) -> Select[Any]:
+    """The NICs or volumes of some VMs that are not in a terminal state: those an operation may still move."""
     table = metadata.tables[machine]
     over = MACHINES[machine].names(Stability.TERMINAL)
-    return select(table).where(table.c.vm_id == vm_id, table.c.state.not_in(over)).order_by(table.c.device)
+    return select(table).where(table.c.vm_id.in_(vm_ids), table.c.state.not_in(over)).order_by(table.c.device)
+
+
+def padded(ids: Iterable[str]) -> list[str]:
+    """The ids, each once, and the last one again up to a power of two: so that there are few different statements to
+    prepare, whatever the number of ids."""
+    known = list(dict.fromkeys(ids))
+    return known + known[-1:] * ((1 << (len(known) - 1).bit_length()) - len(known)) if known else []
 
 
 def driven() -> Select[Any]:
@@ -140,17 +159,23 @@ def driven() -> Select[Any]:
     return (
         select(operation.c.id, worker)
         .select_from(operation.outerjoin(worker, operation.c.worker_id == worker.c.id))
-        .where(operation.c.state.in_(DRIVEN))
+        .where(_in_states(DRIVEN))
         .order_by(operation.c.id)
     )
 
 
-def active_on(vm_id: str | None, volume_id: str | None) -> Select[Any]:
-    """The operations that own the VM or the volume."""
-    over = MACHINES["operation"].names(Stability.TERMINAL)
-    about = (operation.c.vm_id == vm_id) if vm_id else false()
-    also = (operation.c.volume_id == volume_id) if volume_id else false()
-    return select(operation).where(or_(about, also), operation.c.state.not_in(over))
+def active_on(column: str, ids: Sequence[str]) -> Select[Any]:
+    """The operations that own some VMs or volumes.
+
+    Args:
+        column: vm_id or volume_id, whatever the ids are.
+    """
+    return select(operation).where(operation.c[column].in_(ids), _in_states(ACTIVE))
+
+
+def _in_states(states: Sequence[str]) -> ColumnElement[bool]:
+    """As the partial indexes say it, word for word: a database uses one only where it can prove that it may."""
+    return operation.c.state.in_(bindparam("states", list(states), unique=True, expanding=True, literal_execute=True))
 
 
 def entities(machine: str, ids: Sequence[str]) -> Select[Any]:
@@ -354,5 +379,6 @@ def unowned() -> Select[Any]:
 
 
 def stuck() -> Select[Any]:
-    """Operations that wait for a person."""
-    return select(operation).where(operation.c.state == "Stuck").order_by(operation.c.id)
+    """Operations that wait for a person, by VM."""
+    waiting = (operation.c.state == "Stuck", _in_states(ACTIVE))
+    return select(operation).where(*waiting).order_by(operation.c.vm_id)

@@ -125,7 +125,7 @@ def _fill(connection: Connection, rebuilt: Rebuild) -> None:
     _insert(connection, "domain_above", _closure(domains))
     for name in ENTITY_TABLES:
         records = rebuilt.records[name].values()
-        names = metadata.tables[name].c.keys()
+        names = tuple(metadata.tables[name].c.keys())
         _insert(connection, name, (dict(zip(names, columns_of(each, names), strict=True)) for each in records))
 
 

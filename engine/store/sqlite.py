@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.core.decision import Decision
+from interlock.engine.store import setwise
 from interlock.engine.store.commit import Ask, Conversation, Counters, IsStale, RowRefused, Written, commit
 from interlock.engine.store.statements import Statements
 from interlock.schema.errors import StoreError
@@ -39,7 +40,7 @@ Threads: TypeAlias = "WeakSet[Thread]"
 async def connect(url: URL, busy_seconds: float, threads: Threads) -> aiosqlite.Connection:
     """A connection as the engine wants it; if there can be none, no thread is left either."""
     names, options = sqlite_dialect.aiosqlite.dialect().create_connect_args(url)
-    options = {"timeout": busy_seconds, **options, "isolation_level": None}
+    options = {"timeout": busy_seconds, **options, "isolation_level": None, "cached_statements": setwise.KEPT}
     connection = aiosqlite.connect(*names, **options)
     connection._thread.daemon = True
     threads.add(connection._thread)
@@ -152,6 +153,11 @@ class Sqlite:
             return cast(Written, end.value)
 
     def _run(self, database: sqlite3.Connection, ask: Ask) -> Any:
+        if ask.together is not None and ask.rows is not None and len(ask.rows) >= setwise.LEAST:
+            for sql, values in setwise.calls(ask.together, ask.rows):
+                self.counters.statements += 1
+                database.execute(sql, values)
+            return None
         if ask.rows is not None:
             self.counters.statements += 1
             database.executemany(ask.sql, ask.rows)

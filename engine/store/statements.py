@@ -31,6 +31,12 @@ class Statement(msgspec.Struct, frozen=True):
 
     sql: str
     order: tuple[str, ...]
+    table: str = ""
+    """What it writes; with the next two, so that the same can be said of many rows at once (`setwise.py`)."""
+    key: str = ""
+    """Of an update: the column by which it finds its row, the last parameter."""
+    unless: str = ""
+    """Of an insert: when it is no error that the row is there."""
 
 
 class Statements(msgspec.Struct, frozen=True):
@@ -59,11 +65,11 @@ def statements(dialect: str) -> Statements:
     spoken = _dialect(dialect)
     return Statements(
         head=_compiled(select(func.coalesce(func.max(journal.c.seq), 0)), spoken),
-        journal=_compiled(insert(journal), spoken),
-        inserts={name: _compiled(insert(metadata.tables[name]), spoken) for name in INSERT_ORDER},
-        updates={name: _compiled(_update(name, USUAL), spoken) for name in UPDATE_ORDER},
-        rewrites={name: _compiled(_update(name, CHANGEABLE), spoken) for name in UPDATE_ORDER},
-        group=_compiled(_unless_there(dialect), spoken),
+        journal=_compiled(insert(journal), spoken, journal.name),
+        inserts={name: _compiled(insert(metadata.tables[name]), spoken, name) for name in INSERT_ORDER},
+        updates={name: _compiled(_update(name, USUAL), spoken, name, key="id") for name in UPDATE_ORDER},
+        rewrites={name: _compiled(_update(name, CHANGEABLE), spoken, name, key="id") for name in UPDATE_ORDER},
+        group=_compiled(_unless_there(dialect), spoken, security_group.name, unless="ON CONFLICT DO NOTHING"),
         cloud_version=_compiled(_last_of_cloud("version"), spoken),
         cloud_hash=_compiled(_last_of_cloud("hash"), spoken),
     )
@@ -99,7 +105,9 @@ def _dialect(name: str) -> Dialect:
     return sqlite.aiosqlite.dialect()
 
 
-def _compiled(statement: ClauseElement, dialect: Dialect) -> Statement:
+def _compiled(
+    statement: ClauseElement, dialect: Dialect, table: str = "", key: str = "", unless: str = ""
+) -> Statement:
     compiled = statement.compile(dialect=dialect)
     assert isinstance(compiled, SQLCompiler)
     order = tuple(name.rstrip("_") for name in compiled.positiontup or ())
@@ -107,4 +115,4 @@ def _compiled(statement: ClauseElement, dialect: Dialect) -> Statement:
     if literal:  # a constant of the statement itself, like the 0 of coalesce
         compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         order = ()
-    return Statement(str(compiled), order)
+    return Statement(str(compiled), order, table, key, unless)

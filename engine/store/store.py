@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-import msgspec
 from sqlalchemy import Select, delete, event, or_
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, NoSuchModuleError
@@ -25,6 +24,7 @@ from interlock.engine.core.chronicle import Places
 from interlock.engine.core.decision import Author, Decision
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.store import cloud, queries
+from interlock.engine.store.cases import Case, Cases
 from interlock.engine.store.cloud import Advanced, Rows
 from interlock.engine.store.commit import Counters, Written
 from interlock.engine.store.database import Database
@@ -57,16 +57,6 @@ _readers: dict[type, Callable[[Sequence[Any]], Any]] = {
 }
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operation is about, as the database has it."""
-
-    operation: Operation | None
-    vm: Vm | None
-    nics: tuple[Nic, ...]
-    volumes: tuple[Volume, ...]
-    """Those of the VM, and the one the operation is about, wherever that is."""
-
-
 class Store:
     """One open database. Make it with `Store.open`."""
 
@@ -82,6 +72,7 @@ class Store:
         self._closed = False
         self._quiet = asyncio.Event()
         self._writer = Writer(database, self._is_stale, self._wrote)
+        self._cases = Cases(self._reading)
 
     @classmethod
     async def open(cls, url: str, *, create: bool = True) -> Store:
@@ -139,6 +130,7 @@ class Store:
         """Write what waits, let reads end, and close every connection."""
         self._closed = True
         await self._writer.close()
+        await self._cases.close()
         if self._reads:
             # A connection that is out when the pool is disposed of would never be closed.
             self._quiet.clear()
@@ -194,53 +186,16 @@ class Store:
             yield Snapshot(connection)
 
     async def case(self, operation_id: str) -> Case:
-        """An operation with its VM, what of it still lives, and its volume.
-
-        Raises:
-            NotFound: there is no such operation.
-        """
-        operation = await self.operation(operation_id)
-        case = await self.subject(operation.vm_id, operation.volume_id)
-        return msgspec.structs.replace(case, operation=operation)
+        """An operation with its VM, what of it still lives, and its volume; see `cases.py`."""
+        return await self._cases.of_operation(operation_id)
 
     async def subject(self, vm_id: str | None, volume_id: str | None) -> Case:
-        """What a request or an operation is about: a VM, a volume with the VM it belongs to, or both.
+        """What a request or an operation is about: a VM, a volume with the VM it belongs to, or both."""
+        return await self._cases.of_subject(vm_id, volume_id)
 
-        Raises:
-            NotFound: one of them is not there.
-        """
-        volume = await self.volume(volume_id) if volume_id is not None else None
-        vm_id = vm_id or (volume.vm_id if volume else None)
-        case = await self.vm_case(vm_id) if vm_id else Case(operation=None, vm=None, nics=(), volumes=())
-        if volume is None or volume.id in {each.id for each in case.volumes}:
-            return case
-        return msgspec.structs.replace(case, volumes=(*case.volumes, volume))
-
-    async def volume(self, volume_id: str) -> Volume:
-        """One volume.
-
-        Raises:
-            NotFound: there is none of that id.
-        """
-        rows = await self.rows(queries.entity("volume", volume_id))
-        if not rows:
-            raise NotFound(f"there is no disk {volume_id!r}; `interlock disks` lists them")
-        found: Volume = _readers[Volume](rows[0])
-        return found
-
-    async def vm_case(self, vm_id: str) -> Case:
-        """A VM with those of its NICs and volumes that still live."""
-        vms = await self.rows(queries.entity("vm", vm_id))
-        if not vms:
-            raise NotFound(f"there is no VM {vm_id!r}; `interlock ps` lists them")
-        nics = await self.rows(queries.living("nic", vm_id))
-        volumes = await self.rows(queries.living("volume", vm_id))
-        return Case(
-            operation=None,
-            vm=_readers[Vm](vms[0]),
-            nics=tuple(map(_readers[Nic], nics)),
-            volumes=tuple(map(_readers[Volume], volumes)),
-        )
+    async def owners(self, vm_id: str | None, volume_id: str | None) -> Sequence[Operation]:
+        """The operations that own a VM or a volume, at most one each."""
+        return await self._cases.owners(vm_id, volume_id)
 
     async def operation(self, operation_id: str) -> Operation:
         """One operation.
@@ -474,7 +429,10 @@ async def _dispose(engine: AsyncEngine, threads: Threads) -> None:
 def _engine(url: URL, threads: Threads) -> AsyncEngine:
     try:
         if url.get_backend_name() == "sqlite":
-            engine = create_async_engine(url, async_creator=lambda: connect(url, BUSY_SECONDS, threads))
+            # The one that was used last is used next: what each keeps of the file is then kept once, not five times.
+            engine = create_async_engine(
+                url, async_creator=lambda: connect(url, BUSY_SECONDS, threads), pool_use_lifo=True
+            )
             event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
             return engine
         engine = create_async_engine(url)

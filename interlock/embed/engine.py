@@ -31,6 +31,7 @@ from interlock.embed.told import Told
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
 from interlock.engine.orchestrator import plugins
+from interlock.engine.orchestrator.clock import is_id
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.orchestrator import Orchestrator
 from interlock.engine.store import queries
@@ -210,10 +211,10 @@ class Engine(Disks, Lifecycle, Told):
         return Handle(operation, operation.actor, self._orchestrator)
 
     async def _by_id(self, request: Request) -> Request:
-        """The request with the ids of what it names."""
+        """The request with the ids of what it names. What is an id already is looked for with all the rest."""
         vm, disk = subject_of(request)
-        ids = {"vm": (await self.vm(vm)).id} if vm is not None else {}
-        if disk is not None:
+        ids = {"vm": (await self.vm(vm)).id} if vm is not None and not is_id(vm) else {}
+        if disk is not None and not is_id(disk):
             ids["volume"] = (await self.disk(disk)).id
         return msgspec.structs.replace(request, **ids) if ids else request
 

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Requested
 from interlock.engine.orchestrator.orchestrator import Orchestrator
+from interlock.engine.store.cases import Case
 from interlock.engine.store.joined import take_lock, write_joined
-from interlock.engine.store.store import Case
 from interlock.engine.store.verdict import Lost, Why
 from interlock.schema.errors import Busy, Conflict, InvalidRequest, NoRoom
 from interlock.schema.requests import Request

@@ -11,7 +11,8 @@ from ipaddress import IPv4Address
 
 from interlock.engine.core.access import is_admin
 from interlock.engine.core.draft import Draft
-from interlock.planners.protocol import Demand, PodGuru, VolumeDemand
+from interlock.engine.core.given import is_pod_guru
+from interlock.planners.protocol import Demand, VolumeDemand
 from interlock.schema.cloud import (
     APART,
     APART_IF_POSSIBLE,
@@ -156,7 +157,7 @@ def addressed_by_pod(draft: Draft) -> list[tuple[Nic, Network]]:
     found = []
     for nic in draft.nics:
         network = draft.cloud.find(Network, nic.network_id)
-        if network is not None and isinstance(draft.rules.gurus.get(network.guru), PodGuru):
+        if network is not None and is_pod_guru(draft.rules.gurus.get(network.guru)):
             found.append((nic, network))
     return found
 

@@ -9,7 +9,7 @@ back, others are left alone. An effect that may have happened is undone like one
 from __future__ import annotations
 
 from interlock.engine.core.draft import Draft
-from interlock.engine.core.given import reserved
+from interlock.engine.core.given import is_pod_guru, reserved
 from interlock.engine.core.program import Act, Refusal, Step
 from interlock.engine.core.steps.demand import is_within, ranges_of
 from interlock.engine.core.steps.specs import (
@@ -21,7 +21,7 @@ from interlock.engine.core.steps.specs import (
     prepare_nics,
     release_nics,
 )
-from interlock.planners.protocol import NoAddress, PodGuru
+from interlock.planners.protocol import NoAddress
 from interlock.schema.cloud import Network
 from interlock.schema.commands import AnyCommand, Capability
 from interlock.schema.errors import InterlockViolated
@@ -55,7 +55,7 @@ def address_in_pod(draft: Draft, nic: Nic, pod_id: str) -> dict[str, str]:
     """
     network = draft.cloud.find(Network, nic.network_id)
     guru = draft.rules.gurus.get(network.guru) if network else None
-    if network is None or not isinstance(guru, PodGuru):
+    if network is None or not is_pod_guru(guru):
         return {}
     ranges = ranges_of(draft, network.id, pod_id)
     if nic.ip_address is not None and any(is_within(nic.ip_address, each) for each in ranges):

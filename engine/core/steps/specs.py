@@ -193,6 +193,8 @@ def rules_of(draft: Draft, version: int = 0) -> tuple[RuleSpec, ...] | None:
 
 def version_of_rules(draft: Draft) -> int:
     """The highest version of the VM's security groups, as they are now; 0 if it is in none."""
+    if not draft.vm.security_groups:
+        return 0
     return max((group.version for group in draft.cloud.groups(draft.vm.security_groups, 0)), default=0)
 
 
