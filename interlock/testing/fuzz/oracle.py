@@ -73,9 +73,10 @@ class Oracle:
         self._is_written(decision, touched.values())
         self._left |= left_by(decision)
         self._books.check()
-        for entity in touched.values():
+        things = [entity for entity in touched.values() if not isinstance(entity, Operation)]
+        for entity in things:
             self._stands_where_it_must(entity)
-        for entity in touched.values():
+        for entity in things:
             self._matches(entity.id)
         if decision.operation.kind in ("follow", "evict"):
             self._followed(decision.operation)
