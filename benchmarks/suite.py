@@ -57,6 +57,12 @@ MODULES = (
         full=Size(1, "--lines 1000000"),
     ),
     Module(
+        "events",
+        "events of the fuzzer with the oracle on, beside the same with it off, and deciding alone",
+        quick=Size(0.3, "--events 10000"),
+        full=Size(2, "--events 100000"),
+    ),
+    Module(
         "startup",
         "starting: --help, import, an open engine; beside bare Python and the libraries",
         quick=Size(0.2),

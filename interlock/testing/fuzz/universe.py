@@ -41,6 +41,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     gurus: Mapping[str, NetworkGuru]
     policy: Policy = Policy()
     hypervisor: Callable[[Iterable[Host], Iterable[StoragePool]], Hypervisor] = MemoryHypervisor
+    oracle: Callable[[MemoryStore, Hypervisor], Oracle] = Oracle
 
 
 class Universe:
@@ -68,7 +69,7 @@ class Universe:
         self.workers: dict[str, Worker] = {}
         self.dead: set[str] = set()
         self.coverage = coverage or Coverage()
-        self.oracle = Oracle(self.store, self.hypervisor)
+        self.oracle = setting.oracle(self.store, self.hypervisor)
         for name in workers:
             self._open(name)
 
