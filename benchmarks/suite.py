@@ -63,6 +63,12 @@ MODULES = (
         full=Size(2, "--events 100000"),
     ),
     Module(
+        "telemetry",
+        "deploys with metrics, and with traces, beside deploys that nobody watches",
+        quick=Size(0.3, "--turns 6"),
+        full=Size(1.5, "--hosts 100000 --rounds 5"),
+    ),
+    Module(
         "startup",
         "starting: --help, import, an open engine; beside bare Python and the libraries",
         quick=Size(0.2),

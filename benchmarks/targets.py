@@ -55,6 +55,8 @@ TARGETS = (
         Target(module="journal", figure=f"{what}: peak memory", beside="a tenth as long", most=1.25)
         for what in ("read", _VERIFY, "verify, a process for each core", "verify packed, one process")
     ),
+    # issue 7: who asks for metrics does not pay for them with throughput (one deploy in ten at most)
+    Target(module="telemetry", figure="a deploy, metrics", beside="watched by nobody", most=1.1),
     # issue 7, 5
     Target(module="soak", figure="resident memory, most after the warm-up", beside="after the warm-up", most=1.05),
     *(

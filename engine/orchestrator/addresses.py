@@ -46,6 +46,11 @@ class AddressBook:
             start = (page + 1) * PAGE
         return None
 
+    @property
+    def owned(self) -> int:
+        """How many IPv4 addresses are owned."""
+        return sum(page.count(OWNED) for page in tuple(self._pages.values()))
+
     def take(self, ip_address: str) -> None:
         """It is owned now."""
         if ":" in ip_address:

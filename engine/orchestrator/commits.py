@@ -18,6 +18,7 @@ from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision, End, joined
 from interlock.engine.core.events import Claimed, Event, Requested
 from interlock.engine.core.snapshot import Rules, Snapshot
+from interlock.engine.observer import Observers
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
@@ -77,6 +78,11 @@ class Commits:
         self._reading = asyncio.Lock()
         self.on_reload: Callable[[], None] = lambda: None
         """Called when figures were read again: others may have written."""
+
+    @property
+    def observer(self) -> Observers | None:
+        """Who is told of what happens; None: nobody."""
+        return self._store.observer
 
     async def request(
         self, snapshot: Case | None, event: Callable[[int], Requested], claim: Callable[[int], Claimed] | None = None
@@ -183,6 +189,8 @@ class Commits:
                 await self.patiently(self.reload)
             case = await self.patiently(partial(self._again, case, decision, worker_id))
             if case.operation is not None and case.operation.hash == decision.operation.hash:
+                if self.observer is not None:
+                    self.observer.written(decision)
                 return after(decision), decision, await self.patiently(self._head)
         raise RuntimeError(f"lost {RACES} races in a row")
 

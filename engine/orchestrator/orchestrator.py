@@ -34,12 +34,12 @@ from interlock.engine.orchestrator.commits import Accepted, Commits, Overtaken, 
 from interlock.engine.orchestrator.convergence import Convergence
 from interlock.engine.orchestrator.door import Door
 from interlock.engine.orchestrator.drive import Drive, Wish
-from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.expiry import Expiry
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import Lease, Worker
 from interlock.engine.orchestrator.reconciliation import Reconciliation
 from interlock.engine.orchestrator.recovery import Recovery
+from interlock.engine.orchestrator.watched import performer
 from interlock.engine.store import queries
 from interlock.engine.store.cases import Case
 from interlock.engine.store.store import Store
@@ -66,7 +66,8 @@ class Orchestrator:
     def __init__(self, store: Store, inventory: Inventory, rules: Rules, drivers: Mapping[str, Driver]) -> None:
         self.store = store
         self.commits = Commits(store, inventory, rules, lambda: self._closed)
-        self._performer = Performer(drivers, rules.policy.look_within)
+        self._observer = store.observer
+        self._performer = performer(drivers, rules.policy.look_within, self._observer)
         self._lease = Lease(self._write_worker, store.forget_workers, lambda: bool(self._ends) and not self._closed)
         self._drives: dict[str, Drive] = {}
         self._started = self._ahead = 0
@@ -149,8 +150,9 @@ class Orchestrator:
         if vm_id or volume_id:
             case = await self.store.subject(vm_id, volume_id)
             await self.commits.busy(case.vm.id if case.vm else None, volume_id)
+        trace = None if self._observer is None else self._observer.asked(ids[0], request)
         return case, lambda at: Requested(
-            at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=worker_id
+            at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=worker_id, trace=trace
         )
 
     async def _must_be_a_stranger(self, guest: str) -> None:
@@ -176,6 +178,8 @@ class Orchestrator:
             look = partial(self.store.locked_read, queries.entity("operation", decision.operation.id))
             with suppress(EngineClosed):
                 if await self.commits.patiently(look) and not self._closed:
+                    if self._observer is not None:
+                        self._observer.written(decision)
                     self.begin(decision)
 
         if not self._closed:
@@ -195,9 +199,19 @@ class Orchestrator:
         await self.submit(ExpungeVM(vm_id), OURS, None)
 
     @property
+    def worker_id(self) -> str:
+        """Whose lease operations are driven on here."""
+        return self._lease.worker_id
+
+    @property
     def under_way(self) -> int:
         """How many operations are driven or wait to be."""
         return len(self._ends)
+
+    @property
+    def queued(self) -> int:
+        """How many of them wait to be."""
+        return len(self._queue)
 
     @property
     def driven(self) -> tuple[str, ...]:
@@ -311,6 +325,11 @@ class Orchestrator:
         task.add_done_callback(self._reaped)
         return task
 
+    def aside(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Do something that closing waits for; nothing, if the engine is closed."""
+        if not self._closed:
+            self._spawn(work(), name)
+
     def _reaped(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
@@ -342,6 +361,8 @@ class Orchestrator:
         decision = None
         try:
             await self.commits.patiently(self._lease.ensure)
+            if self._observer is not None and drive.case.operation is not None:
+                await self._observer.driving(drive.case.operation)
             decision = await drive.run()
             self.recovery.settled(operation_id)
         except Overtaken as overtaken:
@@ -354,6 +375,8 @@ class Orchestrator:
             log.say("exception", "a drive broke off; looking again", operation=operation_id)
             self.recovery.broke_off(operation_id)
         finally:
+            if self._observer is not None:
+                self._observer.left(operation_id)
             self._over(operation_id, decision.operation if decision else None)
             if decision is not None:
                 self.convergence.ended(decision)

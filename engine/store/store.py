@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from interlock.engine.core.chronicle import Places
 from interlock.engine.core.decision import Author, Decision
+from interlock.engine.observer import Observers
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.store import cloud, queries
 from interlock.engine.store.cases import Case, Cases
@@ -67,6 +68,8 @@ class Store:
         """Whether others have written since figures were last read; `refresh` clears it."""
         self.on_written: Callable[[], None] = lambda: None
         """Called after each commit of ours."""
+        self.observer: Observers | None = None
+        """Who is told of each decision that was written, and by the shell of all else; None: nobody."""
         self._head: int | None = None
         self._reads = 0
         self._closed = False
@@ -122,6 +125,11 @@ class Store:
         """sqlite or postgresql."""
         return self.engine.dialect.name
 
+    @property
+    def waiting(self) -> int:
+        """How many decisions wait to be written."""
+        return self._writer.waiting
+
     async def commit(self, decision: Decision) -> Verdict:
         """Write a decision with the next batch."""
         return await self._writer.commit(decision)
@@ -142,8 +150,10 @@ class Store:
         self._head = head
         return self.overtaken
 
-    def _wrote(self, written: Written) -> None:
+    def _wrote(self, decisions: Sequence[Decision], written: Written) -> None:
         self._head = written.left_head
+        if self.observer is not None:
+            self.observer.told(decisions, written)
         self.on_written()
 
     async def rows(self, query: Select[Any]) -> Sequence[Any]:

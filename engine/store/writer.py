@@ -11,7 +11,7 @@ written, and whoever drives the operation next finds out. Closing writes what wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from interlock.engine.core.decision import Decision
@@ -30,10 +30,12 @@ class Writer:
     Args:
         database: the connection.
         is_stale: told the journal's head before each batch; whether decisions were made on older figures.
-        wrote: told after each batch, before any caller learns its verdict.
+        wrote: told after each batch what was in it and what became of it, before any caller learns its verdict.
     """
 
-    def __init__(self, database: Database, is_stale: IsStale, wrote: Callable[[Written], None]) -> None:
+    def __init__(
+        self, database: Database, is_stale: IsStale, wrote: Callable[[Sequence[Decision], Written], None]
+    ) -> None:
         self.database = database
         self._is_stale = is_stale
         self._wrote = wrote
@@ -66,6 +68,11 @@ class Writer:
     def outdate(self) -> None:
         """Figures have been read again: what waits now was decided on older ones."""
         self._outdated = len(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many decisions wait for the next batch."""
+        return len(self._waiting)
 
     async def close(self) -> None:
         """Write what waits, then give the connection back."""
@@ -107,15 +114,14 @@ class Writer:
 
     async def _write(self, batch: list[tuple[Decision, asyncio.Future[Verdict]]]) -> None:
         outdated, self._outdated = self._outdated > 0, max(0, self._outdated - len(batch))
+        decisions = [decision for decision, _ in batch]
         try:
-            written = await self.database.write(
-                [decision for decision, _ in batch], lambda head: self._is_stale(head) or outdated
-            )
+            written = await self.database.write(decisions, lambda head: self._is_stale(head) or outdated)
         except Exception as error:
             for _, answer in batch:
                 _fail(answer, error)
             return
-        self._wrote(written)
+        self._wrote(decisions, written)
         for (_, answer), verdict in zip(batch, written.verdicts, strict=True):
             if not answer.done():
                 answer.set_result(verdict)

@@ -30,10 +30,12 @@ from interlock.embed.strays import Stray, strays
 from interlock.embed.told import Told
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
+from interlock.engine.observer import Observer, Observers
 from interlock.engine.orchestrator import plugins
 from interlock.engine.orchestrator.clock import is_id
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.orchestrator import Orchestrator
+from interlock.engine.orchestrator.view import View
 from interlock.engine.store import queries
 from interlock.engine.store.commit import Counters
 from interlock.engine.store.joined import transaction
@@ -90,6 +92,7 @@ class Engine(Disks, Lifecycle, Told):
         gurus: Mapping[str, NetworkGuru] | None = None,
         drivers: Mapping[str, Driver] | None = None,
         actor: str = "embedder",
+        observers: Sequence[Observer] = (),
     ) -> AsyncIterator[Engine]:
         """Open an engine on a database, and take over what no living engine drives.
 
@@ -104,6 +107,8 @@ class Engine(Disks, Lifecycle, Told):
             planners, gurus, drivers: own ones by name, beside those installed as entry points. Drivers handed in
                 here are not closed with the engine.
             actor: who asks, for the journal.
+            observers: who is told of what happens, such as metrics and traces (`interlock.telemetry`); each of one
+                engine at a time.
 
         Raises:
             StoreError: the database cannot be opened.
@@ -112,6 +117,7 @@ class Engine(Disks, Lifecycle, Told):
         store = await Store.open(url, create=create)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
+            store.observer = Observers(observers) if observers else None
             able: dict[str, frozenset[Capability]] = {}
             rules = Rules(
                 policy=policy or Policy(),
@@ -130,6 +136,9 @@ class Engine(Disks, Lifecycle, Told):
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
             await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
             await orchestrator.commits.reload()
+            if store.observer is not None:
+                stack.callback(store.observer.closed)
+                store.observer.opened(View(orchestrator))
             # Closing in the order: no new work, effects answered and committed, drivers, then the store.
             stack.push_async_callback(orchestrator.close)
             if recover:

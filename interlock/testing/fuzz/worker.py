@@ -53,7 +53,7 @@ RACES = 100
 
 NEVER = 1 << 62
 """A time that does not come."""
-NOT_DUE = Deadline(at=NEVER, what="", rule=Rule.UNWIND)
+NOT_DUE = Deadline(at=NEVER, what="", machine="", state="", rule=Rule.UNWIND)
 STALE = Lost(Why.ROOM, "others have changed what this refusal was decided on")
 Wish = CancelRequested | Broken | Overdue
 
