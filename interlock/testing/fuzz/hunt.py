@@ -7,6 +7,7 @@ and counted in the order of their numbers.
 from __future__ import annotations
 
 import hashlib
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -110,7 +111,7 @@ def _parts(make: MakeSetting, seed: str, first: int, jobs: int) -> Iterator[Part
     if jobs == 1:
         setting = make()
         yield from ([_told(setting, seed, number)] for number in numbers(first))
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_deaf) as pool:
         try:
             yield from _in_order(pool, make, seed, first, jobs * AHEAD)
         finally:
@@ -124,6 +125,11 @@ def _in_order(pool: ProcessPoolExecutor, make: MakeSetting, seed: str, first: in
             waiting.append(pool.submit(_made_part, make, seed, first))
             first += BATCH
         yield waiting.pop(0).result()
+
+
+def _deaf() -> None:
+    """Ctrl-C reaches all processes of a terminal; that of the hunt hears it, and ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _settings: dict[MakeSetting, Setting] = {}
@@ -152,12 +158,13 @@ def _told(setting: Setting, seed: str, number: int) -> Told:
     )
 
 
-def shrunk(setting: Setting, found: Outcome) -> Outcome:
-    """The shortest run that breaks the same promise, as far as leaving out goes."""
+def shrunk(setting: Setting, found: Outcome, told: Callable[[], None] = lambda: None) -> Outcome:
+    """The shortest run that breaks the same promise, as far as leaving out goes; `told` before each that is tried."""
     assert found.violation is not None
     promise = found.violation.promise
 
     def fails(events: Sequence[Event]) -> Sequence[Event] | None:
+        told()
         outcome = replay(setting, events)
         same = outcome.violation is not None and outcome.violation.promise == promise
         return outcome.events if same else None
