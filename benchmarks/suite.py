@@ -63,6 +63,12 @@ MODULES = (
         full=Size(1, "--lines 1000000"),
     ),
     Module(
+        "events",
+        "events of the fuzzer with the oracle on, beside the same with it off, and deciding alone",
+        quick=Size(0.3, "--events 10000"),
+        full=Size(2, "--events 100000"),
+    ),
+    Module(
         "telemetry",
         "deploys with metrics, and with traces, beside deploys that nobody watches",
         quick=Size(0.3, "--turns 6"),

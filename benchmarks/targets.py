@@ -83,6 +83,8 @@ TARGETS = (
         Target(module="soak", figure=f"{what}, change after the warm-up", most=0)
         for what in ("files", "threads", "tasks")
     ),
+    # issue 7, the first half of 7
+    Target(module="events", figure="events, oracle on, a process for each core, by the clock", least=10_000),
     # issue 7, 6 and the second half of 7
     Target(module="restart", figure="from the start of the process to the last end", most=15, strict=True),
     Target(module="startup", figure="interlock --help", most=0.2, strict=True),
