@@ -82,8 +82,8 @@ TARGETS = (
         )
         for count in (2, 4, 8)
     ),
-    # issue 7: who asks for metrics does not pay for them with throughput (one deploy in ten at most)
-    Target(module="telemetry", figure="a deploy, metrics", beside="watched by nobody", most=1.1),
+    # issue 7: who asks for metrics does not pay for them with throughput
+    Target(module="telemetry", figure="a deploy, metrics", beside="watched by nobody", most=1.15),
     # issue 7, 5
     Target(module="soak", figure="resident memory, most after the warm-up", beside="after the warm-up", most=1.05),
     *(
