@@ -89,23 +89,20 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozen
 
 
 NOTE = """
-    INSERT INTO fence (entity, fence) VALUES (?, ?)
-    ON CONFLICT (entity) DO UPDATE SET fence = excluded.fence WHERE excluded.fence > fence
+    INSERT INTO fence (entity, fence) VALUES {}
+    ON CONFLICT (entity) DO UPDATE SET fence = max(fence, excluded.fence) RETURNING entity, fence
 """
-
-
-SEEN = "SELECT entity, fence FROM fence WHERE entity IN (?, ?)"
+NOTES = {number: NOTE.format(", ".join(["(?, ?)"] * number)) for number in (1, 2)}
+"""For so many entities."""
 
 
 def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
     """Note a higher fence; refuse a lower one."""
     entities = _fenced(sent.command)
-    highest = dict(db.execute(SEEN, (*entities, None)[:2]).fetchall())
-    if higher := [(entity, sent.fence) for entity in entities if highest.get(entity, -1) < sent.fence]:
-        db.executemany(NOTE, higher)
-    for entity in entities:
-        if (seen := highest.get(entity, sent.fence)) > sent.fence:
-            return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {seen} was seen")
+    row = [each for entity in entities for each in (entity, sent.fence)]
+    for entity, highest in db.execute(NOTES[len(entities)], row).fetchall():
+        if highest > sent.fence:
+            return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
     return None
 
 
