@@ -23,6 +23,9 @@ import msgspec
 
 MIB = 2**20
 OURS = ("interlock.", "benchmarks.")
+TURNS, TURN = 500, 0.01
+"""Looks, and seconds between two, at whether other tasks have ended. Too few: a renewed lease is taken for a leak; too
+many: a real one holds things up."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +80,14 @@ def read(operations: int, vms: int, began: float, database: Path, simulator: Pat
         wal_mib=_mib(database.with_name(f"{database.name}-wal")),
         simulator_mib=_mib(simulator),
     )
+
+
+async def quiet() -> None:
+    """Wait, not for long, until no other task runs: at rest an engine may still be renewing its lease."""
+    for _ in range(TURNS):
+        if len(asyncio.all_tasks()) == 1:
+            return
+        await asyncio.sleep(TURN)
 
 
 def rss_mib() -> float:

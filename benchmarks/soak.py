@@ -23,7 +23,7 @@ import msgspec
 
 from benchmarks.command import Measured, Wrong, begin, ended, parser
 from benchmarks.lives import Led, Lives, cloud
-from benchmarks.readings import Reading, Table, read, tables
+from benchmarks.readings import Reading, Table, quiet, read, tables
 from benchmarks.result import Curve, Figure, Line, figure, flat, line
 from interlock import Engine
 from interlock.drivers.simulator import Simulator
@@ -112,6 +112,7 @@ async def _curve(options: Namespace, folder: Path, engine: Engine, lives: Lives)
 
     async def reading() -> Reading:
         await engine.idle()
+        await quiet()
         done = lives.led
         return read(done.operations, done.alive, began, folder / DATABASE, folder / SIMULATOR)
 

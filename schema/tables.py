@@ -50,6 +50,10 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
+WAITING = "operation.state = 'Queued' AND operation.worker_id IS NULL"
+"""Of an operation that was only asked for: nobody drives it yet."""
+
+
 def _where(condition: str) -> dict[str, Any]:
     """Which rows an index is of."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
@@ -236,6 +240,11 @@ operation = Table(
         "volume_id",
         unique=True,
         **_where(f"state IN ({_quoted(ACTIVE)})"),
+    ),
+    Index(
+        "operation_waiting",
+        "id",
+        **_where(WAITING.replace("operation.", "")),
     ),
     Index("operation_vm", "vm_id", "id"),
     Index("operation_unhappy", "state", "id", **_where(f"state IN ({_quoted(UNHAPPY)})")),
@@ -593,6 +602,12 @@ worker = Table(
         "When that process began, as the machine counts: tells it from a later one with the same number.",
     ),
     Column("lease_until", Micros, nullable=False, comment="Its operations may be taken over after this."),
+)
+claim = Table(
+    "claim",
+    metadata,
+    Column("operation_id", Text, primary_key=True, comment="An operation that was only asked for."),
+    _names("worker_id", "The worker that was given it, and has not begun it."),
 )
 guard = Table(
     "guard",

@@ -17,7 +17,7 @@ import pytest
 from benchmarks import restart, soak, startup
 from benchmarks.command import Wrong
 from benchmarks.lives import END, LIFE, Led, Lives, cloud
-from benchmarks.readings import Reading, held, read, tables
+from benchmarks.readings import Reading, held, quiet, read, tables
 from benchmarks.restarted import DATABASE, Ended
 from benchmarks.result import Result
 from benchmarks.soak import CONSTANT, READERS, Soaked, changes
@@ -48,6 +48,7 @@ async def test_thousands_of_operations_leave_nothing_behind(tmp_path: Path) -> N
         async def rest() -> tuple[Reading, dict[str, int]]:
             """With nobody alive and nothing under way; the connections have forgotten what they did last."""
             await engine.idle()
+            await quiet()
             await engine._orchestrator.commits.reload()
             await asyncio.gather(*(engine.counts() for _ in range(READERS)))
             found = read(lives.led.operations, lives.led.alive, 0.0, tmp_path / "soak.db", tmp_path / "world.simulator")

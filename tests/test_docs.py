@@ -30,7 +30,7 @@ from interlock.drivers.simulator import Simulator
 from interlock.drivers.simulator.options import Options
 from interlock.embed.description import tables, words
 from interlock.engine.core.operations import PROGRAMS
-from interlock.engine.orchestrator import effects, lease, orchestrator
+from interlock.engine.orchestrator import effects, elsewhere, lease, orchestrator
 from interlock.engine.store import store, writer
 from interlock.schema.cloud import AFFINITIES, Host, StoragePool
 from interlock.schema.commands import COMMANDS, AnyCommand, Outcome
@@ -322,7 +322,7 @@ FIGURES = [
     ("architecture", f"up to {writer.BATCH} of them"),
     ("architecture", f"lasts {lease.LEASE:.0f} s, is renewed every {lease.RENEW:.0f} s"),
     ("architecture", f"for up to {orchestrator.LEFT_BEHIND:.0f} s"),
-    ("architecture", f"looks every {orchestrator.ELSEWHERE} s"),
+    ("architecture", f"looks every {elsewhere.LOOK} s"),
     ("architecture", f"busy timeout of {store.BUSY_SECONDS:.0f} s"),
     ("plugins", f"at most {effects.PER_PLACE} commands at a time"),
     ("decisions/0012-left-for-later", f"{effects.PER_PLACE} commands at once"),

@@ -27,7 +27,6 @@ data centre.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -107,10 +106,10 @@ def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
     return None
 
 
-def _fenced(command: Command) -> Collection[str]:
+def _fenced(command: Command) -> tuple[str, ...]:
     """The entities whose fence the command is held to, and raises: its VM, if it has one, and its subject."""
-    vm = (f"vm {command.vm_id}",) if command.vm_id else ()
-    return dict.fromkeys((*vm, command.subject))
+    vm = f"vm {command.vm_id}" if command.vm_id else command.subject
+    return (vm, command.subject) if vm != command.subject else (vm,)
 
 
 def _done_before(db: sqlite3.Connection, sent: Sent) -> bool | Refused:

@@ -18,11 +18,12 @@ import msgspec
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
-from interlock.engine.orchestrator.hosts import HostIndex, Label, owners
+from interlock.engine.orchestrator.hosts import HostIndex, Label, Terms, owners
 from interlock.engine.orchestrator.recording import Moment
 from interlock.engine.orchestrator.surroundings import Surroundings
 from interlock.engine.orchestrator.tenancy import Tenancy
 from interlock.engine.orchestrator.values import Values
+from interlock.engine.store.feed import News, Tenant
 from interlock.planners.protocol import Demand, Shortlist
 from interlock.schema.cloud import (
     PLACES,
@@ -69,6 +70,8 @@ class Inventory:
 
     def __init__(self, places: dict[str, list[Place]]) -> None:
         self._pending: dict[int, Decision] = {}
+        self.aside = 0
+        """Where in a range addresses are looked for first; see `step_aside`."""
         self.moment = Moment()
         self._places: dict[str, dict[str, Any]] = {"security_group": {}}
         self.load(places)
@@ -92,13 +95,25 @@ class Inventory:
             owner = {"host": pool.host_id, "cluster": pool.cluster_id}.get(pool.scope, pool.zone_id)
             self._near.setdefault((pool.scope, owner), []).append(pool.id)
         self._around = Surroundings(self._places)
-        places_of_one = (place for host in self.all(Host) for _, place in self._around.of(host))
-        self._owners: frozenset[Label] = frozenset(owner for place in places_of_one for owner in owners(place))
         self._index = HostIndex(self.all(Host), self._labels)
         self._values = Values(self._places["setting"].values())
         self._above = {account.id: self._path(account) for account in self.all(Account)}
+        kinds: tuple[type[Host | Cluster | Pod | Zone], ...] = (Host, Cluster, Pod, Zone)
+        self._owners = frozenset(label for kind in kinds for place in self.all(kind) for label in owners(place))
+        self._mine: dict[str, frozenset[Label]] = {}
         self._tenancy = Tenancy()
         self._books: dict[str, AddressBook] = {}
+
+    def _owned_by(self, account_id: str) -> frozenset[Label]:
+        """The labels of what is dedicated to an account or a domain above it: for most, none."""
+        found = self._mine.get(account_id)
+        if found is None:
+            labels: set[Label] = {
+                ("account", account_id),
+                *(("domain", each) for each in self.domains_above(account_id)),
+            }
+            found = self._mine[account_id] = self._owners & labels
+        return found
 
     def _path(self, account: Account) -> tuple[str, ...]:
         found, domain = [], self._places["domain"].get(account.domain_id)
@@ -132,13 +147,16 @@ class Inventory:
 
     def shortlist(self, demand: Demand) -> Shortlist:
         """See `CloudView`. Labels only spare planners a look: they ask every rule of each host they take."""
-        account = demand.account_id
-        mine: set[Label] = {("account", account), *(("domain", each) for each in self.domains_above(account))}
-        return self._index.shortlist(
-            demand,
-            every=[("hypervisor", demand.hypervisor)] if demand.hypervisor is not None else [],
-            never=[*([] if demand.ignore_disabled else [_DISABLED]), *(self._owners - mine)],
+        return self._index.shortlist(demand, self._terms(demand))
+
+    def _terms(self, demand: Demand) -> Terms:
+        """What the cloud around hosts says of them, for the demand."""
+        mine = self._owned_by(demand.account_id)
+        return Terms(
+            every=(("hypervisor", demand.hypervisor),) if demand.hypervisor is not None else (),
+            never=() if demand.ignore_disabled else (_DISABLED,),
             some=mine if demand.dedicated_only else None,
+            owners=mine,
         )
 
     def _labels(self, host: Host) -> Iterable[Label]:
@@ -265,7 +283,7 @@ class Inventory:
 
     def open_book(self, network_id: str, owned: Iterable[str]) -> None:
         """Keep the addresses that were read as owned, and those that are decided but not written."""
-        book = AddressBook(owned)
+        book = AddressBook(owned, self.aside)
         self._books[network_id] = book
         for decision in self._pending.values():
             for movement in decision.ledger:
@@ -296,6 +314,12 @@ class Inventory:
         known = self._places["security_group"]
         newest = max((known[group_id].version for group_id in vm.security_groups if group_id in known), default=0)
         return vm.host_id is not None and vm.rules_told < newest
+
+    def step_aside(self, how_far: int) -> None:
+        """Another engine gives addresses of the same ranges: look for free ones elsewhere than it does."""
+        self.aside = how_far
+        for book in self._books.values():
+            book.aside = how_far
 
     def close_books(self) -> None:
         """Have every address book read again when it is next needed."""
@@ -336,24 +360,38 @@ class Inventory:
         """Take figures read between two commits, and count on top what is decided but not written."""
         self.moment.read(int(head[0][0]), self._pending.values())
         for name, place_id, *figures in usage:
-            self._replace(name, place_id, **dict(zip(COUNTERS[name], figures, strict=False)))
+            read = dict(zip(COUNTERS[name], figures, strict=False))
+            known = self._places[name].get(place_id)
+            # Most are as they were: to compare them costs a tenth of what it costs to replace one.
+            if read != {column: getattr(known, column, None) for column in read}:
+                self._replace(name, place_id, **read)
         self._tenancy = Tenancy()
+        self._index.forget_words()
         for host_id, account_id, planner, groups, number in vms:
             self._tenancy.count(host_id, account_id, planner, msgspec.json.decode(groups, type=tuple[str, ...]), number)
         self.close_books()
         for decision in self._pending.values():
             self._apply(decision)
 
+    def follow(self, news: News) -> None:
+        """Count what others have written."""
+        self._count((each.movement, each.vm) for each in news.moved)
+        self.moment.read(news.head, self._pending.values())
+
     def _apply(self, decision: Decision, sign: int = 1) -> None:
-        """Count what it moves, each place once; with sign −1 take all back, the last first."""
+        """Count what it moves; with sign −1 take all back, the last first."""
+        self._count(((movement, decision.vm) for movement in decision.ledger[::sign]), sign)
+
+    def _count(self, moved: Iterable[tuple[Movement, Vm | Tenant | None]], sign: int = 1) -> None:
+        """Count movements, each place once, and the VMs that come to hosts by them or leave."""
         sums: dict[tuple[str, str], dict[str, int]] = {}
-        for movement in decision.ledger[::sign]:
+        for movement, vm in moved:
             taking = sign if movement.giver == FREE else -sign
             if movement.thing in ("ip", "ip6"):
                 self._move_address(movement, taking > 0)
             elif movement.thing in _COUNTER:
                 self._sum(movement, taking * movement.amount, sums)
-            if movement.thing == "cpu" and (vm := decision.vm) is not None:
+            if movement.thing == "cpu" and vm is not None:
                 self._tenancy.count(movement.where, vm.account_id, vm.planner, vm.affinity_groups, taking)
         for (name, place_id), columns in sums.items():
             self._add(name, place_id, columns)
