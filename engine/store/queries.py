@@ -268,10 +268,11 @@ def usage() -> Select[Any]:
 
 
 def vms_on_hosts() -> Select[Any]:
-    """The VMs that hold capacity: host, target, account, planner and affinity groups."""
+    """How many VMs hold capacity: by host, target, account, planner and affinity groups. Counted by the database, for
+    there may be a million of them, and few that differ in all of these."""
     held = or_(vm.c.host_id.is_not(None), vm.c.target_host_id.is_not(None))
     columns = (vm.c.host_id, vm.c.target_host_id, vm.c.account_id, vm.c.planner, vm.c.affinity_groups)
-    return select(*columns).where(held)
+    return select(*columns, func.count()).where(held).group_by(*columns)
 
 
 def vms_holding(host_ids: Sequence[str]) -> Select[Any]:
