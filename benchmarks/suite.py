@@ -45,6 +45,12 @@ MODULES = (
         full=Size(5, "--hosts 100000 --decisions 1000"),
     ),
     Module(
+        "lists",
+        "a deploy and a page of each list with many VMs, beside the same with a thousand",
+        quick=Size(2, "--rounds 3"),
+        full=Size(12, "--full"),
+    ),
+    Module(
         "journal",
         "reading, verifying and rebuilding a long journal, beside decoding and hashing its lines",
         quick=Size(1, "--transitions 30000"),
