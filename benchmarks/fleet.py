@@ -11,14 +11,15 @@ the fleet keeps; so it stays as full as it was made.
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import msgspec
 
 from interlock.engine.orchestrator.hosts import HostIndex
-from interlock.planners.protocol import Demand, Plan, Shortlist, VolumeDemand
+from interlock.engine.orchestrator.tenancy import Tenancy
+from interlock.planners.protocol import Demand, Plan, Rejected, Shortlist, VolumeDemand
 from interlock.planners.rules import held_cpu_mhz, held_memory_mib, how_many
 from interlock.schema.cloud import Cluster, Host, StoragePool
 
@@ -57,6 +58,9 @@ class Everyone:
     def __iter__(self) -> Iterator[Host]:
         return iter(self._hosts)
 
+    def __len__(self) -> int:
+        return sum(1 for _ in self._hosts)
+
     def __contains__(self, host_id: object) -> bool:
         return True
 
@@ -76,6 +80,12 @@ class Everyone:
     def left_out(self) -> tuple[int, Iterator[Host]]:
         return 0, iter(())
 
+    def causes(self) -> list[tuple[str, int]]:
+        return []
+
+    def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
+        return []
+
 
 class Fleet:
     """Implements `CloudView`."""
@@ -90,14 +100,15 @@ class Fleet:
         for pool in self._pools.values():
             self._near["cluster", str(pool.cluster_id)].append(pool)
         self._index = HostIndex(self._hosts.values())
-        self._vms: dict[str, Counter[str]] = defaultdict(Counter)
-        self._tenants: dict[str, Counter[str]] = defaultdict(Counter)
-        self._placed: dict[str, Counter[str]] = defaultdict(Counter)
+        self._tenancy = Tenancy()
         for host in self._hosts.values():
             if host.cpu_used_mhz:
-                self._tenants[host.id]["others"] = self._placed[host.id]["first-fit"] = 1
+                self._tenancy.count(host.id, "others", "first-fit", (), 1)
         self._kept: deque[tuple[Demand, str, str]] = deque()
-        self.scanned = False
+        self.scenario, self.scanned = scenario, False
+
+    def __len__(self) -> int:
+        return len(self._hosts)
 
     def choose(self, demand: Demand, plan: Plan, planner: str) -> None:
         """Count what was chosen; give back what was counted `KEPT` choices ago."""
@@ -106,18 +117,18 @@ class Fleet:
         if len(self._kept) > KEPT:
             self._count(*self._kept.popleft(), -1)
 
+    def give_back(self) -> None:
+        """All that was chosen: it is as it was made."""
+        while self._kept:
+            self._count(*self._kept.popleft(), -1)
+
     def _count(self, demand: Demand, host_id: str, planner: str, sign: int) -> None:
         host = self._hosts[host_id]
         used = host.cpu_used_mhz + sign * held_cpu_mhz(host, demand)
         memory = host.memory_used_mib + sign * held_memory_mib(host, demand)
         self._hosts[host_id] = msgspec.structs.replace(host, cpu_used_mhz=used, memory_used_mib=memory)
         self._index.replace(self._hosts[host_id])
-        account = demand.account_id
-        counters = (self._vms[account], host_id), (self._tenants[host_id], account), (self._placed[host_id], planner)
-        for counter, key in counters:
-            counter[key] += sign
-            if not counter[key]:
-                del counter[key]
+        self._tenancy.count(host_id, demand.account_id, planner, (), sign)
 
     def demands(self, number: int, apart: int, seed: int) -> list[Demand]:
         """Of VMs that must be apart from `apart` others: for each, those on the first hosts that would do."""
@@ -179,16 +190,16 @@ class Fleet:
         return pool.size_mib
 
     def vms_of(self, account_id: str, host_id: str) -> int:
-        return self._vms[account_id][host_id]
+        return self._tenancy.hosts_of(account_id).get(host_id, 0)
 
     def hosts_of(self, account_id: str) -> Mapping[str, int]:
-        return self._vms[account_id]
+        return self._tenancy.hosts_of(account_id)
 
     def tenants(self, host_id: str) -> Mapping[str, int]:
-        return self._tenants[host_id]
+        return self._tenancy.tenants(host_id)
 
     def planners_on(self, host_id: str) -> Mapping[str, int]:
-        return self._placed[host_id]
+        return self._tenancy.planners_on(host_id)
 
 
 def _host(number: int, scenario: Scenario, chance: random.Random) -> Host:

@@ -45,6 +45,12 @@ MODULES = (
         full=Size(5, "--hosts 100000 --decisions 1000"),
     ),
     Module(
+        "lists",
+        "a deploy and a page of each list with many VMs, beside the same with a thousand",
+        quick=Size(2, "--rounds 3"),
+        full=Size(12, "--full"),
+    ),
+    Module(
         "journal",
         "reading, verifying and rebuilding a long journal, beside decoding and hashing its lines",
         quick=Size(1, "--transitions 30000"),
@@ -63,10 +69,22 @@ MODULES = (
         full=Size(1, "--lines 1000000"),
     ),
     Module(
+        "events",
+        "events of the fuzzer with the oracle on, beside the same with it off, and deciding alone",
+        quick=Size(0.3, "--events 10000"),
+        full=Size(2, "--events 100000"),
+    ),
+    Module(
         "telemetry",
         "deploys with metrics, and with traces, beside deploys that nobody watches",
         quick=Size(0.3, "--turns 6"),
         full=Size(1.5, "--hosts 100000 --rounds 5"),
+    ),
+    Module(
+        "libvirt",
+        "guests on libvirt through Interlock, beside the same libvirt calls by hand",
+        quick=None,
+        full=Size(2),
     ),
     Module(
         "startup",

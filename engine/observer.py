@@ -41,7 +41,7 @@ class Observer:
 
     def asked(self, operation_id: str, request: Request) -> str | None:
         """A request is about to be decided, in the caller's own context; what is returned is kept with the operation in
-        the journal (`detail.trace`), and is handed to no observer but by `trace_of`."""
+        the journal, in the detail of its first row (`trace_in` of `core/inputs.py` finds it there)."""
 
     def written(self, decision: Decision) -> None:
         """A decision of this engine is durable. Told once for each; in the order of the journal for each operation."""

@@ -31,7 +31,7 @@ class _ByFewest:
         return self._cloud.vms_of(self._demand.account_id, host.id), -how_many(host, self._demand), host.id
 
     def walk(self, shortlist: Shortlist) -> Iterator[Host]:
-        own = [id for id, vms in self._cloud.hosts_of(self._demand.account_id).items() if vms > 0]
-        yield from shortlist.without(own).roomiest_first()
-        known = (self._cloud.host(id) for id in own if id in shortlist)
+        own = self._cloud.hosts_of(self._demand.account_id)
+        yield from (host for host in shortlist.roomiest_first() if own.get(host.id, 0) <= 0)
+        known = (self._cloud.host(id) for id, vms in own.items() if vms > 0 and id in shortlist)
         yield from sorted((host for host in known if host is not None), key=self.rank)

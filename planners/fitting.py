@@ -6,8 +6,10 @@ rank.
 
 Promises: first comes the host where the VM ran last, then those that are liked, the most liked first, then all to
 which the demand is indifferent, then those that it would rather not have; within each, the planner's order. A host is
-taken only if no rule refuses it and its pools take all volumes. Never looks beyond the host that is taken. Only when
-none fits is every host of the zone asked for its reason; those that an administrator's choice rules out come last.
+taken only if no rule refuses it and its pools take all volumes. Never looks beyond the host that is taken. When none
+fits, every host of the zone is asked for its reason; those that an administrator's choice rules out come last. Of a
+zone of more than some (`NAMED`), the first of those that were looked at, then of the others, are asked, and the rest
+is counted by what it lacks: a fleet that is full must not cost a look at each host for every deploy that it refuses.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ from interlock.schema.cloud import Host
 SHOWN = 20
 """Refusals that a plan tells in words. Too low: `why` cannot say what was wrong with a near miss; too high: each
 deploy on a full fleet makes, and the journal keeps for good, texts that nobody reads."""
+
+NAMED = 100
+"""Hosts that are named where none fits. Too low: a person must ask elsewhere what is wrong with a host; too high: each
+deploy that a full fleet refuses costs milliseconds, and megabytes of the journal."""
 
 
 class Order(Protocol):
@@ -51,12 +57,15 @@ def first_that_fits(order: Order, demand: Demand, cloud: CloudView, *more: Rule)
     shortlist = cloud.shortlist(demand)
     host = search.along(_preferred(order, shortlist, demand, cloud))
     if host is None:
-        return search.everywhere()
+        return search.everywhere(shortlist)
     rejected, in_all = search.before(shortlist)
     return Plan(host_id=host.id, pools=search.pools, rejected=rejected, rejected_in_all=in_all)
 
 
 def _preferred(order: Order, shortlist: Shortlist, demand: Demand, cloud: CloudView) -> Iterator[Host]:
+    if not demand.liked_hosts and demand.last_host is None:
+        yield from order.walk(shortlist)
+        return
     likes = {id: -figure for id, figure in demand.liked_hosts.items() if figure and id != demand.last_host}
     liked = sorted(_in_zone(likes, demand, cloud), key=lambda host: (likes[host.id], order.rank(host)))
     named = list(likes)
@@ -94,20 +103,52 @@ class _Search:
             self._refused[host.id] = placed
         return None
 
-    def everywhere(self) -> NoPlan:
-        """Every host of the zone with its reason; none fits."""
-        zone_id = self._demand.zone_id
-        hosts = sorted(self._cloud.hosts(zone_id), key=self._was_not_chosen)
-        rejected = tuple(_rejected(host.id, self._refused.get(host.id) or str(self._ask(host))) for host in hosts)
+    def everywhere(self, shortlist: Shortlist) -> NoPlan:
+        """The hosts of the zone with their reasons; none fits."""
+        zone_id, hosts = self._demand.zone_id, self._cloud.hosts(self._demand.zone_id)
+        if len(first := list(islice(hosts, NAMED + 1))) > NAMED:
+            return self._summed_up(shortlist)
+        first.sort(key=self._was_not_chosen)
+        rejected = tuple(_rejected(host.id, self._refused.get(host.id) or str(self._ask(host))) for host in first)
         return NoPlan(rejected=rejected or (Rejected(f"zone {zone_id}", "has no hosts"),))
+
+    def _summed_up(self, shortlist: Shortlist) -> NoPlan:
+        chosen = {host.id: str(self._ask(host)) for host in islice(self._chosen(), NAMED)}
+        looked_at = sum(id in shortlist for id in self._refused)
+        left_out, _ = shortlist.left_out()
+        causes = [
+            *shortlist.causes(),
+            ("looked at one by one", looked_at),
+            ("passed over by the planner", len(shortlist) - looked_at),
+        ]
+        counted = ", ".join(f"{number} {words}" for words, number in causes if number)
+        number = left_out + len(shortlist)
+        summary = Rejected(f"zone {self._demand.zone_id}", f"has {number} hosts: {counted}")
+        self._refused = {**chosen, **self._refused}
+        return NoPlan(rejected=(*self._first(shortlist, NAMED), summary), rejected_in_all=number)
+
+    def _chosen(self) -> Iterable[Host]:
+        """The hosts that an administrator's choice leaves; none, if there is no choice."""
+        host_id, cluster_id, pod_id = self._demand.only_host, self._demand.only_cluster, self._demand.only_pod
+        if host_id is not None:
+            return _in_zone([host_id], self._demand, self._cloud)
+        return (
+            host
+            for host in (self._cloud.hosts(self._demand.zone_id) if cluster_id or pod_id else ())
+            if cluster_id in (None, host.cluster_id) and pod_id in (None, host.pod_id)
+        )
 
     def before(self, shortlist: Shortlist) -> tuple[tuple[Rejected, ...], int]:
         """What a plan says of those before it. One that the demand names may be both looked at and left out."""
-        number, left_out = shortlist.left_out()
-        looked_at = [_rejected(id, self._refused[id]) for id in islice(self._refused, SHOWN)]
-        unseen = (host for host in left_out if host.id not in self._refused)
-        others = (_rejected(host.id, str(self._ask(host))) for host in islice(unseen, SHOWN - len(looked_at)))
-        return (*looked_at, *others), number + sum(id in shortlist for id in self._refused)
+        return self._first(shortlist, SHOWN), shortlist.left_out()[0] + sum(id in shortlist for id in self._refused)
+
+    def _first(self, shortlist: Shortlist, most: int) -> tuple[Rejected, ...]:
+        """Those that were looked at, then those that were left out."""
+        looked_at = [_rejected(id, self._refused[id]) for id in islice(self._refused, most)]
+        return (*looked_at, *shortlist.told(self._tell, most - len(looked_at), self._refused))
+
+    def _tell(self, host: Host) -> Rejected:
+        return _rejected(host.id, str(self._ask(host)))
 
     def _ask(self, host: Host) -> Placement:
         return first_reason(self._rules, host, self._demand, self._cloud) or self._storage.place(host)

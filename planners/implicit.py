@@ -57,8 +57,8 @@ class _OwnFirst:
 
     def walk(self, shortlist: Shortlist) -> Iterator[Host]:
         hosts_of = self._cloud.hosts_of(self._demand.account_id)
-        known = (self._cloud.host(id) for id, vms in hosts_of.items() if vms > 0 and id in shortlist)
-        yield from sorted((host for host in known if host is not None and self.rank(host)[0] == 0), key=self.rank)
+        known = (self._cloud.host(id) for id in sorted(hosts_of) if hosts_of[id] > 0 and id in shortlist)
+        yield from (host for host in known if host is not None and self.rank(host)[0] == 0)
         yield from shortlist.vacant()
         if self._demand.planner_mode == PREFERRED:
             yield from (host for host in shortlist if self.rank(host)[0] == 2)

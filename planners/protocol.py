@@ -7,7 +7,7 @@ they name in a conditional write, and asks again with fresh figures if another w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -92,9 +92,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Nowhere: every candidate with its reason."""
+    """Nowhere: every candidate with its reason.
+
+    Where they are many, it may be the first of them, and last the zone, with how many there are for which causes.
+    `rejected_in_all` counts the hosts then; 0: `rejected` has them all.
+    """
 
     rejected: tuple[Rejected, ...]
+    rejected_in_all: int = 0
 
 
 @runtime_checkable
@@ -107,6 +112,10 @@ class Shortlist(Protocol):
 
     def __iter__(self) -> Iterator[Host]:
         """In the order of their ids."""
+        ...
+
+    def __len__(self) -> int:
+        """How many they are."""
         ...
 
     def __contains__(self, host_id: object) -> bool:
@@ -131,6 +140,23 @@ class Shortlist(Protocol):
 
     def left_out(self) -> tuple[int, Iterator[Host]]:
         """How many of the zone's hosts are not in it, and these in the order of their ids."""
+        ...
+
+    def causes(self) -> list[tuple[str, int]]:
+        """What the zone's hosts that are not in it lack, in words, and how many; each host counts once."""
+        ...
+
+    def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
+        """What `tell` says of the first hosts that are not in it, in the order of their ids.
+
+        What was said before may be said again without asking: so `tell` says why a host must not be chosen for this
+        demand, and nothing that changes while host, tenants and demand (its volumes and likes aside) stay the same.
+
+        Args:
+            tell: is asked about a host.
+            most: how many are told of.
+            but: ids of hosts that are not told of.
+        """
         ...
 
 

@@ -371,8 +371,8 @@ async def test_the_life_of_a_deploy_is_as_told(tmp_path: Path) -> None:
 
     moments = list(dict.fromkeys(row.at for row in history))
     told = rows("docs/architecture.md", "## The life of a deploy")
-    for row, (commit, *cells, ledger) in zip(history, told, strict=True):
-        assert int(commit) == moments.index(row.at) + 1
+    for row, (decision, *cells, ledger) in zip(history, told, strict=True):
+        assert int(decision) == moments.index(row.at) + 1
         assert cells == [str(row.seq), row.machine, row.event, row.source, row.destination]
         assert ledger.partition(":")[0] == ", ".join(movement.thing for movement in row.movements)
         assert all(movement.giver == "free" for movement in row.movements)

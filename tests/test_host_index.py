@@ -5,11 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlock.engine.orchestrator.hosts import HostIndex
-from interlock.engine.orchestrator.slices import Column, each, rows_of
+from interlock.engine.orchestrator.hosts import HostIndex, Terms
+from interlock.engine.orchestrator.slices import (
+    CHUNK,
+    OUT,
+    Column,
+    all_of,
+    both,
+    count,
+    each,
+    either,
+    flagged,
+    flags_of,
+    less,
+    rows_of,
+    within,
+    without,
+)
 from interlock.planners.protocol import Demand
 from interlock.schema.cloud import Host
 from tests.fakes import ZONE, FakeCloud, a_demand, a_host, has_tags_and_room, such_vms
@@ -18,9 +34,29 @@ from tests.planned import CLUSTERS, HOSTS, clouds, demands
 numbers = st.integers(-3, 40)
 
 
-@given(st.sets(st.integers(0, 200)))
-def test_a_set_of_rows_is_told_in_order(rows: set[int]) -> None:
-    assert list(each(rows_of(rows))) == sorted(rows)
+@settings(max_examples=30)
+@given(st.sets(st.integers(0, 3 * CHUNK), max_size=20), st.sets(st.integers(0, 3 * CHUNK), max_size=20))
+def test_sets_of_rows_are_sets_and_told_in_order(some: set[int], others: set[int]) -> None:
+    length = 3 * CHUNK + 1
+    rows, more = rows_of(some, length), rows_of(others, length)
+    assert list(each(rows)) == list(flagged(flags_of(rows, length))) == sorted(some)
+    assert set(flagged(flags_of(rows, length), OUT)) == set(range(length)) - some
+    assert count(rows) == len(some)
+    assert set(each(both(rows, more))) == some & others
+    assert set(each(either(rows, more))) == some | others
+    assert set(each(less(rows, more))) == some - others
+    flags = flags_of(rows, length)
+    for narrowed, wanted in ((without(flags, others), some - others), (within(flags, others), some & others)):
+        assert set(flagged(narrowed[0])) == wanted
+    assert without(flags, others)[1] == len(some & others) == within(flags, others)[1]
+    assert set(flagged(flags)) == some
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, CHUNK - 1, CHUNK, CHUNK + 1])
+def test_all_rows_are_all_there_are(length: int) -> None:
+    assert list(each(all_of(length))) == list(range(length))
+    assert list(flagged(flags_of(all_of(length), length))) == list(range(length))
+    assert list(flagged(flags_of(all_of(length), length), OUT)) == []
 
 
 @given(first=st.lists(numbers, max_size=9), changes=st.lists(st.tuples(st.integers(0, 8), st.integers(-3, 3000))))
@@ -34,8 +70,8 @@ def test_a_column_equals_comparing_row_by_row(first: list[int], changes: list[tu
         assert list(each(column.at_least(least))) == [
             row for row, number in enumerate(plain) if number >= max(0, least)
         ]
-    if there := [number for number in plain if number >= 0]:
-        assert column.greatest(column.at_least(0)) == max(there)
+    assert column.numbers == plain
+    assert column.most >= max(plain, default=0)
 
 
 def expected(demand: Demand, cloud: FakeCloud) -> list[Host]:
@@ -97,7 +133,9 @@ def test_labels_narrow_a_shortlist(cloud: FakeCloud, every: set[Any], never: set
         return {("odd", len(host.id) == 3)}
 
     demand = a_demand(cpu=1, memory=1)
-    found = HostIndex(everyone(cloud), of).shortlist(demand, every, never, some)
+    found = HostIndex(everyone(cloud), of).shortlist(
+        demand, Terms(tuple(every), tuple(never), None if some is None else frozenset(some))
+    )
     assert list(found) == [
         host
         for host in cloud.hosts(ZONE)

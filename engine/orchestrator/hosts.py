@@ -1,37 +1,33 @@
 """An index of hosts: which may do for a demand, without a look at each. The inventory's shortlists come from it.
 
-For each zone, hosts are rows in the order of their ids. A set of rows is one integer (`slices.py`): one for each
-label (a tag, pod, cluster, driver, overcommit ratio, and what the owner of the index adds, such as the hypervisor and
-for whom it is dedicated), so that any combination is a few ANDs; what is free of CPU and memory is a column each.
+For each zone, hosts are rows in the order of their ids (`rows.py`). Which of them fit a kind of demand is kept from
+one decision to the next (`fits.py`); what one demand asks for beyond that (choices, avoid sets, strict affinity) names
+few hosts, which are taken out of a copy.
 
 Promises: a shortlist has exactly the hosts of the demand's zone that have all its tags and the room for what it would
 hold there (by the host's ratio or its own), that its choices, avoid sets and strict affinity allow, and whose labels
-are as asked; it stays as it was when it was made. `replace` costs microseconds, and every decision pays it twice.
-Never decides: planners ask each host again. Not for changes of anything but the used columns: those need `load`.
+are as asked; which they are stays as it was when it was made. `replace` costs microseconds, and every decision pays it
+twice. Never decides: planners ask each host again. Not for changes of anything but the used columns: those need `load`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import reduce
-from operator import or_
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 
-from interlock.engine.orchestrator.slices import Column, Rows, each, rows_of
-from interlock.planners.protocol import Demand
-from interlock.schema.cloud import Cluster, Host, Pod, Zone, guaranteed
+from interlock.engine.orchestrator.fits import KEPT, Fit, Kind, Said, kind_of
+from interlock.engine.orchestrator.roomiest import END, ROW
+from interlock.engine.orchestrator.rows import HostRows, Label, Labels, Terms, is_vacant, owners
+from interlock.engine.orchestrator.slices import AT, BITS, IN, OUT, Flags, flagged, within, without
+from interlock.planners.protocol import Demand, Rejected
+from interlock.planners.rules import how_many
+from interlock.schema.cloud import Host
 
-Label = tuple[object, ...]
-"""A fact about a host that does not change between loads: its kind and which, as in ("tag", "ssd")."""
-Labels = Iterable[Label]
+__all__ = ["ANY", "HostIndex", "HostShortlist", "Label", "Terms", "owners"]
 
-
-def owners(place: Host | Cluster | Pod | Zone) -> Iterable[Label]:
-    """For whom a place is dedicated, as labels of its hosts."""
-    if place.dedicated_account_id is not None:
-        yield "account", place.dedicated_account_id
-    if place.dedicated_domain_id is not None:
-        yield "domain", place.dedicated_domain_id
+ANY = Terms()
+FEW = 16
+"""So many hosts are sorted rather than looked up in an order that is kept. Only speed follows from it."""
 
 
 def _no_labels(_: Host) -> Labels:
@@ -49,181 +45,179 @@ class HostIndex:
         zones: dict[str, list[Host]] = defaultdict(list)
         for host in sorted(hosts, key=lambda host: host.id):
             zones[host.zone_id].append(host)
-        self._zones = {zone_id: _Rows(known, labels) for zone_id, known in zones.items()}
+        self._zones = {zone_id: _Zone(HostRows(known, labels)) for zone_id, known in zones.items()}
 
     def replace(self, host: Host) -> None:
-        """What is used of it has changed."""
-        self._zones[host.zone_id].replace(host)
+        """What is used of it, or who is there, has changed."""
+        self._zones[host.zone_id].rows.replace(host)
 
-    def shortlist(
-        self, demand: Demand, every: Labels = (), never: Labels = (), some: Labels | None = None
-    ) -> HostShortlist:
+    def forget_words(self) -> None:
+        """Who is on the hosts is not known any more: nothing that was said of them is said again unasked."""
+        for zone in self._zones.values():
+            zone.forget_words()
+
+    def shortlist(self, demand: Demand, terms: Terms = ANY) -> HostShortlist:
         """The hosts that may do.
 
         Args:
             demand: what for.
-            every: labels of which they have all.
-            never: labels of which they have none.
-            some: labels of which they have one at least; None: any or none.
+            terms: what their labels must be, beside what the demand says.
         """
-        rows = self._zones.get(demand.zone_id) or _Rows([], _no_labels)
-        tags = (("tag", tag) for tag in demand.host_tags)
-        labelled = rows.labelled((*every, *tags, *_chosen(demand)), (*never, *_avoided(demand)), some)
-        among = labelled & rows.roomy(demand, 1) & ~rows.of(demand.avoid_hosts)
-        if demand.only_hosts is not None:
-            among &= rows.of(demand.only_hosts)
-        if demand.only_host is not None:
-            among &= rows.of([demand.only_host])
-        return HostShortlist(rows, demand, among)
+        zone = self._zones.get(demand.zone_id) or _Zone(HostRows([], _no_labels))
+        return HostShortlist(zone, zone.fit(kind_of(demand, terms)), demand)
 
 
-def _chosen(demand: Demand) -> Labels:
-    places = ("cluster", demand.only_cluster), ("pod", demand.only_pod)
-    return [place for place in places if place[1] is not None]
+class _Zone:
+    """The rows of one zone, and the fits that are kept."""
+
+    def __init__(self, rows: HostRows) -> None:
+        self.rows = rows
+        self._fits: dict[Kind, Fit] = {}
+
+    def fit(self, kind: Kind) -> Fit:
+        """As it is now."""
+        fit = self._fits.pop(kind, None)
+        if fit is None:
+            while len(self._fits) >= KEPT:
+                del self._fits[next(iter(self._fits))]
+            fit = Fit(self.rows, kind)
+        self._fits[kind] = fit
+        fit.follow()
+        return fit
+
+    def forget_words(self) -> None:
+        """See `HostIndex`."""
+        for fit in self._fits.values():
+            fit.forget_words()
+
+    def narrowed(self, demand: Demand) -> tuple[list[int], set[int] | None]:
+        """The rows that the demand takes out, and the only ones that it leaves, if it says so."""
+        rows, gone, only = self.rows, list[int](), None
+        if demand.avoid_hosts:
+            gone = rows.rows(demand.avoid_hosts)
+        for named in _only(demand, rows):
+            only = set(named) if only is None else only.intersection(named)
+        return gone, only
 
 
-def _avoided(demand: Demand) -> Labels:
-    return [*(("pod", id) for id in demand.avoid_pods), *(("driver", name) for name in demand.avoid_drivers)]
+def _only(demand: Demand, rows: HostRows) -> Iterator[Iterable[int]]:
+    if demand.only_hosts is not None:
+        yield rows.rows(demand.only_hosts)
+    if demand.only_host is not None:
+        yield rows.rows([demand.only_host])
 
 
 class HostShortlist:
-    """Implements `Shortlist`."""
+    """Implements `Shortlist`: a fit, without the rows in `gone`, and only those in `only` if that is not None."""
 
-    def __init__(self, rows: _Rows, demand: Demand, among: Rows) -> None:
-        self._rows, self._demand, self._among = rows, demand, among
+    def __init__(
+        self,
+        zone: _Zone,
+        fit: Fit,
+        demand: Demand,
+        narrowed: tuple[list[int], set[int] | None] | None = None,
+    ) -> None:
+        self._zone, self._fit, self._demand = zone, fit, demand
+        self._rows, self._hosts = zone.rows, zone.rows.hosts
+        self._gone, self._only = zone.narrowed(demand) if narrowed is None else narrowed
+        self._is_whole = narrowed is None
+        self._fitting, self._number, self._at = fit.flags(), fit.count, fit.at
+        self._known: tuple[Flags, int] | None = None
+
+    def _members(self) -> tuple[Flags, int]:
+        """Which rows, and how many."""
+        if self._known is None:
+            flags, number = self._fitting, self._number
+            if self._only is not None:
+                flags, number = within(flags, self._only)
+            if self._gone:
+                flags, gone = without(flags, self._gone)
+                number -= gone
+            self._known = flags, number
+        return self._known
 
     def __iter__(self) -> Iterator[Host]:
-        return self._rows.hosts_in(self._among)
+        hosts = self._hosts
+        return (hosts[row] for row in flagged(self._members()[0]))
+
+    def __len__(self) -> int:
+        return self._members()[1]
 
     def __contains__(self, host_id: object) -> bool:
         row = self._rows.number.get(host_id)
-        return row is not None and bool(self._among >> row & 1)
+        return row is not None and self._members()[0][row >> BITS][row & AT] == IN
 
     def roomiest_first(self) -> Iterator[Host]:
-        """See `Shortlist`. Each step looks for the greatest number of VMs that some host still has room for."""
-        among = self._among
-        most = self._rows.most(self._demand, among)
-        while among:
-            most, best = self._roomiest(among, most)
-            yield from self._rows.hosts_in(best)
-            among, most = among & ~best, most - 1
-
-    def _roomiest(self, among: Rows, most: int) -> tuple[int, Rows]:
-        """The number, at most `most`, and which have room for so many. All have for one, if `among` is not empty."""
-        least, best = 0, among
-        while least < most:
-            half = (least + most + 1) // 2
-            if roomy := best & self._rows.roomy(self._demand, half):
-                least, best = half, roomy
-            else:
-                most = half - 1
-        return least, best
+        """See `Shortlist`."""
+        flags, number = self._members()
+        if number <= FEW or self._only is not None or self._is_stale or not all(map(all, self._fit.holdings)):
+            yield from sorted(self, key=lambda host: (-how_many(host, self._demand), host.id))
+            return
+        order, fitting = self._fit.roomiest(), self._fitting
+        keys, last = order.first(fitting)
+        while True:
+            rows = (key & ROW for key in keys)
+            yield from (self._hosts[row] for row in rows if flags[row >> BITS][row & AT] == IN)
+            if last == END:
+                return
+            keys, last = order.after(last, fitting)
 
     def in_pods(self, pod_ids: Collection[str]) -> HostShortlist:
         """See `Shortlist`."""
-        return self._narrowed(self._rows.with_any(("pod", id) for id in pod_ids))
+        rows = self._rows.rare(("pod", id) for id in pod_ids)
+        if rows is None and not self._is_stale:
+            return self._narrowed(self._zone.fit(self._fit.in_pods(pod_ids)), self._gone, self._only)
+        if rows is None:
+            rows = {row for row in flagged(self._members()[0]) if self._hosts[row].pod_id in pod_ids}
+        return self._narrowed(self._fit, self._gone, rows if self._only is None else rows & self._only)
 
     def vacant(self) -> HostShortlist:
         """See `Shortlist`."""
-        return self._narrowed(self._rows.vacant)
+        if self._is_stale:
+            rows = {row for row in flagged(self._members()[0]) if is_vacant(self._hosts[row])}
+            return self._narrowed(self._fit, self._gone, rows)
+        return self._narrowed(self._zone.fit(self._fit.vacant()), self._gone, self._only)
 
     def without(self, host_ids: Iterable[str]) -> HostShortlist:
         """See `Shortlist`."""
-        return self._narrowed(~self._rows.of(host_ids))
+        return self._narrowed(self._fit, [*self._gone, *self._rows.rows(host_ids)], self._only)
 
     def left_out(self) -> tuple[int, Iterator[Host]]:
         """See `Shortlist`."""
-        others = self._rows.all & ~self._among
-        return others.bit_count(), self._rows.hosts_in(others)
+        flags, number = self._members()
+        return len(self._hosts) - number, (self._hosts[row] for row in flagged(flags, OUT))
 
-    def _narrowed(self, rows: Rows) -> HostShortlist:
-        return HostShortlist(self._rows, self._demand, self._among & rows)
+    def causes(self) -> list[tuple[str, int]]:
+        """See `Shortlist`. By the figures of now, and for the demand as a whole."""
+        found = self._fit.causes()
+        lacking = sum(number for _, number in found)
+        named = len(self._hosts) - len(self) - lacking
+        return [*found, ("avoided or not chosen", named)]
 
+    def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
+        """See `Shortlist`."""
+        hosts, avoided, book = self._hosts, self._demand.avoid_hosts, self._book()
+        found: list[Rejected] = []
+        for row in flagged(self._members()[0], OUT) if most > 0 else ():
+            host = hosts[row]
+            if host.id not in but:
+                cause, said = avoided.get(host.id), book.get(row)
+                if said is None or said[0] is not host or said[1] != cause:
+                    book[row] = said = host, cause, tell(host)
+                found.append(said[2])
+                if len(found) == most:
+                    break
+        return found
 
-class _Rows:
-    """The hosts of one zone."""
+    def _book(self) -> dict[int, Said]:
+        """What was said before, where the same would be said again: see `Shortlist.told`."""
+        is_plain = self._is_whole and self._only is None and not self._demand.avoid_pods
+        return self._fit.book(self._demand.account_id) if is_plain else {}
 
-    def __init__(self, hosts: list[Host], labels: Callable[[Host], Labels]) -> None:
-        self._hosts = hosts
-        self.number: Mapping[object, int] = {host.id: row for row, host in enumerate(hosts)}
-        self.all: Rows = (1 << len(hosts)) - 1
-        self.vacant: Rows = rows_of(row for row, host in enumerate(hosts) if _is_vacant(host))
-        self._cpu = _Free([host.cpu_free_mhz for host in hosts], [host.cpu_overcommit for host in hosts])
-        self._memory = _Free([host.memory_free_mib for host in hosts], [host.memory_overcommit for host in hosts])
-        self._labelled = _labelled(hosts, labels)
+    @property
+    def _is_stale(self) -> bool:
+        """Whether hosts have changed since it was made."""
+        return self._at != self._rows.changes
 
-    def replace(self, host: Host) -> None:
-        row = self.number[host.id]
-        self._hosts[row] = host
-        self._cpu.put(row, host.cpu_free_mhz)
-        self._memory.put(row, host.memory_free_mib)
-        if _is_vacant(host) != bool(self.vacant >> row & 1):
-            self.vacant ^= 1 << row
-
-    def hosts_in(self, rows: Rows) -> Iterator[Host]:
-        return (self._hosts[row] for row in each(rows))
-
-    def of(self, host_ids: Iterable[str]) -> Rows:
-        return rows_of(row for id in host_ids if (row := self.number.get(id)) is not None)
-
-    def with_any(self, labels: Labels) -> Rows:
-        return reduce(or_, (self._labelled.get(label, 0) for label in labels), 0)
-
-    def labelled(self, every: Labels, never: Labels, some: Labels | None) -> Rows:
-        rows = self.all & ~self.with_any(never)
-        for label in every:
-            rows &= self._labelled.get(label, 0)
-        return rows if some is None else rows & self.with_any(some)
-
-    def roomy(self, demand: Demand, vms: int) -> Rows:
-        """Those with room for so many VMs like it."""
-        cpu = self._cpu.enough(demand.cpu_mhz, demand.own_cpu_overcommit, vms)
-        return cpu and cpu & self._memory.enough(demand.memory_mib, demand.own_memory_overcommit, vms)
-
-    def most(self, demand: Demand, among: Rows) -> int:
-        """No host among them has room for more such VMs."""
-        cpu = self._cpu.most(demand.cpu_mhz, demand.own_cpu_overcommit, among)
-        return min(cpu, self._memory.most(demand.memory_mib, demand.own_memory_overcommit, among))
-
-
-class _Free:
-    """What is free of one thing on each host, and by which ratio VMs hold it there."""
-
-    def __init__(self, free: list[int], ratios: list[float]) -> None:
-        self._column = Column(free)
-        rows: dict[float, list[int]] = defaultdict(list)
-        for row, ratio in enumerate(ratios):
-            rows[ratio].append(row)
-        self._with_ratio = {ratio: rows_of(numbers) for ratio, numbers in rows.items()}
-
-    def put(self, row: int, free: int) -> None:
-        self._column.put(row, free)
-
-    def enough(self, size: int, own: float | None, vms: int) -> Rows:
-        if own is not None:
-            return self._column.at_least(vms * guaranteed(size, own))
-        rows = 0
-        for ratio, with_it in self._with_ratio.items():
-            rows |= with_it & self._column.at_least(vms * guaranteed(size, ratio))
-        return rows
-
-    def most(self, size: int, own: float | None, among: Rows) -> int:
-        ratio = max(self._with_ratio, default=1.0) if own is None else own
-        return self._column.greatest(among) // max(1, guaranteed(size, ratio))
-
-
-def _labelled(hosts: Iterable[Host], labels: Callable[[Host], Labels]) -> dict[Label, Rows]:
-    rows: dict[Label, list[int]] = defaultdict(list)
-    for row, host in enumerate(hosts):
-        for label in (*_own_labels(host), *labels(host)):
-            rows[label].append(row)
-    return {label: rows_of(numbers) for label, numbers in rows.items()}
-
-
-def _own_labels(host: Host) -> Labels:
-    yield from (("tag", tag) for tag in host.tags)
-    yield from (("driver", host.driver), ("pod", host.pod_id), ("cluster", host.cluster_id))
-
-
-def _is_vacant(host: Host) -> bool:
-    return host.cpu_used_mhz == 0 and host.memory_used_mib == 0
+    def _narrowed(self, fit: Fit, gone: list[int], only: set[int] | None) -> HostShortlist:
+        return HostShortlist(self._zone, fit, self._demand, (gone, only))

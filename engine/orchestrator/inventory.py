@@ -18,7 +18,7 @@ import msgspec
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
-from interlock.engine.orchestrator.hosts import HostIndex, Label, owners
+from interlock.engine.orchestrator.hosts import HostIndex, Label, Terms, owners
 from interlock.engine.orchestrator.recording import Moment
 from interlock.engine.orchestrator.surroundings import Surroundings
 from interlock.engine.orchestrator.tenancy import Tenancy
@@ -95,13 +95,25 @@ class Inventory:
             owner = {"host": pool.host_id, "cluster": pool.cluster_id}.get(pool.scope, pool.zone_id)
             self._near.setdefault((pool.scope, owner), []).append(pool.id)
         self._around = Surroundings(self._places)
-        places_of_one = (place for host in self.all(Host) for _, place in self._around.of(host))
-        self._owners: frozenset[Label] = frozenset(owner for place in places_of_one for owner in owners(place))
         self._index = HostIndex(self.all(Host), self._labels)
         self._values = Values(self._places["setting"].values())
         self._above = {account.id: self._path(account) for account in self.all(Account)}
+        kinds: tuple[type[Host | Cluster | Pod | Zone], ...] = (Host, Cluster, Pod, Zone)
+        self._owners = frozenset(label for kind in kinds for place in self.all(kind) for label in owners(place))
+        self._mine: dict[str, frozenset[Label]] = {}
         self._tenancy = Tenancy()
         self._books: dict[str, AddressBook] = {}
+
+    def _owned_by(self, account_id: str) -> frozenset[Label]:
+        """The labels of what is dedicated to an account or a domain above it: for most, none."""
+        found = self._mine.get(account_id)
+        if found is None:
+            labels: set[Label] = {
+                ("account", account_id),
+                *(("domain", each) for each in self.domains_above(account_id)),
+            }
+            found = self._mine[account_id] = self._owners & labels
+        return found
 
     def _path(self, account: Account) -> tuple[str, ...]:
         found, domain = [], self._places["domain"].get(account.domain_id)
@@ -135,13 +147,16 @@ class Inventory:
 
     def shortlist(self, demand: Demand) -> Shortlist:
         """See `CloudView`. Labels only spare planners a look: they ask every rule of each host they take."""
-        account = demand.account_id
-        mine: set[Label] = {("account", account), *(("domain", each) for each in self.domains_above(account))}
-        return self._index.shortlist(
-            demand,
-            every=[("hypervisor", demand.hypervisor)] if demand.hypervisor is not None else [],
-            never=[*([] if demand.ignore_disabled else [_DISABLED]), *(self._owners - mine)],
+        return self._index.shortlist(demand, self._terms(demand))
+
+    def _terms(self, demand: Demand) -> Terms:
+        """What the cloud around hosts says of them, for the demand."""
+        mine = self._owned_by(demand.account_id)
+        return Terms(
+            every=(("hypervisor", demand.hypervisor),) if demand.hypervisor is not None else (),
+            never=() if demand.ignore_disabled else (_DISABLED,),
             some=mine if demand.dedicated_only else None,
+            owners=mine,
         )
 
     def _labels(self, host: Host) -> Iterable[Label]:
@@ -345,11 +360,15 @@ class Inventory:
         """Take figures read between two commits, and count on top what is decided but not written."""
         self.moment.read(int(head[0][0]), self._pending.values())
         for name, place_id, *figures in usage:
-            self._replace(name, place_id, **dict(zip(COUNTERS[name], figures, strict=False)))
+            read = dict(zip(COUNTERS[name], figures, strict=False))
+            known = self._places[name].get(place_id)
+            # Most are as they were: to compare them costs a tenth of what it costs to replace one.
+            if read != {column: getattr(known, column, None) for column in read}:
+                self._replace(name, place_id, **read)
         self._tenancy = Tenancy()
-        for host_id, target_id, account_id, planner, groups in vms:
-            for held in filter(None, (host_id, target_id)):
-                self._tenancy.count(held, account_id, planner, msgspec.json.decode(groups, type=tuple[str, ...]), 1)
+        self._index.forget_words()
+        for host_id, account_id, planner, groups, number in vms:
+            self._tenancy.count(host_id, account_id, planner, msgspec.json.decode(groups, type=tuple[str, ...]), number)
         self.close_books()
         for decision in self._pending.values():
             self._apply(decision)

@@ -102,6 +102,7 @@ class Orchestrator:
         self._drives: dict[str, Drive] = {}
         self._started = self._ahead = 0
         self.door = Door(lambda: len(self._ends))
+        store.writer.at_work = lambda: self._started + self.door.inside
         self._queue: deque[str] = deque()
         self._loading: dict[str, asyncio.Event] = {}
         self._ends: dict[str, asyncio.Future[Operation | None]] = {}

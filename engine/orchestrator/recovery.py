@@ -15,7 +15,7 @@ what it had claimed is its own by then, and is taken over from it in turn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Container, Coroutine, Iterable
 from typing import Any
 
 from interlock.engine.core.backoff import SECOND, doubled
@@ -74,7 +74,7 @@ class Recovery:
         self._asked = self._looking = True
         self._looked_at = asyncio.get_running_loop().time()
         try:
-            at = now()
+            at, before = now(), tuple(self._broken)
             found = [(row[0], worker_of(row[1:])) for row in await self._workers.driven()]
             workers = {worker.id: worker for _, worker in found if worker is not None}
             plan = take_over(
@@ -87,11 +87,18 @@ class Recovery:
         finally:
             self._looking = False
         self._failures = 0
+        self._forget_ended(before, {operation_id for operation_id, _ in found})
         for operation_id in plan.take:
             self._take(operation_id)
         if plan.look_at is not None:
             self.look_in((plan.look_at - at) / SECOND + MARGIN)
         return len(plan.take)
+
+    def _forget_ended(self, before: Iterable[str], found: Container[str]) -> None:
+        """Of those that broke off here before the look, others have ended what is not found any more."""
+        for operation_id in before:
+            if operation_id not in found:
+                self._broken.pop(operation_id, None)
 
     def glance(self) -> None:
         """Somebody here minds an operation that is not driven here: look, though not without end."""

@@ -173,6 +173,11 @@ class Store:
         """How many decisions wait to be written."""
         return self._writer.waiting
 
+    @property
+    def writer(self) -> Writer:
+        """Who writes."""
+        return self._writer
+
     async def commit(self, decision: Decision) -> Verdict:
         """Write a decision with the next batch."""
         return await self._writer.commit(decision)
@@ -295,6 +300,10 @@ class Store:
     async def journal(self, query: Select[Any]) -> list[Transition]:
         """The journal rows a query of `queries` finds."""
         return [Transition(**row._mapping) for row in await self.rows(query)]
+
+    async def some_places(self, name: str, query: Select[Any]) -> list[Place]:
+        """The places of a kind that a query of their columns finds."""
+        return list(map(_readers[PLACES[name]], await self.rows(query)))
 
     async def places(self) -> dict[str, list[Place]]:
         """All places by kind."""

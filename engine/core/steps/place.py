@@ -63,7 +63,9 @@ def chosen(draft: Draft, demand: Demand, *, or_elsewhere: bool = True) -> Plan:
         answer = _answer(draft, planner, anywhere)
     rejected = tuple((each.candidate, each.reason) for each in answer.rejected)
     if isinstance(answer, NoPlan):
-        raise Refusal(f"no place for VM {vm.name} in zone {vm.zone_id}: {_listed(rejected)}", rejected)
+        raise Refusal(
+            f"no place for VM {vm.name} in zone {vm.zone_id}: {_listed(rejected, answer.rejected_in_all)}", rejected
+        )
     draft.detail["place"] = {"host": answer.host_id, "pools": answer.pools, "planner": vm.planner}
     # Those before the one that was taken, and no more of them than tell something: a full fleet would fill the journal.
     draft.detail["rejected"] = rejected[:LISTED]
@@ -106,9 +108,9 @@ def _wrong(answer: object, demand: Demand, cloud: Cloud) -> str | None:
     return None
 
 
-def _listed(rejected: tuple[tuple[str, str], ...]) -> str:
+def _listed(rejected: tuple[tuple[str, str], ...], in_all: int) -> str:
     said = [f"{candidate} {reason}" for candidate, reason in rejected[:LISTED]]
-    more = len(rejected) - len(said)
+    more = max(len(rejected), in_all) - len(said)
     return "; ".join(said) + (f"; and {more} more, see the operation's reasons" if more else "")
 
 

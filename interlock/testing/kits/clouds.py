@@ -7,14 +7,15 @@ whether it wrote into what it was shown.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Self
 
 import msgspec
 from msgspec.structs import replace
 
 from interlock.engine.orchestrator.hosts import HostIndex
-from interlock.planners.protocol import Demand, Shortlist, VolumeDemand
+from interlock.planners.protocol import Demand, Rejected, Shortlist, VolumeDemand
 from interlock.schema.cloud import Cluster, Host, StoragePool
 
 ZONE = "z"
@@ -64,6 +65,9 @@ class FakeShortlist:
     def __iter__(self) -> Iterator[Host]:
         return iter(self._among)
 
+    def __len__(self) -> int:
+        return len(self._among)
+
     def __contains__(self, host_id: object) -> bool:
         return any(host.id == host_id for host in self._among)
 
@@ -83,6 +87,13 @@ class FakeShortlist:
     def left_out(self) -> tuple[int, Iterator[Host]]:
         others = [host for host in self._zone if host.id not in self]
         return len(others), iter(others)
+
+    def causes(self) -> list[tuple[str, int]]:
+        return [("left out", self.left_out()[0])]
+
+    def told(self, tell: Callable[[Host], Rejected], most: int, but: Container[str]) -> list[Rejected]:
+        others = (host for host in self.left_out()[1] if host.id not in but)
+        return [tell(host) for host in islice(others, most)]
 
     def _only(self, among: Iterable[Host]) -> FakeShortlist:
         return FakeShortlist(self._demand, self._zone, list(among))
