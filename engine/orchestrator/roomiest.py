@@ -66,18 +66,27 @@ class Roomiest:
 
     def look_at(self, changed: Iterable[int], flags: Flags) -> None:
         """These rows have changed, and these fit now."""
-        keys, key_of = self._keys, self._key_of
+        keys, key_of, last = self._keys, self._key_of, self._last
+        cpu, memory, kinds = self._rows.cpu.numbers, self._rows.memory.numbers, self._rows.kinds
         for row in changed:
-            new = self.key(row) if flags[row >> BITS][row & AT] == IN else END
+            new = END
+            if flags[row >> BITS][row & AT] == IN:
+                # As `key` says it; every decision does this for some dozen rows.
+                each_cpu, each_memory = self._holdings[kinds[row]]
+                by_cpu, by_memory = cpu[row] // each_cpu, memory[row] // each_memory
+                new = row - ((by_cpu if by_cpu < by_memory else by_memory) << ROW_BITS)
             old = key_of.get(row, END)
-            if new != old:
-                if old != END:
-                    del keys[bisect_left(keys, old)], key_of[row]
-                if new <= self._last and new != END:
-                    insort(keys, new)
-                    key_of[row] = new
+            if new != old and (old != END or new <= last):
+                self._move(row, old, new)
         if len(keys) > 2 * LONG:
             self._shorten()
+
+    def _move(self, row: int, old: int, new: int) -> None:
+        if old != END:
+            del self._keys[bisect_left(self._keys, old)], self._key_of[row]
+        if new <= self._last and new != END:
+            insort(self._keys, new)
+            self._key_of[row] = new
 
     def _shorten(self) -> None:
         for key in self._keys[LONG:]:
