@@ -8,7 +8,8 @@
     python -m benchmarks --full --keep benchmarks/measured.json          # for README.md
     python -m benchmarks --write-readme benchmarks/measured.json
 
-Each module runs in a process of its own. When one fails the others still run, and the exit code is 1.
+Each module runs in a process of its own. When one fails the others still run, and the exit code is 1. What has been
+measured is written after each, so that a run that is cut short has it.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ def main(arguments: Sequence[str] | None = None, modules: Sequence[Module] = MOD
     if options.list:
         print("\n".join(_listed(asked)))
         return 0
-    summary = run_all(asked, options.results)
-    written(summary, options.results / "suite.json")
-    if options.keep:
-        written(kept(summary, options.keep), options.keep)
+    summary = Summary()
+    for summary in run_all(asked, options.results):
+        written(summary, options.results / "suite.json")
+        if options.keep:
+            written(kept(summary, options.keep), options.keep)
     show(summary)
     print(f"\nall figures: {options.results / 'suite.json'}")
     return code(summary, check=options.check)

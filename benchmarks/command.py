@@ -32,6 +32,9 @@ from benchmarks.targets import judged
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
+KEPT = ("benchmarks/measured.json", "benchmarks/README.md", "benchmarks/pictures")
+"""What keeping figures changes; it is not what was measured."""
+CODE = ("--", ".", *(f":(exclude){path}" for path in KEPT))
 LEFT_OUT = 77
 """As automake's tests say that they were skipped."""
 
@@ -148,7 +151,7 @@ def write(result: Result, file: Path) -> None:
 def commit() -> str:
     """Of the tree that this stands in."""
     try:
-        told = [_git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")]
+        told = [_git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "--untracked-files=no", *CODE)]
     except (OSError, subprocess.CalledProcessError):
         return ""
     return told[0] + ("+" if told[1] else "")

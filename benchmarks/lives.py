@@ -153,6 +153,12 @@ class Lives:
             for mine in self._people:
                 people.create_task(self._ask(mine, left))
 
+    async def whole(self, times: int) -> None:
+        """Have everybody lead so many lives from their beginning to their end: nobody is alive then."""
+        async with asyncio.TaskGroup() as people:
+            for mine in self._people:
+                people.create_task(self._ask(mine, iter(range(times * len(self._steps) * len(mine)))))
+
     async def _ask(self, mine: deque[Life], left: Iterator[int]) -> None:
         """Each VM in turn takes its next step."""
         for _ in left:

@@ -1,4 +1,4 @@
-"""What choosing alone costs: the same hosts and demands, and nothing but a look for one that has the tag and the room,
+"""What choosing alone costs: the same hosts and demands, and nothing but a look for one that has the tag and the room
 and is not to be avoided. No storage, no dedication, no order that a planner promises, no word of why.
 
 Two ways: buckets by free memory in plain Python, and one comparison over all hosts by numpy, where that is installed.

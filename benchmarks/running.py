@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -46,19 +46,23 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     failed: list[Failed] = []
 
 
-def run_all(chosen: Iterable[tuple[Module, Size]], folder: Path) -> Summary:
-    """Run them one after the other, with their own words on the terminal.
+def run_all(chosen: Iterable[tuple[Module, Size]], folder: Path) -> Iterator[Summary]:
+    """Run them one after the other, with their own words on the terminal; after each, what all so far came to.
 
     Args:
         chosen: which, and at which size each.
         folder: where each writes `NAME.json` and its pictures.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ran = [run(each, size, folder) for each, size in chosen]
-    return Summary(
-        results=[each for each in ran if isinstance(each, Result)],
-        failed=[each for each in ran if isinstance(each, Failed)],
-    )
+    results: list[Result] = []
+    failed: list[Failed] = []
+    for module, size in chosen:
+        ran = run(module, size, folder)
+        if isinstance(ran, Result):
+            results.append(ran)
+        else:
+            failed.append(ran)
+        yield Summary(results=results[:], failed=failed[:])
 
 
 def run(module: Module, size: Size, folder: Path) -> Result | Failed:

@@ -23,7 +23,7 @@ import msgspec
 
 from benchmarks.command import Measured, Wrong, begin, ended, parser
 from benchmarks.lives import Led, Lives, cloud
-from benchmarks.readings import Reading, Table, read, tables
+from benchmarks.readings import Reading, Table, quiet, read, tables
 from benchmarks.result import Curve, Figure, Line, figure, flat, line
 from interlock import Engine
 from interlock.drivers.simulator import Simulator
@@ -112,6 +112,7 @@ async def _curve(options: Namespace, folder: Path, engine: Engine, lives: Lives)
 
     async def reading() -> Reading:
         await engine.idle()
+        await quiet()
         done = lives.led
         return read(done.operations, done.alive, began, folder / DATABASE, folder / SIMULATOR)
 
@@ -161,7 +162,11 @@ def figures(soaked: Soaked, warm: int) -> list[Figure]:
         figure(MEMORY, "MiB", [most], {WARM: [after[0].rss_mib], COLD: [soaked.curve[0].rss_mib]}),
         *(figure(changes(name), "", [_change(after, name)]) for name in CONSTANT),
         figure("objects of Python, change after the warm-up", "", [last.blocks - after[0].blocks]),
-        figure("processor time of an operation", "ms CPU", [1000 * last.cpu_seconds / operations]),
+        figure(
+            "processor time of an operation",
+            "ms CPU",
+            [1000 * (last.cpu_seconds - soaked.curve[0].cpu_seconds) / operations],
+        ),
         figure("write-ahead log, most", "MiB", [max(each.wal_mib for each in soaked.curve)]),
         figure("database, of an operation", "B", [_bytes(soaked.tables) / operations]),
         figure("database, of a VM's whole life", "B", [_bytes(soaked.tables) / soaked.led.begun]),

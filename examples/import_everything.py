@@ -9,13 +9,23 @@ import interlock
 
 SCRIPTS = ("interlock.schema.migrations.env", "interlock.testing.plugin")
 """Run by Alembic inside a migration, and by pytest: not imported."""
-EXTRA = "interlock.testing.kits"
-"""Needs the extra `testing`; without it, it must say so."""
+EXTRAS = {
+    "interlock.testing.kits": "testing",
+    "interlock.telemetry.metrics": "prometheus",
+    "interlock.telemetry.serving": "prometheus",
+    "interlock.telemetry.traces": "otel",
+}
+"""What needs an extra; without it, it must say so."""
+
+
+def extra_of(name: str) -> str | None:
+    """The extra that a module needs."""
+    return next((extra for module, extra in EXTRAS.items() if name.startswith(module)), None)
 
 
 def without_the_extra(name: str) -> None:
     """What cannot be imported while the packages are listed."""
-    if not name.startswith(EXTRA):
+    if extra_of(name) is None:
         raise ImportError(f"{name} does not import")
 
 
@@ -28,10 +38,21 @@ for name in names:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        if not name.startswith(EXTRA) or "interlock[testing]" not in str(missing):
+        if extra_of(name) is None or f"interlock[{extra_of(name)}]" not in str(missing):
             raise
 rooms = {name.split(".")[1] for name in names}
-missing = {"schema", "planners", "drivers", "engine", "embed", "cli", "pictures", "testing"} - rooms
+missing = {
+    "schema",
+    "planners",
+    "drivers",
+    "engine",
+    "embed",
+    "cli",
+    "pictures",
+    "replay",
+    "telemetry",
+    "testing",
+} - rooms
 if missing:
     raise SystemExit(f"the installed package lacks {', '.join(sorted(missing))}")
 print(f"{len(names)} modules import, from {interlock.__path__[0]}")

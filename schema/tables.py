@@ -41,6 +41,10 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
+WAITING = "operation.state = 'Queued' AND operation.worker_id IS NULL"
+"""Of an operation that was only asked for: nobody drives it yet."""
+
+
 def _machine_columns() -> list[Column[object]]:
     return [
         Column("created_at", Micros, nullable=False, comment="When the row was made."),
@@ -210,6 +214,12 @@ operation = Table(
         unique=True,
         sqlite_where=text(f"state IN ({_quoted(ACTIVE)})"),
         postgresql_where=text(f"state IN ({_quoted(ACTIVE)})"),
+    ),
+    Index(
+        "operation_waiting",
+        "id",
+        sqlite_where=text(WAITING.replace("operation.", "")),
+        postgresql_where=text(WAITING.replace("operation.", "")),
     ),
     Index("operation_vm", "vm_id", "id"),
     Index(
@@ -554,6 +564,12 @@ worker = Table(
         "When that process began, as the machine counts: tells it from a later one with the same number.",
     ),
     Column("lease_until", Micros, nullable=False, comment="Its operations may be taken over after this."),
+)
+claim = Table(
+    "claim",
+    metadata,
+    Column("operation_id", Text, primary_key=True, comment="An operation that was only asked for."),
+    _names("worker_id", "The worker that was given it, and has not begun it."),
 )
 guard = Table(
     "guard",

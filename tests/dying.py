@@ -16,6 +16,7 @@ import pytest
 from interlock.drivers.simulator import Simulator
 from interlock.engine.orchestrator import orchestrator
 from interlock.engine.orchestrator.lease import Lease
+from interlock.engine.store.listening import Word, telling
 from interlock.schema.commands import AnyCommand, Outcome
 from tests.bare import bare
 from tests.witness import Recorder
@@ -54,9 +55,11 @@ class Holding(Recorder):
 
 
 async def expire(url: str) -> None:
-    """All leases have run out."""
+    """All leases have run out. Engines know when that is to be, and look then: here it is at once."""
     async with bare(url) as database:
         await database.run("UPDATE worker SET lease_until = 0")
+        if database.dialect == "postgresql":
+            await database.run(telling(Word(lease_until=0)))
 
 
 @asynccontextmanager

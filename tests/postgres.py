@@ -89,14 +89,18 @@ def _runs_as() -> str | None:
 class Server:
     """A running server. Make it with `Server.begin`."""
 
-    def __init__(self, folder: Path, tools: Path, user: str | None) -> None:
+    def __init__(self, folder: Path, tools: Path, user: str | None, settings: tuple[str, ...] = SETTINGS) -> None:
         self.folder = folder
+        self._settings = settings
         self._tools, self._user = tools, user
         self._keeper = self._spawn("sh", "-c", KEEPER, "keeper", str(tools / "pg_ctl"), str(folder))
 
     @classmethod
-    def begin(cls) -> Server:
+    def begin(cls, *more: str) -> Server:
         """Make a server and run it.
+
+        Args:
+            more: settings that go before those of the tests.
 
         Raises:
             NotInstalled: this machine cannot.
@@ -105,7 +109,7 @@ class Server:
         folder = Path(tempfile.mkdtemp(prefix="interlock-pg-", dir="/tmp"))
         if user is not None:
             shutil.chown(folder, user)
-        server = cls(folder, tools, user)
+        server = cls(folder, tools, user, (*SETTINGS, *more))
         try:
             server._run("initdb", "-D", "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N")
             server.start()
@@ -116,7 +120,7 @@ class Server:
 
     def start(self) -> None:
         """Run it; again, after `stop`."""
-        options = " ".join(f"-c {setting}" for setting in (*SETTINGS, f"unix_socket_directories={self.folder}"))
+        options = " ".join(f"-c {setting}" for setting in (*self._settings, f"unix_socket_directories={self.folder}"))
         self._run("pg_ctl", "start", "-D", "data", "-w", "-l", "log", "-o", options)
 
     def stop(self) -> None:

@@ -47,6 +47,7 @@ ABOUT = {
     "worker": "The engines that are open on this database.",
     "archive": "Files that hold journal rows which left the database with what they tell of.",
     "archiving": "Whose rows are leaving: empty but for the transaction in which they do.",
+    "claim": "Operations that were only asked for, and the workers that are about to begin them.",
     "guard": "Which triggers are installed.",
 }
 

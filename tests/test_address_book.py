@@ -47,6 +47,17 @@ def test_the_first_free_address_is_the_lowest_that_is_not_taken(
     assert book.first_free(str(IPv4Address(first)), str(IPv4Address(last))) == expected
 
 
+@given(owned=st.sets(ipv4), aside=st.integers(1, 2**40), first=near, last=near)
+def test_a_book_that_stands_aside_finds_what_is_free_and_begins_elsewhere(
+    owned: set[str], aside: int, first: int, last: int
+) -> None:
+    book = AddressBook(owned, aside)
+    stretch = [str(IPv4Address(number)) for number in range(first, last + 1)]
+    begin = aside % max(1, len(stretch))
+    expected = next((each for each in (*stretch[begin:], *stretch[:begin]) if each not in owned), None)
+    assert book.first_free(str(IPv4Address(first)), str(IPv4Address(last))) == expected
+
+
 @given(free=st.none() | st.integers(0, 3 * PAGE - 1))
 def test_the_only_free_address_of_several_full_pages_is_found(free: int | None) -> None:
     book = AddressBook(str(IPv4Address(AT_A_SEAM + place)) for place in range(3 * PAGE) if place != free)

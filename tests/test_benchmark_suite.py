@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as suite_command
-from benchmarks import drawing, readme, report, running
+from benchmarks import command, drawing, readme, report, running
 from benchmarks.command import LEFT_OUT, Measured, Missing, Wrong, begin, ended, parser
 from benchmarks.machine import Machine, Watch
 from benchmarks.result import Curve, Line, Point, Result, Spread, figure, flat, line, linear
@@ -82,6 +84,20 @@ def test_what_an_earlier_run_left_is_not_taken_for_this_ones(tmp_path: Path, mon
     (tmp_path / "logs.json").write_bytes(msgspec.json.encode(a_result()))
     monkeypatch.setattr(running, "_called", lambda _: 0)
     assert isinstance(running.run(TINY, Size(1), tmp_path), Failed)
+
+
+def test_a_suite_that_is_cut_short_has_kept_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def called(arguments: Sequence[str]) -> int:
+        if "benchmarks.deploys" in arguments:
+            raise KeyboardInterrupt
+        (tmp_path / "logs.json").write_bytes(msgspec.json.encode(a_result()))
+        return 0
+
+    monkeypatch.setattr(running, "_called", called)
+    with pytest.raises(KeyboardInterrupt):
+        suite_command.main([f"--results={tmp_path}", f"--keep={tmp_path / 'kept.json'}", "--full"], [TINY, LONG])
+    for file in ("suite.json", "kept.json"):
+        assert [each.module for each in running.read(tmp_path / file).results] == ["logs"]
 
 
 def test_a_module_that_lacks_what_it_needs_is_left_out_and_no_fault(
@@ -195,6 +211,26 @@ def test_the_command_that_is_told_makes_the_same_again_and_holds_no_secret() -> 
     assert begin("deploys", arguments).command == (
         "python -m benchmarks.deploys --url 'postgresql://me:***@host/db' --rounds=2"
     )
+
+
+def test_the_commit_has_a_mark_when_the_code_has_changes_and_none_for_figures_that_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
+
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    assert command.commit() == ""
+    (tmp_path / "benchmarks").mkdir()
+    for file in ("code.py", "benchmarks/measured.json"):
+        (tmp_path / file).write_text("as it was")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "first")
+    (tmp_path / "benchmarks/measured.json").write_text("figures")
+    assert re.fullmatch(r"[0-9a-f]+", command.commit())
+    (tmp_path / "code.py").write_text("changed")
+    assert re.fullmatch(r"[0-9a-f]+\+", command.commit())
 
 
 def test_what_others_do_is_told_in_cores() -> None:

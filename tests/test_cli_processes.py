@@ -271,3 +271,19 @@ def test_tables_fit_a_terminal_of_80_columns(shell: Shell) -> None:
     wide = bare(on_a_terminal(shell, "ps", columns=200))
     assert wide[0].split()[-1] == "CREATED"
     assert "\x1b" not in shell("ps").out
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_hunt_ends(tmp_path: Path, jobs: str) -> None:
+    """The signal is sent to the command alone, which plays itself, or waits for the processes that do."""
+    begun = tmp_path / "begun"
+    (tmp_path / "marked.py").write_text(
+        "from pathlib import Path\nfrom interlock.testing.fuzz import ground\n"
+        f"def setting():\n    Path({str(begun)!r}).touch()\n    return ground.setting()\n"
+    )
+    more = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    process = Process(("fuzz", "--events", "1000000000", "--jobs", jobs, "--ground", "marked:setting"), more)
+    until(begun.exists)
+    process.signal(signal.SIGINT)
+    said = process.end(Exit.INTERRUPTED)
+    assert said.out == ""

@@ -30,7 +30,7 @@ from interlock.drivers.simulator import Simulator
 from interlock.drivers.simulator.options import Options
 from interlock.embed.description import tables, words
 from interlock.engine.core.operations import PROGRAMS
-from interlock.engine.orchestrator import effects, lease, orchestrator
+from interlock.engine.orchestrator import effects, elsewhere, lease, orchestrator
 from interlock.engine.store import store, writer
 from interlock.schema.cloud import AFFINITIES, Host, StoragePool
 from interlock.schema.commands import COMMANDS, AnyCommand, Outcome
@@ -322,7 +322,7 @@ FIGURES = [
     ("architecture", f"up to {writer.BATCH} of them"),
     ("architecture", f"lasts {lease.LEASE:.0f} s, is renewed every {lease.RENEW:.0f} s"),
     ("architecture", f"for up to {orchestrator.LEFT_BEHIND:.0f} s"),
-    ("architecture", f"looks every {orchestrator.ELSEWHERE} s"),
+    ("architecture", f"looks every {elsewhere.LOOK} s"),
     ("architecture", f"busy timeout of {store.BUSY_SECONDS:.0f} s"),
     ("plugins", f"at most {effects.PER_PLACE} commands at a time"),
     ("decisions/0012-left-for-later", f"{effects.PER_PLACE} commands at once"),
@@ -371,8 +371,8 @@ async def test_the_life_of_a_deploy_is_as_told(tmp_path: Path) -> None:
 
     moments = list(dict.fromkeys(row.at for row in history))
     told = rows("docs/architecture.md", "## The life of a deploy")
-    for row, (commit, *cells, ledger) in zip(history, told, strict=True):
-        assert int(commit) == moments.index(row.at) + 1
+    for row, (decision, *cells, ledger) in zip(history, told, strict=True):
+        assert int(decision) == moments.index(row.at) + 1
         assert cells == [str(row.seq), row.machine, row.event, row.source, row.destination]
         assert ledger.partition(":")[0] == ", ".join(movement.thing for movement in row.movements)
         assert all(movement.giver == "free" for movement in row.movements)

@@ -259,14 +259,14 @@ async def test_of_many_operations_that_were_overtaken_one_reads_the_figures_agai
     """Two busy engines overtake each other with each batch: to read once for each operation takes all their time."""
     async with world(tmp_path, description=cloud(hosts=8)) as lab, world(tmp_path) as other:
         await other.deploy("other")
-        read, refresh = 0, lab.engine._store.refresh
+        read, follow = 0, lab.engine._store.follow
 
-        async def counted(*asked: Any) -> None:
+        async def counted(*asked: Any) -> bool:
             nonlocal read
             read += 1
-            await refresh(*asked)
+            return await follow(*asked)
 
-        monkeypatch.setattr(lab.engine._store, "refresh", counted)
+        monkeypatch.setattr(lab.engine._store, "follow", counted)
         handles = await asyncio.gather(*(lab.engine.deploy(lab.request(f"vm-{number}")) for number in range(20)))
         for handle in handles:
             await handle.wait()

@@ -257,7 +257,7 @@ async def test_what_was_admitted_while_another_operation_began_and_ended_fails_a
         orchestrator = lab.engine._orchestrator
         case, event = await orchestrator.prepare(ExpungeVM((await lab.vm()).id), "slow", None)
         await lab.run("expunge")
-        late = await orchestrator.commits.request(case, event)
+        late = (await orchestrator.commits.request(case, event)).decision
         orchestrator.begin(late)
         operation = await orchestrator.ended(late.operation.id)
         assert operation.state == "Failed"

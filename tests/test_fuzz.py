@@ -52,6 +52,16 @@ def test_the_same_seed_is_the_same_journal_however_many_processes_take_part() ->
     assert alone.coverage.cells == again.coverage.cells == together.coverage.cells
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_hunt_tells_of_the_runs_that_it_counts_and_of_no_others(jobs: int) -> None:
+    """Processes are handed several runs at a time, and play some that are not needed any more."""
+    coverage = Coverage()
+    played = [run(SETTING, "few", number, coverage=coverage) for number in (3, 4)]
+    hunted = hunt(ground.setting, "few", events=played[0].count + 1, first=3, jobs=jobs)
+    assert (hunted.runs, hunted.events) == (2, sum(each.count for each in played))
+    assert hunted.coverage.cells == coverage.cells
+
+
 def test_a_run_is_its_events_and_nothing_else() -> None:
     drawn = run(SETTING, "replay", 3)
     kept = events.from_json(events.to_json(list(drawn.events)))

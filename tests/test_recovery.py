@@ -243,6 +243,29 @@ async def test_a_drive_that_breaks_off_again_and_again_is_looked_for_with_growin
         await lab.assert_sound()
 
 
+async def test_of_what_broke_off_here_and_others_have_ended_nothing_is_kept(
+    tmp_path: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaking(drive: Drive) -> Any:
+        raise RuntimeError("a defect that breaks drives off")
+
+    async with world(tmp_path, url=empty_url) as one:
+        with monkeypatch.context() as patched:
+            patched.setattr(Drive, "run", breaking)
+            handle = await one.engine.deploy(one.request())
+            await asyncio.wait_for(one.engine.idle(), 10)
+        mine = one.engine._orchestrator.recovery
+        assert list(mine._broken) == [handle.id]
+        await mine.look()
+        assert list(mine._broken) == [handle.id], "nobody has ended it yet"
+        await expire(empty_url)
+        async with world(tmp_path, url=empty_url) as other:
+            await asyncio.wait_for(other.engine.idle(), 10)
+            assert (await (await other.engine.handle(handle.id)).ended()).state == "Succeeded"
+        await mine.look()
+        assert not mine._broken
+
+
 async def test_a_look_that_fails_is_repeated_with_growing_waits(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.drivers.simulator import Power as Truth
-from interlock.engine.orchestrator.hearsay import Hearsay
+from interlock.engine.orchestrator.hearsay import KEPT, Hearsay, News
+from interlock.engine.orchestrator.words import Words
 from interlock.schema.reports import GuestEvent, HostBack, HostLost, HostReport, Power, Report
 from tests.postgres import Server
 from tests.test_reconciliation import asked, settled, up, where
@@ -44,6 +45,9 @@ def reports_of(hosts: Any, guests: Any, times: Any = TIMES) -> st.SearchStrategy
     )
 
 
+HOST: dict[str, Any] = {"host_id": "h", "epoch": 1}
+
+
 # What is news
 
 
@@ -54,11 +58,13 @@ def test_of_two_observations_of_one_host_the_older_loses(told: list[Report]) -> 
     hearsay, believed, newest = Hearsay(), {}, {}
     hearsay.report(HostReport(host_id="h", epoch=0, observed_at=0, guests={}))
     for each in told:
+        gone = False
         if isinstance(each, GuestEvent):
             news = {each.guest_id: each.power} if hearsay.event(each) else {}
             about: dict[str, Power] = {each.guest_id: each.power}
         elif isinstance(each, HostReport):
-            news = {} if hearsay.is_old(each) else dict(hearsay.report(each))
+            found = News({}, False) if hearsay.is_old(each) else hearsay.report(each)
+            news, gone = dict(found.guests), found.some_gone
             about = {guest: each.guests.get(guest, Power.ABSENT) for guest in ("a", "b")}
         else:
             hearsay.is_old(each)
@@ -71,6 +77,9 @@ def test_of_two_observations_of_one_host_the_older_loses(told: list[Report]) -> 
                 if believed.get(guest, Power.ABSENT) is not power:
                     expected[guest] = power
                 believed[guest] = power
+        if isinstance(each, HostReport):
+            assert gone == (Power.ABSENT in expected.values()), each
+            expected = {guest: power for guest, power in expected.items() if power is not Power.ABSENT}
         assert news == expected, each
 
 
@@ -81,9 +90,47 @@ def test_what_was_told_is_no_news_when_it_is_told_again(told: list[Report]) -> N
         for again in (False, True):
             if isinstance(each, HostReport) and not hearsay.is_old(each):
                 news = hearsay.report(each)
-                assert not (again and news)
+                assert not (again and (news.guests or news.some_gone))
             elif isinstance(each, GuestEvent) and hearsay.knows(each.host_id):
                 assert not (hearsay.event(each) and again)
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), POWERS),
+    st.lists(st.tuples(st.text(max_size=3), POWERS)),
+    st.sets(st.text(max_size=3)),
+)
+def test_words_are_a_dictionary_whose_keys_cannot_be_listed(
+    told: dict[str, Power], changed: list[tuple[str, Power]], asked: set[str]
+) -> None:
+    words, model = Words(told), dict(told)
+    for guest, power in changed:
+        words.put(guest, power)
+        model[guest] = power
+    there = {guest for guest, power in model.items() if power is not Power.ABSENT}
+    assert len(words) == len(there)
+    assert {guest: words.get(guest) for guest in model | dict.fromkeys(asked)} == {
+        guest: model.get(guest, Power.ABSENT) for guest in model | dict.fromkeys(asked)
+    }
+    assert words.has_others(asked) == bool(there - asked)
+
+
+def test_guests_that_come_and_go_leave_nothing_on_a_host_that_never_reports() -> None:
+    hearsay = Hearsay()
+    told = [
+        GuestEvent(**HOST, observed_at=2 * number + at, guest_id=f"{number}", power=power)
+        for number in range(3 * KEPT)
+        for at, power in enumerate((Power.ON, Power.ABSENT))
+    ]
+    assert all(map(hearsay.event, told))
+    assert len(hearsay._events["h"]) == KEPT
+    assert not hearsay.event(told[-2]), "of the last ones it is known what is old"
+
+
+def test_what_is_known_of_a_guest_takes_eight_bytes() -> None:
+    words = Words({f"guest-{number}": Power.ON for number in range(10_000)})
+    assert len(words) == 10_000 and words._prints.itemsize == 8
+    assert set(vars(words)) == {"_prints"}
 
 
 # Healthy VMs

@@ -27,7 +27,6 @@ data centre.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -90,26 +89,27 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozen
 
 
 NOTE = """
-    INSERT INTO fence (entity, fence) VALUES (?, ?)
-    ON CONFLICT (entity) DO UPDATE SET fence = excluded.fence WHERE excluded.fence > fence
+    INSERT INTO fence (entity, fence) VALUES {}
+    ON CONFLICT (entity) DO UPDATE SET fence = max(fence, excluded.fence) RETURNING entity, fence
 """
+NOTES = {number: NOTE.format(", ".join(["(?, ?)"] * number)) for number in (1, 2)}
+"""For so many entities."""
 
 
 def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
     """Note a higher fence; refuse a lower one."""
     entities = _fenced(sent.command)
-    db.executemany(NOTE, [(entity, sent.fence) for entity in entities])
-    for entity in entities:
-        [highest] = db.execute("SELECT fence FROM fence WHERE entity = ?", (entity,)).fetchone()
+    row = [each for entity in entities for each in (entity, sent.fence)]
+    for entity, highest in db.execute(NOTES[len(entities)], row).fetchall():
         if highest > sent.fence:
             return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
     return None
 
 
-def _fenced(command: Command) -> Collection[str]:
+def _fenced(command: Command) -> tuple[str, ...]:
     """The entities whose fence the command is held to, and raises: its VM, if it has one, and its subject."""
-    vm = (f"vm {command.vm_id}",) if command.vm_id else ()
-    return dict.fromkeys((*vm, command.subject))
+    vm = f"vm {command.vm_id}" if command.vm_id else command.subject
+    return (vm, command.subject) if vm != command.subject else (vm,)
 
 
 def _done_before(db: sqlite3.Connection, sent: Sent) -> bool | Refused:

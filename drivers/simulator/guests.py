@@ -64,7 +64,12 @@ def start_domain(db: sqlite3.Connection, command: StartDomain) -> Outcome:
     if refusal := elsewhere(db, command.vm_id, command.at) or _cannot_start(db, command):
         return refusal
     db.execute(DEFINE, (command.vm_id, command.at, *_definition(command)))
-    _replug(db, command)
+    if there is not None:
+        _unplug(db, command)
+    for nic in command.nics:
+        put_nic(db, (command.vm_id, command.at), nic)
+    for volume in command.volumes:
+        put_volume(db, (command.vm_id, command.at), volume)
     return DONE
 
 
@@ -94,15 +99,11 @@ def _definition(command: StartDomain) -> tuple[Any, ...]:
     )
 
 
-def _replug(db: sqlite3.Connection, command: StartDomain) -> None:
-    """Plug in what the command names, and nothing else."""
+def _unplug(db: sqlite3.Connection, command: StartDomain) -> None:
+    """Forget what was plugged into the guest that was defined there before."""
     guest = (command.vm_id, command.at)
     db.execute("DELETE FROM plugged_nic WHERE vm = ? AND host = ?", guest)
     db.execute("DELETE FROM plugged_volume WHERE vm = ? AND host = ?", guest)
-    for nic in command.nics:
-        put_nic(db, guest, nic)
-    for volume in command.volumes:
-        put_volume(db, guest, volume)
 
 
 def stop_domain(db: sqlite3.Connection, command: StopDomain) -> Outcome:

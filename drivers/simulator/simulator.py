@@ -114,10 +114,10 @@ class Simulator:
 
     async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Outcome:
         """Carry out one command; see `drivers/protocol.py`, and `delivery.py` for how."""
-        with self._counted():
-            travel = self._latency + self._jitter * _share(token) + self._slow.get(command.at, 0.0)
-            if travel:
-                await asyncio.sleep(travel)
+        self._begins()
+        try:
+            if self._latency or self._jitter or self._slow:
+                await self._travel(command.at, token)
             sent = Sent(command, token, fence)
             job = partial(deliver, sent=sent, now=self._clock(), capabilities=self.capabilities)
             outcome = await self._worker.submit(job)
@@ -125,6 +125,13 @@ class Simulator:
                 await self._closing.wait()
                 raise self._is_closed()
             return outcome
+        finally:
+            self._ends()
+
+    async def _travel(self, at: str, token: str) -> None:
+        travel = self._latency + self._jitter * _share(token) + self._slow.get(at, 0.0)
+        if travel:
+            await asyncio.sleep(travel)
 
     def listen(self, tell: Tell) -> Callable[[], None]:
         """Tell somebody what happens that no command asked for; see `drivers/protocol.py`."""
@@ -256,16 +263,22 @@ class Simulator:
     @contextmanager
     def _counted(self) -> Iterator[None]:
         """Count a call as under way; refuse it after `close`."""
+        self._begins()
+        try:
+            yield
+        finally:
+            self._ends()
+
+    def _begins(self) -> None:
         if self._closing.is_set():
             raise self._is_closed()
         self._under_way += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._idle.set()
+
+    def _ends(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._idle.set()
 
     def _is_closed(self) -> EngineClosed:
         return EngineClosed(f"the simulator on {self._worker.file.path} is closed")

@@ -21,12 +21,13 @@ def create_volume(db: sqlite3.Connection, command: CreateVolume) -> Outcome:
     """Make it, unless just this volume is there; a copy that broke off is begun anew."""
     volume = command.volume
     make = (command.vm_id, volume.size_mib, volume.template_id, volume.clone)
-    db.execute("DELETE FROM volume WHERE id = ? AND pool = ? AND partial", (volume.id, command.at))
     there = db.execute(
-        "SELECT vm, size_mib, template, clone FROM volume WHERE id = ? AND pool = ?", (volume.id, command.at)
+        "SELECT partial, vm, size_mib, template, clone FROM volume WHERE id = ? AND pool = ?", (volume.id, command.at)
     ).fetchone()
+    if there is not None and not there[0]:
+        return DONE if there[1:] == make else _other_make(volume.id, command.at, there[1:])
     if there is not None:
-        return DONE if there == make else _other_make(volume.id, command.at, there)
+        db.execute("DELETE FROM volume WHERE id = ? AND pool = ?", (volume.id, command.at))
     if refusal := no_space(db, command.at, volume.size_mib):
         return refusal
     db.execute(

@@ -27,6 +27,8 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """µs since 1970."""
     what: str
     """Which entity has been in which state for how long, in words."""
+    machine: str
+    state: str
     rule: Overdue
 
 
@@ -50,8 +52,9 @@ def _of(entity: Entity, operation: Operation, at: int) -> Deadline:
     state = _STATES[type(entity)][entity.state]
     assert state.overdue is not None  # a machine that says when, says what then
     rule = Overdue.STICK if operation.state == "Undoing" else state.overdue
-    what = f"{MACHINE_OF[type(entity)]} {entity.id} has been {entity.state} for {state.within} s"
-    return Deadline(at=at, what=what, rule=rule)
+    machine = MACHINE_OF[type(entity)]
+    what = f"{machine} {entity.id} has been {entity.state} for {state.within} s"
+    return Deadline(at=at, what=what, machine=machine, state=entity.state, rule=rule)
 
 
 _STATES = {kind: MACHINES[name].states for kind, name in MACHINE_OF.items()}

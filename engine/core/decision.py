@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from interlock.schema.cloud import SecurityGroup
 from interlock.schema.commands import AnyCommand
@@ -113,9 +114,10 @@ def change(
     detail: dict[str, Any] | None,
     touched: Iterable[str] | None = None,
 ) -> Change:
-    """The change from `before` to `after` with its ledger and its journal row; sets the record's hash.
+    """The change from `before` to `after` with its ledger and its journal row.
 
     Args:
+        after: a record that was just made, and is nobody else's yet: its hash is set.
         touched: the attributes that may differ, besides those that follow from the row; None: any.
     """
     machine = MACHINE_OF[type(after)]
@@ -140,9 +142,9 @@ def change(
         hash=UNWRITTEN,
     )
     # Nobody has seen either of them yet: a copy of each would cost as much as all above.
-    msgspec.structs.force_setattr(entry, "hash", seal(entry))
-    written = msgspec.structs.replace(after, hash=entry.hash)
-    return Change(machine=machine, before=before, after=written, ledger=ledger, entry=entry)
+    force_setattr(entry, "hash", seal(entry))
+    force_setattr(after, "hash", entry.hash)
+    return Change(machine=machine, before=before, after=after, ledger=ledger, entry=entry)
 
 
 def _belongs_to(before: Entity | None, after: Entity) -> str | None:

@@ -30,6 +30,8 @@ class Requested(Happened, frozen=True, kw_only=True):
     """The account on whose rights it is asked; None: the operator's."""
     ids: tuple[str, ...]
     worker_id: str | None = None
+    trace: str | None = None
+    """Where in its caller's own records it was asked (a `traceparent`); written down, and nothing follows from it."""
 
 
 class Claimed(Happened, frozen=True, kw_only=True):

@@ -35,6 +35,8 @@ from interlock.schema.transition import Entry
 
 INPUT = "input"
 """The key of a row's detail."""
+TRACE = "trace"
+"""The key of the detail of an operation's first row that says where it was asked, if its caller's records do."""
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
 
 
@@ -114,6 +116,12 @@ def input_in(row: Entry) -> dict[str, Any] | None:
     return found
 
 
+def trace_in(detail: str | None) -> str | None:
+    """Where an operation was asked, by the detail of its first row."""
+    found: str | None = msgspec.json.decode(detail).get(TRACE) if detail and f'"{TRACE}":' in detail else None
+    return found
+
+
 def rules_in(rows: Sequence[Entry]) -> Any:
     """What the input of a decision says of the rules: their mark, or themselves."""
     return (input_in(rows[0]) or {}).get("rules")
@@ -158,4 +166,5 @@ def _requested(rows: Sequence[Entry], operation: Operation) -> Requested:
         caller_id=operation.caller_id,
         ids=(operation.id, *made, *(each for each in operation.made if each not in made), *spare),
         worker_id=operation.worker_id,
+        trace=next((trace_in(row.detail) for row in rows if row.entity_id == operation.id), None),
     )

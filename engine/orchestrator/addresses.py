@@ -21,7 +21,10 @@ many: each small network costs that much memory."""
 class AddressBook:
     """Implements `AddressView` for planners; `take` and `give_back` are the engine's."""
 
-    def __init__(self, owned: Iterable[str] = ()) -> None:
+    def __init__(self, owned: Iterable[str] = (), aside: int = 0) -> None:
+        self.aside = aside
+        """How far into a range `first_free` begins, modulo its length: engines that were after the same addresses do
+        not go on to be."""
         self._pages: dict[int, bytearray] = {}
         self._owned6: set[bytes] = set()
         for address in owned:
@@ -37,6 +40,10 @@ class AddressBook:
     def first_free(self, first: str, last: str) -> str | None:
         """See `AddressView`."""
         start, end = _number(first), _number(last) + 1
+        begin = start + self.aside % max(1, end - start)
+        return self._first_free(begin, end) or (self._first_free(start, begin) if self.aside else None)
+
+    def _first_free(self, start: int, end: int) -> str | None:
         while start < end:
             page, place = divmod(start, PAGE)
             owned = self._pages.get(page)
@@ -45,6 +52,11 @@ class AddressBook:
                 return inet_ntop(AF_INET, (page * PAGE + found).to_bytes(4, "big"))
             start = (page + 1) * PAGE
         return None
+
+    @property
+    def owned(self) -> int:
+        """How many IPv4 addresses are owned."""
+        return sum(page.count(OWNED) for page in tuple(self._pages.values()))
 
     def take(self, ip_address: str) -> None:
         """It is owned now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 
 from uuid_utils import uuid7
@@ -10,6 +11,11 @@ from uuid_utils import uuid7
 def now() -> int:
     """Microseconds since 1970 UTC."""
     return time.time_ns() // 1000
+
+
+def chance() -> int:
+    """A large number that no other engine has."""
+    return 1 + secrets.randbits(40)
 
 
 def fresh_ids(count: int) -> tuple[str, ...]:

@@ -18,14 +18,17 @@ from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision, End, joined
 from interlock.engine.core.events import Claimed, Event, Requested
 from interlock.engine.core.snapshot import Rules, Snapshot
+from interlock.engine.observer import Observers
 from interlock.engine.orchestrator import log
-from interlock.engine.orchestrator.clock import now
+from interlock.engine.orchestrator.clock import chance, now
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
-from interlock.engine.orchestrator.recording import Recording
+from interlock.engine.orchestrator.recording import UNREAD, Recording
 from interlock.engine.store import queries
 from interlock.engine.store.cases import Case
+from interlock.engine.store.feed import News
 from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
+from interlock.schema.cloud import PLACES
 from interlock.schema.errors import (
     Busy,
     Conflict,
@@ -43,6 +46,12 @@ from interlock.schema.settings import NAME_SCOPE
 
 RACES = 100
 """Races one decision may lose. Too low: heavy contention fails healthy work; too high: a defect spins unnoticed."""
+ADDRESS_TAKEN = ("nic_ip_once", "nic.ip_address")
+"""Words of either database when somebody else was given an address first."""
+RUSHED = 5
+"""Races that are lost for want of room before figures are read as a whole instead of followed; after that many, a
+refusal is final though others have written since it was decided. Too low: many hosts are read for an ordinary race; too
+high: where others write all the time, what has no room is told so late."""
 STORE_WAIT_FIRST, STORE_WAIT_MOST = 0.2, 10.0
 """Seconds between tries while the store cannot write. Too low: a full disk is hammered; too high: slow to go on."""
 
@@ -77,6 +86,13 @@ class Commits:
         self._reading = asyncio.Lock()
         self.on_reload: Callable[[], None] = lambda: None
         """Called when figures were read again: others may have written."""
+        self.on_cloud: Callable[[frozenset[str]], None] = lambda tables: None
+        """Told which tables of places others have written, and settings."""
+
+    @property
+    def observer(self) -> Observers | None:
+        """Who is told of what happens; None: nobody."""
+        return self._store.observer
 
     async def request(
         self, snapshot: Case | None, event: Callable[[int], Requested], claim: Callable[[int], Claimed] | None = None
@@ -91,7 +107,7 @@ class Commits:
             InvalidRequest: it is refused.
             StoreError: it cannot be written now; nothing was.
         """
-        for _ in range(RACES):
+        for race in range(RACES):
             decision = await self._admit(snapshot, event)
             self.inventory.hold(decision)
             then = self._onward(decision, claim)
@@ -106,7 +122,7 @@ class Commits:
                 continue
             await self.explain(decision, verdict)
             if verdict.why is Why.ROOM:
-                await self.reload()
+                await self._after_no_room(race, verdict)
             if snapshot is not None:
                 snapshot = await self._store.subject(*_subject(decision.operation))
         raise Conflict(f"the request lost {RACES} races in a row; the database is too busy, try again")
@@ -130,7 +146,7 @@ class Commits:
             return await self._decide(case, event)
         except NoRoom:
             # Final only on figures that nobody else has changed since they were read.
-            await self.reload()
+            await self.catch_up()
             return await self._decide(case, event)
 
     async def explain(self, decision: Decision, lost: Lost) -> None:
@@ -171,8 +187,10 @@ class Commits:
             Overtaken: somebody else drives it.
             EngineClosed: the store could not write until the engine closed.
         """
-        for _ in range(RACES):
+        for race in range(RACES):
             decision = await self.patiently(partial(self._decide, case, event))
+            if race > RUSHED:
+                decision = msgspec.structs.replace(decision, if_fresh=False)
             commit = partial(self._store.commit, decision)
             verdict = await self._held(decision, partial(self.patiently, commit))
             if isinstance(verdict, Committed):
@@ -180,9 +198,11 @@ class Commits:
             if verdict.why is Why.DEFECT:
                 raise RuntimeError(f"the database refuses what was decided: {verdict.message}")
             if verdict.why is Why.ROOM:
-                await self.patiently(self.reload)
+                await self.patiently(partial(self._after_no_room, race, verdict))
             case = await self.patiently(partial(self._again, case, decision, worker_id))
             if case.operation is not None and case.operation.hash == decision.operation.hash:
+                if self.observer is not None:
+                    self.observer.written(decision)
                 return after(decision), decision, await self.patiently(self._head)
         raise RuntimeError(f"lost {RACES} races in a row")
 
@@ -280,6 +300,9 @@ class Commits:
 
     def _snapshot(self, case: Case | None) -> Snapshot:
         sight = self._recording.sight(self.inventory.moment)
+        if self.inventory.aside:
+            # Addresses are not looked for where whoever decides this again will look.
+            sight = msgspec.structs.replace(sight, since=UNREAD)
         if case is None:
             return Snapshot(cloud=self.inventory, sight=sight)
         return Snapshot(
@@ -301,24 +324,53 @@ class Commits:
                     queries.addresses_of(network_id),
                 )
 
+    async def _after_no_room(self, race: int, lost: Lost) -> None:
+        """Somebody else was faster: know what they took. If that explains it time and again, figures may be wrong."""
+        if not self.inventory.aside and any(words in lost.message for words in ADDRESS_TAKEN):
+            self.inventory.step_aside(chance())
+        await (self.catch_up() if race < RUSHED else self.reload())
+
     async def reload(self) -> None:
-        """Read again what is held of hosts and pools, and the security groups that others have changed."""
+        """Read again, as a whole, what is held of hosts and pools, and the security groups that others have changed."""
         async with self._reading:
             await self._reload()
         self.on_reload()
 
+    async def catch_up(self) -> None:
+        """Count what others have written, whether or not they are known to have."""
+        async with self._reading:
+            await self._follow()
+        self.on_reload()
+
     async def _catch_up(self) -> None:
-        """Read again what others have changed: of all decisions that wait for it, one does."""
+        """Count what others have written: of all decisions that wait for it, one does."""
         async with self._reading:
             if not self._store.overtaken:
                 return
-            await self._reload()
+            await self._follow()
         self.on_reload()
+
+    async def _follow(self) -> None:
+        heard: list[News] = []
+
+        def count(news: News) -> None:
+            self.inventory.follow(news)
+            heard.append(news)
+
+        if not await self._store.follow(count):
+            await self._reload()
+            self.on_cloud(frozenset(PLACES))
+        elif tables := heard[0].cloud:
+            await self._read_groups()
+            self.on_cloud(tables)
 
     async def _reload(self) -> None:
         await self._store.refresh(
             self.inventory.reload, queries.usage(), queries.vms_on_hosts(), queries.journal_head()
         )
+        await self._read_groups()
+
+    async def _read_groups(self) -> None:
         self.inventory.put(await self._store.groups(queries.groups_above(self.inventory.newest)))
 
 

@@ -44,6 +44,11 @@ class Door:
         """How many callers wait outside."""
         return len(self._outside)
 
+    @property
+    def inside(self) -> int:
+        """How many requests are being decided or written."""
+        return self._inside
+
     async def enter(self) -> None:
         """Wait to be let in; whoever was, calls `leave` once.
 

@@ -171,7 +171,10 @@ class Drive:
         return await self._step(lambda at: Woken(at=at))
 
     async def _overdue(self, due: Deadline) -> Decision:
-        return await self._step(lambda at: Overdue(at=at, what=due.what, rule=due.rule))
+        decision = await self._step(lambda at: Overdue(at=at, what=due.what, rule=due.rule))
+        if self._commits.observer is not None:
+            self._commits.observer.overdue(due)
+        return decision
 
     async def _sleep(self, until: int | None) -> bool:
         """Wait to be poked; False when `until` (µs since 1970) comes first."""

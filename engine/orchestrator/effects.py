@@ -16,8 +16,9 @@ from interlock.schema.commands import AnyCommand, AtPool, Done, LookForDomain, O
 from interlock.schema.reports import Found, Power
 from interlock.schema.words import clean
 
-PER_PLACE = 32
-"""Too low: a big host starts its guests in line; too high: a hypervisor is asked for more than it can do at once."""
+PER_PLACE = 64
+"""Too low: a big host or a shared pool is asked in line, and what is in flight falls into groups with commits of their
+own; too high: a hypervisor is asked for more than it can do at once, by a driver that has no limit of its own."""
 
 
 class Performer:

@@ -23,6 +23,7 @@ from interlock.engine.orchestrator.recording import Moment
 from interlock.engine.orchestrator.surroundings import Surroundings
 from interlock.engine.orchestrator.tenancy import Tenancy
 from interlock.engine.orchestrator.values import Values
+from interlock.engine.store.feed import News, Tenant
 from interlock.planners.protocol import Demand, Shortlist
 from interlock.schema.cloud import (
     PLACES,
@@ -69,6 +70,8 @@ class Inventory:
 
     def __init__(self, places: dict[str, list[Place]]) -> None:
         self._pending: dict[int, Decision] = {}
+        self.aside = 0
+        """Where in a range addresses are looked for first; see `step_aside`."""
         self.moment = Moment()
         self._places: dict[str, dict[str, Any]] = {"security_group": {}}
         self.load(places)
@@ -280,7 +283,7 @@ class Inventory:
 
     def open_book(self, network_id: str, owned: Iterable[str]) -> None:
         """Keep the addresses that were read as owned, and those that are decided but not written."""
-        book = AddressBook(owned)
+        book = AddressBook(owned, self.aside)
         self._books[network_id] = book
         for decision in self._pending.values():
             for movement in decision.ledger:
@@ -311,6 +314,12 @@ class Inventory:
         known = self._places["security_group"]
         newest = max((known[group_id].version for group_id in vm.security_groups if group_id in known), default=0)
         return vm.host_id is not None and vm.rules_told < newest
+
+    def step_aside(self, how_far: int) -> None:
+        """Another engine gives addresses of the same ranges: look for free ones elsewhere than it does."""
+        self.aside = how_far
+        for book in self._books.values():
+            book.aside = how_far
 
     def close_books(self) -> None:
         """Have every address book read again when it is next needed."""
@@ -351,7 +360,11 @@ class Inventory:
         """Take figures read between two commits, and count on top what is decided but not written."""
         self.moment.read(int(head[0][0]), self._pending.values())
         for name, place_id, *figures in usage:
-            self._replace(name, place_id, **dict(zip(COUNTERS[name], figures, strict=False)))
+            read = dict(zip(COUNTERS[name], figures, strict=False))
+            known = self._places[name].get(place_id)
+            # Most are as they were: to compare them costs a tenth of what it costs to replace one.
+            if read != {column: getattr(known, column, None) for column in read}:
+                self._replace(name, place_id, **read)
         self._tenancy = Tenancy()
         self._index.forget_words()
         for host_id, target_id, account_id, planner, groups in vms:
@@ -361,16 +374,25 @@ class Inventory:
         for decision in self._pending.values():
             self._apply(decision)
 
+    def follow(self, news: News) -> None:
+        """Count what others have written."""
+        self._count((each.movement, each.vm) for each in news.moved)
+        self.moment.read(news.head, self._pending.values())
+
     def _apply(self, decision: Decision, sign: int = 1) -> None:
-        """Count what it moves, each place once; with sign −1 take all back, the last first."""
+        """Count what it moves; with sign −1 take all back, the last first."""
+        self._count(((movement, decision.vm) for movement in decision.ledger[::sign]), sign)
+
+    def _count(self, moved: Iterable[tuple[Movement, Vm | Tenant | None]], sign: int = 1) -> None:
+        """Count movements, each place once, and the VMs that come to hosts by them or leave."""
         sums: dict[tuple[str, str], dict[str, int]] = {}
-        for movement in decision.ledger[::sign]:
+        for movement, vm in moved:
             taking = sign if movement.giver == FREE else -sign
             if movement.thing in ("ip", "ip6"):
                 self._move_address(movement, taking > 0)
             elif movement.thing in _COUNTER:
                 self._sum(movement, taking * movement.amount, sums)
-            if movement.thing == "cpu" and (vm := decision.vm) is not None:
+            if movement.thing == "cpu" and vm is not None:
                 self._tenancy.count(movement.where, vm.account_id, vm.planner, vm.affinity_groups, taking)
         for (name, place_id), columns in sums.items():
             self._add(name, place_id, columns)

@@ -121,6 +121,8 @@ class Lease:
 
     async def ensure(self) -> None:
         """Hold the lease for long enough to begin something; no SQL if it is held already."""
+        if self._until - now() >= (LEASE - RENEW) * SECOND:
+            return
         async with self._writing:
             if self._until - now() < (LEASE - RENEW) * SECOND:
                 await self._renew(now() + int(LEASE * SECOND))

@@ -17,6 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,15 +35,20 @@ from interlock.engine.orchestrator.commits import Accepted, Commits, Overtaken, 
 from interlock.engine.orchestrator.convergence import Convergence
 from interlock.engine.orchestrator.door import Door
 from interlock.engine.orchestrator.drive import Drive, Wish
-from interlock.engine.orchestrator.effects import Performer
+from interlock.engine.orchestrator.elsewhere import Elsewhere
 from interlock.engine.orchestrator.expiry import Expiry
+from interlock.engine.orchestrator.intake import Intake
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.lease import Lease, Worker
 from interlock.engine.orchestrator.reconciliation import Reconciliation
 from interlock.engine.orchestrator.recovery import Recovery
+from interlock.engine.orchestrator.watched import performer
+from interlock.engine.orchestrator.wishes import Wishes
 from interlock.engine.store import queries
 from interlock.engine.store.cases import Case
+from interlock.engine.store.listening import Word
 from interlock.engine.store.store import Store
+from interlock.engine.store.workers import Workers
 from interlock.schema.errors import Busy, EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
@@ -60,17 +66,43 @@ LEFT_BEHIND = 60.0
 """Seconds that closing waits for effects under way. Too low: they are repeated later; too high: closing hangs."""
 
 
-class Orchestrator:
-    """The shell around the core for one database."""
+class Part(StrEnum):
+    """What an engine does among the others on its database."""
 
-    def __init__(self, store: Store, inventory: Inventory, rules: Rules, drivers: Mapping[str, Driver]) -> None:
+    ASKS = "asks"  # writes requests, and leaves them to those that serve
+    ALL_OF_ITS_OWN = "own"  # drives what is asked of it, and what nobody drives any more
+    SERVES = "serves"  # drives what others only asked for as well
+
+
+class Orchestrator:
+    """The shell around the core for one database.
+
+    Args:
+        part: what it does among others.
+        in_flight: operations driven at once; None: `IN_FLIGHT`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        inventory: Inventory,
+        rules: Rules,
+        drivers: Mapping[str, Driver],
+        part: Part = Part.ALL_OF_ITS_OWN,
+        in_flight: int | None = None,
+    ) -> None:
         self.store = store
+        self.part = part
         self.commits = Commits(store, inventory, rules, lambda: self._closed)
-        self._performer = Performer(drivers, rules.policy.look_within)
-        self._lease = Lease(self._write_worker, store.forget_workers, lambda: bool(self._ends) and not self._closed)
+        self._in_flight = in_flight
+        self._workers = Workers(store)
+        self._lease = Lease(self._write_worker, self._workers.forget, lambda: bool(self._ends) and not self._closed)
+        self._observer = store.observer
+        self._performer = performer(drivers, rules.policy.look_within, self._observer)
         self._drives: dict[str, Drive] = {}
         self._started = self._ahead = 0
         self.door = Door(lambda: len(self._ends))
+        store.writer.at_work = lambda: self._started + self.door.inside
         self._queue: deque[str] = deque()
         self._loading: dict[str, asyncio.Event] = {}
         self._ends: dict[str, asyncio.Future[Operation | None]] = {}
@@ -81,7 +113,19 @@ class Orchestrator:
         self.archival = Archival(store, inventory, self._spawn)
         self.commits.on_reload = self._others_wrote
         self._closed = False
-        self.recovery = Recovery(store, self._lease.worker_id, self._ends.keys(), self._enqueue, self._spawn)
+        self.elsewhere = Elsewhere(store, self._spawn)
+        self._wishes = Wishes(store)
+        self.recovery = Recovery(self._workers, self._lease.worker_id, self._ends.keys(), self._enqueue, self._spawn)
+        self.intake = Intake(
+            self._workers,
+            self.commits,
+            self._lease.worker_id,
+            lambda: self._most,
+            lambda: self.under_way,
+            self._lease.ensure,
+            self._enqueue,
+            self._spawn,
+        )
         self.convergence = Convergence(store, inventory, self.submit, self._spawn, self._ends.__contains__)
         self.reconciliation = Reconciliation(store, inventory, drivers, self.submit, self._spawn, self._owned)
 
@@ -108,7 +152,8 @@ class Orchestrator:
         return await asyncio.shield(task)
 
     async def _submit(self, request: Request, actor: str, caller_id: str | None) -> Decision:
-        await self._lease.ensure()
+        if self.part is not Part.ASKS:
+            await self._lease.ensure()
         try:
             case, event = await self.prepare(request, actor, caller_id)
             accepted = await self._accepted(request, case, event)
@@ -123,7 +168,7 @@ class Orchestrator:
 
     async def _accepted(self, request: Request, case: Case | None, event: Callable[[int], Requested]) -> Accepted:
         """Have a request written; with a head start, if its operation makes all that it is about and begins at once."""
-        if case is not None or self._queue or self._full:
+        if case is not None or self._queue or self._full or self.part is Part.ASKS:
             return await self.commits.request(case, event)
         self._ahead += 1
         try:
@@ -134,7 +179,7 @@ class Orchestrator:
     @property
     def _full(self) -> bool:
         """Whether no more operations are begun now."""
-        return self._started + self._ahead >= IN_FLIGHT
+        return self._started + self._ahead >= self._most
 
     async def prepare(
         self, request: Request, actor: str, caller_id: str | None
@@ -149,8 +194,9 @@ class Orchestrator:
         if vm_id or volume_id:
             case = await self.store.subject(vm_id, volume_id)
             await self.commits.busy(case.vm.id if case.vm else None, volume_id)
+        trace = None if self._observer is None else self._observer.asked(ids[0], request)
         return case, lambda at: Requested(
-            at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=worker_id
+            at=at, request=request, actor=actor, caller_id=caller_id, ids=ids, worker_id=worker_id, trace=trace
         )
 
     async def _must_be_a_stranger(self, guest: str) -> None:
@@ -160,7 +206,7 @@ class Orchestrator:
 
     def begin(self, decision: Decision, accepted: Accepted | None = None) -> None:
         """Drive an operation that has just been written; if the engine has closed meanwhile, the next one does."""
-        if self._closed:
+        if self._closed or self.part is Part.ASKS:
             return
         if accepted is not None and accepted.then is not None:
             self._enqueue(decision.operation.id, after(accepted.then), accepted)
@@ -175,7 +221,13 @@ class Orchestrator:
             # With the journal's lock in hand: whoever held it has committed or rolled back.
             look = partial(self.store.locked_read, queries.entity("operation", decision.operation.id))
             with suppress(EngineClosed):
-                if await self.commits.patiently(look) and not self._closed:
+                there = await self.commits.patiently(look)
+                # A savepoint may have taken our rows back: what really is there is counted by the journal.
+                self.commits.inventory.drop(decision)
+                self.store.feed.hinted = True
+                if there and not self._closed:
+                    if self._observer is not None:
+                        self._observer.written(decision)
                     self.begin(decision)
 
         if not self._closed:
@@ -183,9 +235,30 @@ class Orchestrator:
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
 
+    def heard(self, word: Word) -> None:
+        """Another engine has told something."""
+        if self._closed:
+            return
+        if word.wrote:
+            self.elsewhere.heard()
+        if word.cloud:
+            self._spawn(self._catch_up(), "interlock cloud")
+        if word.queued and self.part is Part.SERVES:
+            self.intake.heard()
+        if word.lease_until is not None:
+            self.recovery.look_at(word.lease_until)
+        if word.wrote:
+            self._wishes.heard()
+        if word.cancel in self._ends:
+            self._spawn(self._cancel_for(word), "interlock cancel")
+
+    async def _catch_up(self) -> None:
+        with suppress(InterlockError):  # if the store cannot now, the next decision will see to it
+            await self.commits.catch_up()
+
     def _others_wrote(self) -> None:
         self.expiry.others_wrote()
-        self.recovery.glance()
+        self.recovery.others_wrote()
 
     def _owned(self) -> frozenset[str]:
         """The VMs of the operations that are driven here now."""
@@ -195,9 +268,19 @@ class Orchestrator:
         await self.submit(ExpungeVM(vm_id), OURS, None)
 
     @property
+    def worker_id(self) -> str:
+        """This engine's."""
+        return self._lease.worker_id
+
+    @property
     def under_way(self) -> int:
         """How many operations are driven or wait to be."""
         return len(self._ends)
+
+    @property
+    def queued(self) -> int:
+        """How many of them wait to be."""
+        return len(self._queue)
 
     @property
     def driven(self) -> tuple[str, ...]:
@@ -215,9 +298,28 @@ class Orchestrator:
         """Undo an operation that has not ended; returns when that is durable, not when it is undone.
 
         Raises:
-            InvalidRequest: it has ended, is being undone, or is driven by another process.
+            InvalidRequest: it has ended, is being undone, or is driven by another process that cannot be told, or does
+                not hear.
         """
-        await self._ask(operation_id, lambda at: CancelRequested(at=at, actor=actor))
+        self.check_open()
+        if await self._is_driven_elsewhere(operation_id):
+            await self._wishes.cancel(operation_id, actor)
+        else:
+            await self._ask(operation_id, lambda at: CancelRequested(at=at, actor=actor))
+
+    async def _is_driven_elsewhere(self, operation_id: str) -> bool:
+        """Whether another engine drives it that can be told something."""
+        if operation_id in self._ends or self.store.dialect != "postgresql":
+            return False
+        operation = await self.store.operation(operation_id)
+        if operation.state == "Queued" and operation.worker_id is None:
+            self._enqueue(operation_id)  # nobody's yet: whoever wants it undone does that
+            return False
+        return operation.state in DRIVEN
+
+    async def _cancel_for(self, word: Word) -> None:
+        with suppress(InterlockError):  # who asked sees that nothing came of it, and why
+            await self._ask(word.cancel or "", lambda at: CancelRequested(at=at, actor=word.actor))
 
     async def resolve(self, operation_id: str, way: Way, actor: str, reason: str) -> None:
         """Take a way out of Stuck."""
@@ -260,11 +362,12 @@ class Orchestrator:
                 if ended is not None:
                     return ended
                 self.check_open()
-            operation = await self.store.operation(operation_id)
-            if MACHINES["operation"].states[operation.state].stability is not Stability.TRANSITIONAL:
-                return operation
-            self.recovery.glance()
-            await asyncio.sleep(ELSEWHERE)
+            async with self.elsewhere.watched(operation_id) as news:
+                operation = await self.store.operation(operation_id)
+                if MACHINES["operation"].states[operation.state].stability is not Stability.TRANSITIONAL:
+                    return operation
+                self.recovery.glance()
+                await self.elsewhere.pause(news)
             self.check_open()
 
     async def idle(self) -> None:
@@ -283,6 +386,7 @@ class Orchestrator:
         if operation_id in self._ends:
             return
         self._ends[operation_id] = asyncio.get_running_loop().create_future()
+        self.elsewhere.wake(operation_id)
         self._lease.keep()
         if accepted is not None or not (self._full or self._queue):
             self._start(operation_id, case, accepted)
@@ -310,6 +414,11 @@ class Orchestrator:
         self._tasks.add(task)
         task.add_done_callback(self._reaped)
         return task
+
+    def aside(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Do something that closing waits for; nothing, if the engine is closed."""
+        if not self._closed:
+            self._spawn(work(), name)
 
     def _reaped(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -342,6 +451,8 @@ class Orchestrator:
         decision = None
         try:
             await self.commits.patiently(self._lease.ensure)
+            if self._observer is not None and drive.case.operation is not None:
+                await self._observer.driving(drive.case.operation)
             decision = await drive.run()
             self.recovery.settled(operation_id)
         except Overtaken as overtaken:
@@ -354,6 +465,8 @@ class Orchestrator:
             log.say("exception", "a drive broke off; looking again", operation=operation_id)
             self.recovery.broke_off(operation_id)
         finally:
+            if self._observer is not None:
+                self._observer.left(operation_id)
             self._over(operation_id, decision.operation if decision else None)
             if decision is not None:
                 self.convergence.ended(decision)
@@ -373,15 +486,22 @@ class Orchestrator:
         self.door.look()
         while self._queue and not self._full and not self._closed:
             self._start(self._queue.popleft(), None)
+        self.intake.room()
+
+    @property
+    def _most(self) -> int:
+        return IN_FLIGHT if self._in_flight is None else self._in_flight
 
     async def _write_worker(self, worker: Worker) -> None:
-        await self.store.put({"worker": [msgspec.structs.asdict(worker)]})
+        await self._workers.hold(msgspec.structs.asdict(worker))
 
     # --- closing
 
     async def close(self) -> None:
         """Let effects under way answer, commit their results, and leave nothing behind."""
         self._closed = True
+        self.intake.close()
+        self.elsewhere.wake_all()
         self.door.close()
         self.expiry.close()
         self.archival.close()
@@ -404,10 +524,6 @@ class Orchestrator:
             await self._lease.give_up()
         except InterlockError:
             log.say("warning", "the lease could not be given up; others wait until it runs out")
-
-
-ELSEWHERE = 0.1
-"""Seconds between looks at an operation that another process drives. Only while somebody waits for it."""
 
 
 def _claimed(worker_id: str, at: int) -> Claimed:

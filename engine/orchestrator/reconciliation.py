@@ -18,6 +18,7 @@ same: one gets the VM, the other hears Busy, and looks again later. Closing ends
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,9 @@ from interlock.schema.requests import EvictGuest, FollowVM
 
 BATCH = 500
 """VMs read together. Too low: many reads after an outage; too high: memory."""
+HOSTS = 200
+"""Hosts held against the records together. Too low: many reads when an engine opens; too high: memory, for all their
+VMs are read."""
 AGAIN_FIRST, AGAIN_MOST = 2.0, 600.0
 """Seconds until what could not be settled is tried again; doubles each time. Too low: a host that is away is hammered,
 and the journal fills; too high: a VM stays Unknown though its host is back and did not say so."""
@@ -181,18 +185,26 @@ class Reconciliation:
                 self._begin(self._follow_all(told.host_id, "Unknown"))
 
     def _reported(self, reports: Iterable[HostReport]) -> None:
-        """What is news of hosts that are known; those that are not are held against all that is recorded there."""
+        """What is news of hosts that are known; those that are not, or that have lost some guest since, are held
+        against all that is recorded there."""
         strange = []
         for report in reports:
             is_known = self._hearsay.knows(report.host_id)
             news = self._hearsay.report(report)
-            if is_known or not self._inventory.tenants(report.host_id):
-                for guest, power in news.items():
-                    self._look_at(guest, report.host_id, power)
-            else:
+            if self._inventory.tenants(report.host_id) and (news.some_gone or not is_known):
                 strange.append(report)
+            else:
+                for guest, power in news.guests.items():
+                    self._look_at(guest, report.host_id, power)
+            if news.some_gone:
+                self._look_at_strays(report)
         if strange:
             self._begin(self._hold_against_records(strange))
+
+    def _look_at_strays(self, report: HostReport) -> None:
+        """Who is not recorded there may be gone, or be where it belongs."""
+        for guest in self._strays.on(report.host_id):
+            self._look_at(guest, report.host_id, report.guests.get(guest, Power.ABSENT))
 
     def _look_at(self, guest: str, host: str, power: Power) -> None:
         self._sighted.setdefault(guest, {})[host] = power
@@ -231,12 +243,15 @@ class Reconciliation:
 
     async def _hold_against_records(self, reports: Sequence[HostReport]) -> None:
         """Look at what is recorded on hosts and is not so there, and at what they have that is not recorded there."""
-        hosts = tuple(report.host_id for report in reports)
-        recorded: dict[str, dict[str, str]] = {}
-        for vm_id, state, host in await self._store.rows(queries.vms_holding(hosts if len(hosts) <= BATCH else None)):
-            recorded.setdefault(host, {})[vm_id] = state
+        for first in range(0, len(reports), HOSTS):
+            await self._hold_some(reports[first : first + HOSTS])
+
+    async def _hold_some(self, reports: Sequence[HostReport]) -> None:
+        hosts, recorded = [report.host_id for report in reports], defaultdict[str, dict[str, str]](dict)
+        for vm_id, state, host in await self._store.rows(queries.vms_holding(queries.padded(hosts))):
+            recorded[host][vm_id] = state
         for report in reports:
-            here = recorded.get(report.host_id, {})
+            here = recorded[report.host_id]
             for guest in sorted(here.keys() | report.guests.keys()):
                 power = report.guests.get(guest, Power.ABSENT)
                 if guest not in here or not agrees(here[guest], report.host_id, report.host_id, power):
@@ -245,7 +260,7 @@ class Reconciliation:
     async def _follow_all(self, host: str, state: str) -> None:
         """Look where the VMs are that a host holds in this state; those on their way, once they are there."""
         found: dict[str, list[str]] = {}
-        for vm_id, now, _ in await self._store.rows(queries.vms_holding((host,))):
+        for vm_id, now, _ in await self._store.rows(queries.vms_holding([host])):
             found.setdefault(now, []).append(vm_id)
         for vm_id in (vm_id for now, vm_ids in found.items() if now not in HOLDING for vm_id in vm_ids):
             self._waiting.setdefault(vm_id, {})[host] = Power.ABSENT

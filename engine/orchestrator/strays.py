@@ -28,6 +28,10 @@ class Strays:
         """Guest, host, power."""
         return iter([(guest, host, power) for guest, seen in self._known.items() for host, power in seen.items()])
 
+    def on(self, host: str) -> list[str]:
+        """Those that are on a host."""
+        return [guest for guest, seen in self._known.items() if host in seen]
+
     def found(self, guest: str, host: str, power: Power, why: str) -> None:
         """There is one."""
         if self._known.setdefault(guest, {}).get(host) is not power:

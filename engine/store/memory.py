@@ -13,6 +13,7 @@ Never loses anything: what is here is what is durable. Whoever crashes loses all
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -36,6 +37,7 @@ TERMINAL = {name: frozenset(machine.names(Stability.TERMINAL)) for name, machine
 NAMELESS = ("Error", "Expunging", "Expunged")
 """VM states in which its name is free; of the index vm_name_once."""
 STUCK = ("Stuck",)
+_FIGURES = {name: attrgetter("id", *columns) for name, columns in COUNTERS.items()}
 _METERED = {row.thing: row for row in METERED}
 _OF = {(row.resource, row.used): row for row in METERED}
 _OF |= {("domain", row.used): row for row in METERED if isinstance(row, Limited)}
@@ -133,11 +135,7 @@ class MemoryStore:
 
     def usage(self) -> list[tuple[Any, ...]]:
         """What is held of each place, as the inventory reads it."""
-        return [
-            (name, place.id, *(getattr(place, column) for column in columns))
-            for name, columns in COUNTERS.items()
-            for place in self.places[name].values()
-        ]
+        return [(name, *figures(place)) for name, figures in _FIGURES.items() for place in self.places[name].values()]
 
     def tenants(self) -> list[tuple[Any, ...]]:
         """The VMs that hold hosts, as the inventory reads them."""

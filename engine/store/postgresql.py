@@ -25,6 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.store.commit import Ask, Conversation, Counters, IsStale, RowRefused, Written, commit
+from interlock.engine.store.conflicts import Conflicts
+from interlock.engine.store.listening import Word, telling
 from interlock.engine.store.statements import Statements
 from interlock.schema.errors import StoreError
 
@@ -66,13 +68,25 @@ def limit_idling(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
-class Postgresql:
-    """One writer on one connection."""
+def _is_queued(decision: Decision) -> bool:
+    """Whether it makes an operation that is left to whoever takes it."""
+    return decision.operation.state == "Queued" and decision.operation.worker_id is None
 
-    def __init__(self, engine: AsyncEngine, statements: Statements) -> None:
+
+class Postgresql:
+    """One writer on one connection.
+
+    Args:
+        name: who tells others that something was written.
+        conflicts: counts what was given up because of others.
+    """
+
+    def __init__(self, engine: AsyncEngine, statements: Statements, name: str, conflicts: Conflicts) -> None:
         self.counters = Counters()
         self._engine = engine
         self._statements = statements
+        self._conflicts = conflicts
+        self._words = {queued: telling(Word(by=name, wrote=True, queued=queued)) for queued in (False, True)}
         self._connection: AsyncConnection | None = None
 
     async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
@@ -85,25 +99,28 @@ class Postgresql:
         return written
 
     async def _write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
-        async with self._locked() as driver:
+        word = self._words[any(map(_is_queued, decisions))]
+        async with self._locked(word) as driver:
             return await self._converse(driver, commit(decisions, is_stale, self._statements))
 
     @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[Any]:
-        """A transaction that holds the lock. It is waited for no longer than somebody who is alive would keep it."""
+    async def _locked(self, *also: str) -> AsyncIterator[Any]:
+        """A transaction that holds the lock. It is waited for no longer than somebody who is alive would keep it.
+        `also` is run with it, in the same round trip."""
         async with self._driver() as driver, driver.transaction(isolation=ISOLATION):
-            await driver.execute(f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}; {TAKE_LOCK}")
+            begin = (f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}", TAKE_LOCK, *also)
+            await driver.execute("; ".join(begin))
             yield driver
 
     async def _with_the_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """Work that takes the lock; once more, if its holder was paused."""
         try:
-            return await work()
+            return await self._conflicts.again(work)
         except StoreError as error:
             if not isinstance(error.__cause__, LockNotAvailableError):
                 raise
         await self._cut_off_the_paused()
-        return await work()
+        return await self._conflicts.again(work)
 
     async def _cut_off_the_paused(self) -> None:
         async with self._driver() as driver:

@@ -26,6 +26,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.tables import (
     account,
+    claim,
     domain_above,
     driver,
     journal,
@@ -155,13 +156,22 @@ def padded(ids: Iterable[str]) -> list[str]:
 
 
 def driven() -> Select[Any]:
-    """Operations that a worker should be driving, with that worker's lease, oldest first."""
+    """Operations that a worker should be driving, oldest first, with the lease of that one, or of who was given it."""
+    whose = func.coalesce(operation.c.worker_id, claim.c.worker_id)
+    given = operation.outerjoin(claim, operation.c.id == claim.c.operation_id)
     return (
         select(operation.c.id, worker)
-        .select_from(operation.outerjoin(worker, operation.c.worker_id == worker.c.id))
+        .select_from(given.outerjoin(worker, whose == worker.c.id))
         .where(_in_states(DRIVEN))
         .order_by(operation.c.id)
     )
+
+
+def ended(after: int, head: int) -> Select[Any]:
+    """The operations that ended or got stuck after one number of the journal, up to another."""
+    over = (*MACHINES["operation"].names(Stability.TERMINAL), *MACHINES["operation"].names(Stability.STABLE))
+    rows = (journal.c.seq > after, journal.c.seq <= head)
+    return select(journal.c.entity_id).where(*rows, journal.c.machine == "operation", journal.c.destination.in_(over))
 
 
 def active_on(column: str, ids: Sequence[str]) -> Select[Any]:
@@ -264,10 +274,9 @@ def vms_on_hosts() -> Select[Any]:
     return select(*columns).where(held)
 
 
-def vms_holding(host_ids: Sequence[str] | None) -> Select[Any]:
-    """The VMs that are recorded on hosts: id, state, host. None: on any."""
-    there = vm.c.host_id.is_not(None) if host_ids is None else vm.c.host_id.in_(host_ids)
-    return select(vm.c.id, vm.c.state, vm.c.host_id).where(there)
+def vms_holding(host_ids: Sequence[str]) -> Select[Any]:
+    """The VMs that are recorded on some hosts: id, state, host."""
+    return select(vm.c.id, vm.c.state, vm.c.host_id).where(vm.c.host_id.in_(host_ids))
 
 
 def addresses_of(network_id: str) -> Select[Any]:

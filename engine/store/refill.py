@@ -34,6 +34,7 @@ from interlock.schema.transition import Transition
 NOT_TOLD: Mapping[str, str] = {
     "driver": "how this installation reaches its machines, with passwords perhaps; a journal is handed around",
     "worker": "which engines are open now; an engine that opens the new database writes its own row",
+    "claim": "which worker was about to begin what; whoever opens the new database takes it",
     "guard": "which triggers are installed; the release that makes the database writes it",
     "archive": "where rows of the old database went; the new one holds them all itself",
     "archiving": "whose rows are leaving just now",

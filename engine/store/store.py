@@ -8,13 +8,15 @@ SQL unless asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import Select, delete, event, or_
+import msgspec
+from sqlalchemy import Select, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,13 +24,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from interlock.engine.core.chronicle import Places
 from interlock.engine.core.decision import Author, Decision
+from interlock.engine.observer import Observers
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.store import cloud, queries
 from interlock.engine.store.cases import Case, Cases
 from interlock.engine.store.cloud import Advanced, Rows
 from interlock.engine.store.commit import Counters, Written
+from interlock.engine.store.conflicts import Conflicts
 from interlock.engine.store.database import Database
+from interlock.engine.store.feed import Feed, News
 from interlock.engine.store.joined import take_lock
+from interlock.engine.store.listening import Listening, Word, telling
 from interlock.engine.store.migrate import bring_up_to_date
 from interlock.engine.store.postgresql import Postgresql, limit_idling
 from interlock.engine.store.snapshot import Snapshot
@@ -40,8 +46,9 @@ from interlock.schema.cloud import PLACES, Place, SecurityGroup, SettingValue
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound, StoreError
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
-from interlock.schema.tables import metadata
 from interlock.schema.transition import OURS, Transition
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 10.0
 """How long SQLite waits for another process's write lock. Too low: needless errors; too high: a stuck one is hidden."""
@@ -60,18 +67,28 @@ _readers: dict[type, Callable[[Sequence[Any]], Any]] = {
 class Store:
     """One open database. Make it with `Store.open`."""
 
-    def __init__(self, engine: AsyncEngine, database: Database, threads: Threads) -> None:
+    def __init__(
+        self, engine: AsyncEngine, database: Database, threads: Threads, name: str, conflicts: Conflicts
+    ) -> None:
         self.engine = engine
+        self.name = name
+        """What tells this open database from others in what engines tell each other."""
+        self.conflicts = conflicts
+        """What was given up because of others, and asked again."""
+        self.on_heard: Callable[[Word], None] = lambda word: None
+        """Told what other engines tell; see `listen`."""
+        self._listening: Listening | None = None
         self._threads = threads
-        self.overtaken = False
-        """Whether others have written since figures were last read; `refresh` clears it."""
+        self.feed = Feed()
+        """What others have written since figures in memory were last right."""
         self.on_written: Callable[[], None] = lambda: None
         """Called after each commit of ours."""
-        self._head: int | None = None
+        self.observer: Observers | None = None
+        """Who is told of each decision that was written, and by the shell of all else; None: nobody."""
         self._reads = 0
         self._closed = False
         self._quiet = asyncio.Event()
-        self._writer = Writer(database, self._is_stale, self._wrote)
+        self._writer = Writer(database, self.feed.found, self._wrote)
         self._cases = Cases(self._reading)
 
     @classmethod
@@ -104,7 +121,8 @@ class Store:
         engine = _engine(parsed, threads)
         try:
             await bring_up_to_date(engine, create=create)
-            return cls(engine, await _database(engine), threads)
+            name, conflicts = secrets.token_hex(4), Conflicts()
+            return cls(engine, await _database(engine, name, conflicts), threads, name, conflicts)
         except _TROUBLES as error:
             await _dispose(engine, threads)
             raise StoreError(f"cannot open {parsed.render_as_string()}: {_said(error)}") from error
@@ -122,6 +140,44 @@ class Store:
         """sqlite or postgresql."""
         return self.engine.dialect.name
 
+    @property
+    def listens(self) -> bool:
+        """Whether what other engines tell is heard."""
+        return self._listening is not None
+
+    async def listen(self, *, serves: bool = False) -> None:
+        """Hear from now on what other engines tell; SQLite's tell nothing.
+
+        Args:
+            serves: whether this engine drives what others only asked for.
+
+        Raises:
+            StoreError: the server cannot be reached.
+        """
+        if self.dialect != "postgresql" or self._listening is not None or self._closed:
+            return
+        self._listening = listening = Listening(self.engine, self.name, self._heard, serves)
+        try:
+            await listening.begin()
+        except _TROUBLES as error:
+            self._listening = None
+            await listening.close()
+            raise StoreError(f"the database cannot be listened to now: {_said(error)}") from error
+
+    def _heard(self, word: Word) -> None:
+        self.feed.hinted |= word.wrote
+        self.on_heard(word)
+
+    @property
+    def waiting(self) -> int:
+        """How many decisions wait to be written."""
+        return self._writer.waiting
+
+    @property
+    def writer(self) -> Writer:
+        """Who writes."""
+        return self._writer
+
     async def commit(self, decision: Decision) -> Verdict:
         """Write a decision with the next batch."""
         return await self._writer.commit(decision)
@@ -129,6 +185,8 @@ class Store:
     async def close(self) -> None:
         """Write what waits, let reads end, and close every connection."""
         self._closed = True
+        if self._listening is not None:
+            await self._listening.close()
         await self._writer.close()
         await self._cases.close()
         if self._reads:
@@ -137,13 +195,15 @@ class Store:
             await self._quiet.wait()
         await _dispose(self.engine, self._threads)
 
-    def _is_stale(self, head: int) -> bool:
-        self.overtaken |= self._head is not None and head != self._head
-        self._head = head
-        return self.overtaken
+    @property
+    def overtaken(self) -> bool:
+        """Whether others have written since figures were last right; `follow` and `refresh` clear it."""
+        return self.feed.overtaken
 
-    def _wrote(self, written: Written) -> None:
-        self._head = written.left_head
+    def _wrote(self, decisions: Sequence[Decision], written: Written) -> None:
+        self.feed.wrote(written.left_head)
+        if self.observer is not None:
+            self.observer.told(decisions, written)
         self.on_written()
 
     async def rows(self, query: Select[Any]) -> Sequence[Any]:
@@ -274,10 +334,32 @@ class Store:
         async def work(database: Database) -> None:
             [[head]] = await database.read(self._spoken(queries.journal_head()))
             await self._read(database, then, asked)
-            self._head, self.overtaken = head, False
+            self.feed.caught_up(head)
             self._writer.outdate()
 
         await self._writer.between(work)
+
+    async def follow(self, then: Callable[[News], None]) -> bool:
+        """Hand over what others have written since figures were last right; what is handed in afterwards counts as
+        decided on these figures, all else on older.
+
+        Returns:
+            False: that cannot be told by the journal; figures must be read as a whole (`refresh`).
+        """
+
+        async def work(database: Database) -> bool:
+            query = self.feed.query()
+            news = None if query is None else self.feed.news(await database.read(query))
+            if news is None:
+                return False
+            if news.moved or news.cloud:
+                self._writer.outdate()
+            then(news)
+            self.feed.caught_up(news.head)
+            return True
+
+        followed: bool = await self._writer.between(work)
+        return followed
 
     async def _read(self, database: Database, then: Callable[..., None], asked: Sequence[Select[Any]]) -> None:
         then(*[await database.read(self._spoken(query)) for query in asked])
@@ -291,11 +373,12 @@ class Store:
     def _spoken(self, query: Select[Any]) -> str:
         return str(query.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True}))
 
-    async def put(self, rows: Rows, actor: str = OURS) -> None:
+    async def put(self, rows: Rows, actor: str = OURS, word: Word | None = None) -> None:
         """Write rows of tables that are no machine's, in one transaction, replacing those with the same key.
 
         Args:
             actor: who changes the cloud; places are written together with their journal rows.
+            word: is told with it.
 
         Raises:
             InvalidRequest: a constraint refuses one of them, such as a total below what is held.
@@ -303,9 +386,36 @@ class Store:
         if rows.keys() & PLACES.keys():
             await self.put_after(lambda places: rows, (), actor)
             return
-        async with self._writing() as connection:
+
+        async def work(connection: AsyncConnection) -> None:
             for name, plain in rows.items():
                 await connection.run_sync(cloud.upsert, name, plain)
+
+        await self.write(work, word)
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]], word: Word | None = None) -> T:
+        """Write what is no machine's, in a transaction of its own; once more, if it met another one in a deadlock.
+
+        Args:
+            word: is told with it.
+
+        Raises:
+            InvalidRequest: a constraint refuses it.
+            StoreError: it cannot be written now.
+        """
+
+        async def once() -> T:
+            async with self._writing() as connection:
+                found = await work(connection)
+                await self.tell(connection, word)
+                return found
+
+        return await self.conflicts.again(once)
+
+    async def tell(self, connection: AsyncConnection, word: Word | None) -> None:
+        """Have other engines hear a word when the connection's transaction has committed."""
+        if word is not None and self.dialect == "postgresql":
+            await connection.exec_driver_sql(telling(msgspec.structs.replace(word, by=self.name)))
 
     async def put_after(
         self,
@@ -320,32 +430,40 @@ class Store:
         Raises:
             InvalidRequest: a constraint refuses one of them, or `made` does.
         """
-        async with self.locked() as connection:
+
+        async def work(connection: AsyncConnection) -> Advanced:
             there = await connection.run_sync(cloud.places, tables)
-            advanced = await connection.run_sync(cloud.write, made(there), there, _by(actor))
-        self._advanced(advanced)
+            return await connection.run_sync(cloud.write, made(there), there, _by(actor))
+
+        self._advanced(await self._write_cloud(work))
 
     async def remove(self, name: str, row_id: str, actor: str = OURS) -> bool:
         """Remove a place; returns whether it was there."""
-        async with self.locked() as connection:
-            advanced = await connection.run_sync(cloud.remove, name, row_id, _by(actor))
+
+        async def work(connection: AsyncConnection) -> Advanced | None:
+            return await connection.run_sync(cloud.remove, name, row_id, _by(actor))
+
+        advanced = await self._write_cloud(work)
         if advanced is not None:
             self._advanced(advanced)
         return advanced is not None
+
+    async def _write_cloud(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async def once() -> T:
+            async with self.locked() as connection:
+                found = await work(connection)
+                await self.tell(connection, Word(wrote=True, cloud=True))
+                return found
+
+        return await self.conflicts.again(once)
 
     def _advanced(self, written: Advanced) -> None:
         """Rows of the cloud move no figures: what was up to date before them still is."""
         if written.left_head == written.found_head:
             return
-        if self._head == written.found_head:
-            self._head = written.left_head
+        if self.feed.head == written.found_head:
+            self.feed.wrote(written.left_head)
         self.on_written()
-
-    async def forget_workers(self, worker_id: str, before: int) -> None:
-        """Remove a worker, and those whose lease ran out before a time (µs since 1970)."""
-        worker = metadata.tables["worker"]
-        async with self._writing() as connection:
-            await connection.execute(delete(worker).where(or_(worker.c.id == worker_id, worker.c.lease_until < before)))
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[AsyncConnection]:
@@ -449,8 +567,8 @@ def _replace_if_cut(_connection: Any, record: Any, _proxy: Any) -> None:
         raise DisconnectionError("the server has closed this connection")
 
 
-async def _database(engine: AsyncEngine) -> Database:
+async def _database(engine: AsyncEngine, name: str, conflicts: Conflicts) -> Database:
     compiled = statements(engine.dialect.name)
     if engine.dialect.name == "postgresql":
-        return Postgresql(engine, compiled)
+        return Postgresql(engine, compiled, name, conflicts)
     return await Sqlite.open(engine, compiled)

@@ -26,6 +26,7 @@ DATABASE = "interlock.db"
 
 DB_HELP = f"SQLite file or SQLAlchemy URL.  [env: INTERLOCK_DB; default: {DATABASE}]"
 JSON_HELP = "Write JSON to standard output."
+BY_WORKERS_HELP = "Have workers (`interlock worker`) do it, and wait for them."
 AS_HELP = "Ask on this account's rights; otherwise on the operator's."
 
 Work = Callable[..., Coroutine[Any, Any, Exit]]
@@ -34,11 +35,12 @@ Work = Callable[..., Coroutine[Any, Any, Exit]]
 class Face:
     """One command's settings."""
 
-    def __init__(self, db: str, out: Out, caller: str | None = None) -> None:
+    def __init__(self, db: str, out: Out, caller: str | None = None, by_workers: bool = False) -> None:
         self.db = db
         self.out = out
         self.caller = caller
         """The account on whose rights it asks; None: the operator's."""
+        self._by_workers = by_workers
 
     @property
     def shown_db(self) -> str:
@@ -57,13 +59,27 @@ class Face:
 
     @asynccontextmanager
     async def acting(self, cloud: CloudDescription | None = None, *, listens: bool = True) -> AsyncIterator[Engine]:
-        """An engine that takes over what no living engine drives; with a cloud to load it may make the database."""
-        async with self._opened(create=cloud is not None, recover=True, cloud=cloud, listens=listens) as engine:
+        """An engine that takes over what no living engine drives, or with `--by-workers` only asks; with a cloud to
+        load it may make the database."""
+        part = {"drives": not self._by_workers}
+        async with self._opened(create=cloud is not None, recover=True, cloud=cloud, listens=listens, **part) as engine:
+            yield engine
+
+    @asynccontextmanager
+    async def serving(self, in_flight: int | None) -> AsyncIterator[Engine]:
+        """An engine that drives what others ask for."""
+        async with self._opened(create=False, recover=True, listens=True, serves=True, in_flight=in_flight) as engine:
             yield engine
 
     @asynccontextmanager
     async def _opened(
-        self, *, create: bool, recover: bool, cloud: CloudDescription | None = None, listens: bool = False
+        self,
+        *,
+        create: bool,
+        recover: bool,
+        cloud: CloudDescription | None = None,
+        listens: bool = False,
+        **part: Any,
     ) -> AsyncIterator[Engine]:
         from interlock.cli.running import whole
         from interlock.embed.engine import Engine
@@ -71,7 +87,7 @@ class Face:
         with engine_heard():
             async with AsyncExitStack() as stack:
                 opening = Engine.open(
-                    self.db, create=create, recover=recover, listen=listens, cloud=cloud, actor=actor()
+                    self.db, create=create, recover=recover, listen=listens, cloud=cloud, actor=actor(), **part
                 )
                 # A connection that is cancelled while it is made leaves a thread that complains when the loop is gone.
                 yield await whole(stack.enter_async_context(opening))
@@ -91,7 +107,7 @@ def command(name: str, *, asks: bool = False) -> Callable[[Work], click.Command]
     """Make a command of an async function whose first argument is a `Face`.
 
     Args:
-        asks: it asks for operations, and takes `--as`, on whose rights.
+        asks: it asks for operations, and takes `--as`, on whose rights, and `--by-workers`.
     """
 
     def made(work: Work) -> click.Command:
@@ -120,9 +136,10 @@ def _invoking(work: Work) -> Callable[..., Exit | None]:
 
         if context.invoked_subcommand is not None:
             return None
-        named = {key: value for key, value in arguments.items() if key not in ("db", "caller")}
+        named = {key: value for key, value in arguments.items() if key not in ("db", "caller", "by_workers")}
         out = context.find_object(Out) or Out()
-        return run(work(Face(_database(context), out, arguments.get("caller")), **named))
+        face = Face(_database(context), out, arguments.get("caller"), bool(arguments.get("by_workers")))
+        return run(work(face, **named))
 
     return functools.update_wrapper(invoke, work)
 
@@ -142,7 +159,11 @@ def _options(asks: bool) -> list[click.Parameter]:
         # Heard by `main`, for errors in what stands before it, too.
         click.Option(["--json"], is_flag=True, expose_value=False, help=JSON_HELP),
     ]
-    return [*([click.Option(["--as", "caller"], metavar="ACCOUNT", help=AS_HELP)] if asks else []), *options]
+    asking = [
+        click.Option(["--as", "caller"], metavar="ACCOUNT", help=AS_HELP),
+        click.Option(["--by-workers"], is_flag=True, help=BY_WORKERS_HELP),
+    ]
+    return [*(asking if asks else []), *options]
 
 
 @contextmanager

@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "machines": ("machines", "Show the state machines, as tables or pictures."),
     "logs": ("logs", "Read CloudStack logs, and check what they record."),
     "fuzz": ("fuzz", "Shake the lifecycle until it breaks: ours, or yours."),
+    "worker": ("worker", "Drive what others ask for, until Ctrl-C."),
     "reconcile": ("reconcile", "Have the records say what hosts really have."),
     "doctor": ("doctor", "Look for what should not be."),
     "resolve": ("resolve", "Take a way out for a Stuck operation."),

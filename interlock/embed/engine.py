@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,18 +31,22 @@ from interlock.embed.strays import Stray, strays
 from interlock.embed.told import Told
 from interlock.engine.core.events import Way
 from interlock.engine.core.snapshot import Policy, Rules
-from interlock.engine.orchestrator import plugins
+from interlock.engine.observer import Observer, Observers
+from interlock.engine.orchestrator import log, plugins
 from interlock.engine.orchestrator.clock import is_id
 from interlock.engine.orchestrator.inventory import Inventory
-from interlock.engine.orchestrator.orchestrator import Orchestrator
+from interlock.engine.orchestrator.orchestrator import Orchestrator, Part
+from interlock.engine.orchestrator.view import View
 from interlock.engine.store import queries
 from interlock.engine.store.commit import Counters
+from interlock.engine.store.conflicts import Conflicts
 from interlock.engine.store.joined import transaction
-from interlock.engine.store.store import Store
+from interlock.engine.store.listening import Word
+from interlock.engine.store.store import Store, normal
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import FirewallRule, Host, Place, SecurityGroup
 from interlock.schema.commands import Capability
-from interlock.schema.errors import InvalidRequest, NotFound
+from interlock.schema.errors import InterlockError, InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
@@ -74,6 +79,8 @@ class Engine(Disks, Lifecycle, Told):
         self._able = able
         """What the drivers can, as the core's rules see it; kept by `_open_drivers`."""
         store.on_written = self._tell
+        store.on_heard = self._heard
+        orchestrator.commits.on_cloud = self._others_changed
 
     @classmethod
     @asynccontextmanager
@@ -83,6 +90,9 @@ class Engine(Disks, Lifecycle, Told):
         *,
         create: bool = True,
         recover: bool = True,
+        drives: bool = True,
+        serves: bool = False,
+        in_flight: int | None = None,
         listen: bool = True,
         cloud: CloudDescription | None = None,
         policy: Policy | None = None,
@@ -90,6 +100,7 @@ class Engine(Disks, Lifecycle, Told):
         gurus: Mapping[str, NetworkGuru] | None = None,
         drivers: Mapping[str, Driver] | None = None,
         actor: str = "embedder",
+        observers: Sequence[Observer] = (),
     ) -> AsyncIterator[Engine]:
         """Open an engine on a database, and take over what no living engine drives.
 
@@ -97,6 +108,11 @@ class Engine(Disks, Lifecycle, Told):
             url: a SQLAlchemy URL of SQLite or PostgreSQL, or the path of a SQLite file.
             create: whether a database that is not there is made.
             recover: whether abandoned operations are taken over; tools that only look say no.
+            drives: whether what is asked of it is driven by this engine; if not, it waits for one that serves, and
+                nothing is taken over either.
+            serves: whether this engine also drives what others only asked for, as many as it has room for
+                (`interlock worker`); on PostgreSQL only.
+            in_flight: operations that it drives at once; the others wait. None: 512.
             listen: whether what drivers report is followed, beginning with all that hosts have now; if not, only on
                 demand (`follow`, `reconcile`). Without `recover`, never.
             cloud: is written first, as `load` would; it may correct one whose drivers do not open.
@@ -104,14 +120,20 @@ class Engine(Disks, Lifecycle, Told):
             planners, gurus, drivers: own ones by name, beside those installed as entry points. Drivers handed in
                 here are not closed with the engine.
             actor: who asks, for the journal.
+            observers: who is told of what happens, such as metrics and traces (`interlock.telemetry`); each of one
+                engine at a time.
 
         Raises:
             StoreError: the database cannot be opened.
             PluginError: a plug-in that the cloud names is missing or does not open.
+            InvalidRequest: it is to serve, and cannot.
         """
+        part = _part(drives, serves, url)
+        recover &= drives
         store = await Store.open(url, create=create)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
+            store.observer = Observers(observers) if observers else None
             able: dict[str, frozenset[Capability]] = {}
             rules = Rules(
                 policy=policy or Policy(),
@@ -124,20 +146,26 @@ class Engine(Disks, Lifecycle, Told):
             if cloud is not None:
                 await open_described(cloud, store, opened, own, stack)
                 await write_described(cloud, store, actor)
-            orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened)
+            orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened, part, in_flight)
             engine = cls(store, orchestrator, actor, able)
             stack.push_async_callback(engine._close)
             # Drivers that are opened later, by `load`, too are closed after the orchestrator.
             await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
             await orchestrator.commits.reload()
+            if store.observer is not None:
+                stack.callback(store.observer.closed)
+                store.observer.opened(View(orchestrator))
             # Closing in the order: no new work, effects answered and committed, drivers, then the store.
             stack.push_async_callback(orchestrator.close)
             if recover:
+                await store.listen(serves=serves)
                 await orchestrator.recovery.look()
                 orchestrator.convergence.look()
                 orchestrator.reconciliation.begin(listen=listen)
                 await orchestrator.expiry.begin()
                 orchestrator.archival.begin()
+            if serves:
+                orchestrator.intake.heard()
             yield engine
 
     async def _attach(self, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack) -> None:
@@ -153,6 +181,30 @@ class Engine(Disks, Lifecycle, Told):
     async def _close(self) -> None:
         self._closed = True
         self._tell()
+
+    # --- what other engines do
+
+    def _heard(self, word: Word) -> None:
+        if word.wrote:
+            self._tell()
+        self._orchestrator.heard(word)
+
+    def _others_changed(self, tables: frozenset[str]) -> None:
+        self._orchestrator.aside(partial(self._take_note, tables), "interlock cloud")
+
+    async def _take_note(self, tables: frozenset[str]) -> None:
+        """Have in memory what others have written of places and settings. Groups are known as soon as they are heard
+        of, and whoever changed them has their VMs told."""
+        try:
+            async with self._changing:
+                if tables - {"setting", "security_group"}:
+                    await self._read_cloud()
+                elif "setting" in tables:
+                    await self._settings_changed()
+        except InterlockError as error:
+            log.say(
+                "error", "what others changed of the cloud cannot be read; it is when next they do", error=str(error)
+            )
 
     # --- asking for operations
 
@@ -235,6 +287,11 @@ class Engine(Disks, Lifecycle, Told):
     async def idle(self) -> None:
         """Wait until nothing is under way in this engine."""
         await self._orchestrator.idle()
+
+    @property
+    def worker_id(self) -> str:
+        """What this engine is called in the table `worker`, and in the operations that it drives."""
+        return self._orchestrator.worker_id
 
     def under_way(self) -> int:
         """How many operations this engine drives or will drive."""
@@ -323,6 +380,11 @@ class Engine(Disks, Lifecycle, Told):
         return await checkup(self._store)
 
     @property
+    def conflicts(self) -> Conflicts:
+        """Transactions that PostgreSQL gave up because of others, and that were asked again."""
+        return self._store.conflicts
+
+    @property
     def counters(self) -> Counters:
         """What the commit path of this engine has cost so far."""
         return self._store.counters
@@ -339,9 +401,13 @@ class Engine(Disks, Lifecycle, Told):
         async with self._changing:
             await open_described(cloud, self._store, self._opened, self._own, self._stack)
             await write_described(cloud, self._store, self._actor)
-            self._orchestrator.commits.inventory.load(await self._store.places())
-            await self._orchestrator.commits.reload()
-            await self._open_drivers()
+            await self._read_cloud()
+
+    async def _read_cloud(self) -> None:
+        """What is in memory is what is in the database."""
+        self._orchestrator.commits.inventory.load(await self._store.places())
+        await self._orchestrator.commits.reload()
+        await self._open_drivers()
         self._orchestrator.convergence.look()
         self._orchestrator.reconciliation.drivers_changed()
         await self._orchestrator.expiry.look()
@@ -419,3 +485,11 @@ class Engine(Disks, Lifecycle, Told):
         """
         async with transaction(self._store.engine) as connection:
             yield connection
+
+
+def _part(drives: bool, serves: bool, url: str) -> Part:
+    if serves and not drives:
+        raise InvalidRequest("an engine that serves drives; open it with drives=True, or with serves=False")
+    if serves and normal(url).get_backend_name() != "postgresql":
+        raise InvalidRequest("on SQLite no process hears what another asks for; workers need PostgreSQL")
+    return Part.SERVES if serves else Part.ALL_OF_ITS_OWN if drives else Part.ASKS

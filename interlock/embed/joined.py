@@ -19,6 +19,7 @@ from interlock.engine.core.events import Requested
 from interlock.engine.orchestrator.orchestrator import Orchestrator
 from interlock.engine.store.cases import Case
 from interlock.engine.store.joined import take_lock, write_joined
+from interlock.engine.store.listening import Word
 from interlock.engine.store.verdict import Lost, Why
 from interlock.schema.errors import Busy, Conflict, InvalidRequest, NoRoom
 from interlock.schema.requests import Request
@@ -44,6 +45,8 @@ async def submit_joined(
         # Others may have changed what is owned. Nobody can now: what is read under the lock is the truth.
         orchestrator.commits.inventory.close_books()
         decision = await _write(orchestrator, case, admission, connection)
+    operation = decision.operation
+    await orchestrator.store.tell(connection, Word(wrote=True, queued=operation.worker_id is None))
     _when_it_ends(orchestrator, decision, connection)
     return decision
 
@@ -85,9 +88,6 @@ def _when_it_ends(orchestrator: Orchestrator, decision: Decision, connection: As
         decided = True
         loop.call_soon(forget)  # not now: SQLAlchemy is walking the listeners
         if committed:
-            inventory.settle(decision)
-            # A savepoint may have taken our rows back before this commit: figures are read again.
-            orchestrator.store.overtaken = True
             orchestrator.begin_joined(decision)
         else:
             inventory.drop(decision)

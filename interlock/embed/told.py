@@ -13,7 +13,7 @@ from interlock.engine.store import queries
 from interlock.engine.store.archive import archives
 from interlock.engine.store.store import Store
 from interlock.replay.source import pages
-from interlock.schema.errors import EngineClosed
+from interlock.schema.errors import EngineClosed, StoreError
 from interlock.schema.transition import Transition
 
 CHUNK = 500
@@ -56,8 +56,13 @@ class Told:
 
         Args:
             after: begin after this number; None: with the next one.
-            poll: also look every so many seconds for what other processes have written.
+            poll: also look every so many seconds for what other processes have written, where they do not tell
+                (SQLite). On PostgreSQL they do.
         """
+        with suppress(StoreError):
+            await self._store.listen()
+        if self._store.listens:
+            poll = None
         written = asyncio.Event()
         self._listeners.add(written)
         try:

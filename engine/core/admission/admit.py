@@ -11,6 +11,7 @@ from interlock.engine.core.access import must_act_for
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.draft import Draft
 from interlock.engine.core.events import Requested
+from interlock.engine.core.inputs import TRACE
 from interlock.engine.core.operations import PROGRAMS
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.schema.cloud import Account
@@ -80,6 +81,8 @@ _HINTS = {
 
 def _queue(draft: Draft, event: Requested, operation_id: str) -> None:
     kind, request = KIND_OF[type(event.request)], as_fields(event.request)
+    if event.trace is not None:
+        draft.detail[TRACE] = event.trace
     draft.create(
         Operation,
         id=operation_id,

@@ -6,10 +6,12 @@ that makes the cloud, planners, gurus and hypervisor under test; docs/fuzzing.md
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from interlock.testing.fuzz.hunt import Found, Hunted
     from interlock.testing.fuzz.universe import Setting
 
+T = TypeVar("T")
 GROUND = "interlock.testing.fuzz.ground:setting"
 LISTED = 40
 """Cells never reached that are listed without `--json`. Too few: one sees no pattern; too many: nobody reads them."""
@@ -45,21 +48,43 @@ async def fuzz(
     """
     make = _ground(ground)
     if exhaustive:
-        return _every_boundary(face.out, make())
+        return await _aside(lambda go_on: _every_boundary(face.out, make(), go_on))
     from interlock.testing.fuzz.hunt import hunt
 
     repeat = f"interlock fuzz --seed {seed}" + (f" --ground {ground}" if ground != GROUND else "")
+    asked: dict[str, Any] = {"events": events, "jobs": jobs or os.cpu_count() or 1}
     if only is not None:
-        hunted = hunt(make, seed, events=1, first=only)
-    else:
-        hunted = hunt(make, seed, events=events, jobs=jobs or os.cpu_count() or 1, told=_progress(face.out, events))
+        asked = {"events": 1, "first": only}
+    hunted = await _aside(lambda go_on: hunt(make, seed, **asked, told=_progress(face.out, events, go_on)))
     if face.out.json:
         face.out.document(_as_document(hunted, repeat))
     else:
         _tell(face.out, hunted)
-    if hunted.found is not None:
-        _tell_the_story(face.out, make(), hunted.found, repeat)
+    if (found := hunted.found) is not None:
+        await _aside(lambda go_on: _tell_the_story(face.out, make(), found, repeat, go_on))
     return Exit.OK if hunted.found is None else Exit.FAILED
+
+
+async def _aside(work: Callable[[Callable[[], None]], T]) -> T:
+    """Do it in a thread, so that a signal is heard meanwhile.
+
+    Args:
+        work: told what it has to call now and then: that raises once nobody waits for it any more.
+    """
+    left = threading.Event()
+
+    def go_on() -> None:
+        if left.is_set():
+            raise _Left
+
+    try:
+        return await asyncio.to_thread(work, go_on)
+    finally:
+        left.set()
+
+
+class _Left(Exception):
+    """Nobody waits any more."""
 
 
 def _ground(name: str) -> Callable[[], Setting]:
@@ -73,8 +98,9 @@ def _ground(name: str) -> Callable[[], Setting]:
     return made
 
 
-def _progress(out: Out, events: int) -> Callable[[int, int], None]:
+def _progress(out: Out, events: int, go_on: Callable[[], None]) -> Callable[[int, int], None]:
     def tell(runs: int, done: int) -> None:
+        go_on()
         if out.terminal and runs % 64 == 0:
             note(f"{done:,} of {events:,} events")
 
@@ -118,12 +144,12 @@ def _as_document(hunted: Hunted, repeat: str) -> dict[str, Any]:
     }
 
 
-def _tell_the_story(out: Out, setting: Setting, found: Found, repeat: str) -> None:
+def _tell_the_story(out: Out, setting: Setting, found: Found, repeat: str, go_on: Callable[[], None]) -> None:
     from interlock.testing.fuzz.hunt import shrunk
     from interlock.testing.fuzz.timeline import timeline
 
     note(f"run {found.number} breaks a promise: {found.violation}; shrinking")
-    short = shrunk(setting, found.outcome)
+    short = shrunk(setting, found.outcome, go_on)
     if not out.json:
         out.line()
         for line in timeline(setting, short.events):
@@ -133,11 +159,16 @@ def _tell_the_story(out: Out, setting: Setting, found: Found, repeat: str) -> No
         out.line(f"  {repeat} --run {found.number}")
 
 
-def _every_boundary(out: Out, setting: Setting) -> Exit:
+def _every_boundary(out: Out, setting: Setting, go_on: Callable[[], None]) -> Exit:
     from interlock.testing.fuzz.boundaries import OF_COMMITS, OF_EFFECTS, enumerate_all
     from interlock.testing.fuzz.scenarios import SCENARIOS
 
-    table = enumerate_all(setting, note if out.terminal else lambda name: None)
+    def told(name: str) -> None:
+        go_on()
+        if out.terminal:
+            note(name)
+
+    table = enumerate_all(setting, told)
     wrongs = list(dict.fromkeys((*OF_EFFECTS, *OF_COMMITS)))
     total = sum(table.cells.values())
     if out.json:

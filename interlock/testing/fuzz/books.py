@@ -67,8 +67,9 @@ class Books:
         self._held: dict[Figure, int] = {}
         self._holders: dict[Thing, set[str]] = {}
         """Who has a thing; more than one only between the changes of one decision."""
-        self._touched: set[Figure] = set()
-        self._taken: set[Thing] = set()
+        # In order, so that a run breaks the same promise first wherever it is played.
+        self._touched: dict[Figure, None] = {}
+        self._taken: dict[Thing, None] = {}
 
     # --- moving along
 
@@ -86,7 +87,7 @@ class Books:
             self._holders[thing].discard(after.id)
         for thing in _things(after, machine):
             self._holders.setdefault(thing, set()).add(after.id)
-            self._taken.add(thing)
+            self._taken[thing] = None
 
     def _move(self, row: Metered, holding: Holding, sign: int) -> None:
         if holding is None:
@@ -99,7 +100,7 @@ class Books:
 
     def _add(self, figure: Figure, amount: int) -> None:
         self._held[figure] = self._held.get(figure, 0) + amount
-        self._touched.add(figure)
+        self._touched[figure] = None
 
     def check(self) -> None:
         """Hold what the changes since the last look concern against the tables.
@@ -117,8 +118,7 @@ class Books:
     def _is_counted(self, figure: Figure) -> None:
         resource, place_id, column = figure
         place, rule, held = self._places[resource][place_id], _RULE[resource, column], self._held.get(figure, 0)
-        if getattr(place, column) != held:
-            used = getattr(place, column)
+        if (used := getattr(place, column)) != held:
             raise Violation("ledger", f"{resource} {place_id}: {column} is {used}, its holders hold {held}")
         total = getattr(place, rule.total)
         most = total * getattr(place, rule.overcommit) if rule.overcommit else total
@@ -141,7 +141,7 @@ class Books:
         for known in records.values():
             for record in known.values():
                 fresh.count(None, record)
-        fresh._touched |= {(name, each, used) for name, used in _RULE for each in self._places[name]}
+        fresh._touched |= {(name, each, used): None for name, used in _RULE for each in self._places[name]}
         fresh.check()
         if _without_nothing(fresh._held) != _without_nothing(self._held) or (
             _without_nothing(fresh._holders) != _without_nothing(self._holders)

@@ -7,9 +7,12 @@ and counted in the order of their numbers.
 from __future__ import annotations
 
 import hashlib
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain
+from itertools import count as numbers
 from multiprocessing import get_context
 
 import msgspec
@@ -21,7 +24,7 @@ from interlock.testing.fuzz.shrink import shrink
 from interlock.testing.fuzz.universe import Setting
 from interlock.testing.fuzz.violation import Violation
 
-BATCH = 8
+BATCH = 4
 """Runs of one task. Too few: processes talk more than they run; too many: the last task is waited for."""
 AHEAD = 4
 """Tasks that wait for each process. Too few: it idles; too many: more is run than is counted in the end."""
@@ -55,7 +58,17 @@ class Hunted(msgspec.Struct, frozen=True, kw_only=True):
     found: Found | None
 
 
-Part = tuple[list[Outcome], list[tuple[Cell, int]]]
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process tells of a run: no more than is needed, for it is all copied to another."""
+
+    count: int
+    digest: str
+    cells: list[tuple[Cell, int]]
+    broken: Outcome | None
+    """The run, if it broke a promise."""
+
+
+Part = list[Told]
 
 
 def hunt(
@@ -80,16 +93,13 @@ def hunt(
     begun, coverage, digest = time.perf_counter(), Coverage(), hashlib.sha256()
     runs = count = 0
     found: Found | None = None
-    for outcomes, cells in _parts(make, seed, first, jobs):
-        coverage.add(cells)
-        for outcome in outcomes:
-            digest.update(outcome.digest.encode())
-            if outcome.violation is not None:
-                found = Found(number=first + runs, outcome=outcome)
-            runs += 1
-            count += outcome.count
-            if found is not None or count >= events:
-                break
+    for run in chain.from_iterable(_parts(make, seed, first, jobs)):
+        coverage.add(run.cells)
+        digest.update(run.digest.encode())
+        if run.broken is not None:
+            found = Found(number=first + runs, outcome=run.broken)
+        runs += 1
+        count += run.count
         told(runs, count)
         if found is not None or count >= events:
             break
@@ -100,10 +110,8 @@ def hunt(
 def _parts(make: MakeSetting, seed: str, first: int, jobs: int) -> Iterator[Part]:
     if jobs == 1:
         setting = make()
-        while True:
-            yield _part(setting, seed, first)
-            first += BATCH
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from ([_told(setting, seed, number)] for number in numbers(first))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_deaf) as pool:
         try:
             yield from _in_order(pool, make, seed, first, jobs * AHEAD)
         finally:
@@ -119,6 +127,11 @@ def _in_order(pool: ProcessPoolExecutor, make: MakeSetting, seed: str, first: in
         yield waiting.pop(0).result()
 
 
+def _deaf() -> None:
+    """Ctrl-C reaches all processes of a terminal; that of the hunt hears it, and ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 _settings: dict[MakeSetting, Setting] = {}
 """What each process has made."""
 
@@ -126,25 +139,32 @@ _settings: dict[MakeSetting, Setting] = {}
 def _made_part(make: MakeSetting, seed: str, first: int) -> Part:
     if make not in _settings:
         _settings[make] = make()
-    return _part(_settings[make], seed, first)
-
-
-def _part(setting: Setting, seed: str, first: int) -> Part:
-    coverage = Coverage()
-    outcomes = []
+    part: Part = []
     for number in range(first, first + BATCH):
-        outcomes.append(play(setting, seed, number, coverage=coverage))
-        if outcomes[-1].violation is not None:
+        part.append(_told(_settings[make], seed, number))
+        if part[-1].broken is not None:
             break
-    return outcomes, list(coverage.cells.items())
+    return part
 
 
-def shrunk(setting: Setting, found: Outcome) -> Outcome:
-    """The shortest run that breaks the same promise, as far as leaving out goes."""
+def _told(setting: Setting, seed: str, number: int) -> Told:
+    coverage = Coverage()
+    outcome = play(setting, seed, number, coverage=coverage)
+    return Told(
+        count=outcome.count,
+        digest=outcome.digest,
+        cells=list(coverage.cells.items()),
+        broken=outcome if outcome.violation is not None else None,
+    )
+
+
+def shrunk(setting: Setting, found: Outcome, told: Callable[[], None] = lambda: None) -> Outcome:
+    """The shortest run that breaks the same promise, as far as leaving out goes; `told` before each that is tried."""
     assert found.violation is not None
     promise = found.violation.promise
 
     def fails(events: Sequence[Event]) -> Sequence[Event] | None:
+        told()
         outcome = replay(setting, events)
         same = outcome.violation is not None and outcome.violation.promise == promise
         return outcome.events if same else None

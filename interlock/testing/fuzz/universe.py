@@ -20,7 +20,7 @@ from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import Host, Place, StoragePool
 from interlock.schema.commands import Outcome
 from interlock.schema.errors import InvalidRequest
-from interlock.schema.requests import KINDS, Request, checked
+from interlock.schema.requests import KINDS, Request
 from interlock.testing.fuzz import events as e
 from interlock.testing.fuzz.coverage import Coverage
 from interlock.testing.fuzz.hypervisor import Hypervisor, MemoryHypervisor
@@ -41,6 +41,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     gurus: Mapping[str, NetworkGuru]
     policy: Policy = Policy()
     hypervisor: Callable[[Iterable[Host], Iterable[StoragePool]], Hypervisor] = MemoryHypervisor
+    oracle: Callable[[MemoryStore, Hypervisor], Oracle] = Oracle
 
 
 class Universe:
@@ -68,7 +69,7 @@ class Universe:
         self.workers: dict[str, Worker] = {}
         self.dead: set[str] = set()
         self.coverage = coverage or Coverage()
-        self.oracle = Oracle(self.store, self.hypervisor)
+        self.oracle = setting.oracle(self.store, self.hypervisor)
         for name in workers:
             self._open(name)
 
@@ -94,7 +95,7 @@ class Universe:
         if worker is None or event.number in worker.asked:
             return False
         try:
-            request: Request = checked(msgspec.convert(event.fields, KINDS[event.kind]))
+            request: Request = msgspec.convert(event.fields, KINDS[event.kind])
             ids = tuple(f"{event.number}-{index}" for index in range(ids_needed(request)))
             worker.ask(event.number, request, ids, self.now)
         except (InvalidRequest, msgspec.ValidationError):

@@ -30,6 +30,7 @@ from interlock.engine.core.events import (
     Woken,
 )
 from interlock.engine.core.snapshot import Rules, Snapshot
+from interlock.engine.orchestrator.addresses import AddressBook
 from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
 from interlock.engine.orchestrator.recording import Recording
 from interlock.engine.store.memory import TERMINAL, Case, MemoryStore
@@ -52,7 +53,7 @@ RACES = 100
 
 NEVER = 1 << 62
 """A time that does not come."""
-NOT_DUE = Deadline(at=NEVER, what="", rule=Rule.UNWIND)
+NOT_DUE = Deadline(at=NEVER, what="", machine="", state="", rule=Rule.UNWIND)
 STALE = Lost(Why.ROOM, "others have changed what this refusal was decided on")
 Wish = CancelRequested | Broken | Overdue
 
@@ -86,6 +87,23 @@ class Drive:
         return self.case.operation.id
 
 
+class Known(Inventory):
+    """What a worker knows of the cloud. Address books are read the moment they are asked for: nothing is waited for
+    here, so nothing need be decided again once they are there."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        super().__init__({name: list(rows.values()) for name, rows in store.places.items()})
+
+    def addresses(self, network_id: str) -> AddressBook:
+        """See `Cloud`."""
+        try:
+            return super().addresses(network_id)
+        except AddressesNeeded:
+            self.open_book(network_id, self._store.addresses(network_id))
+            return super().addresses(network_id)
+
+
 class Worker:
     """A process that drives operations.
 
@@ -114,7 +132,7 @@ class Worker:
         self.asked: dict[int, tuple[Requested, Decision]] = {}
         """Requests that are decided and not written yet, by number."""
         self._store, self._rules, self._announce = store, rules, announce
-        self._inventory = Inventory({name: list(rows.values()) for name, rows in store.places.items()})
+        self._inventory = Known(store)
         self._recording = Recording(rules) if records else None
         self._head = -1
 
@@ -318,8 +336,6 @@ class Worker:
         while True:
             try:
                 return decide(self._snapshot(case), event, self._rules)
-            except AddressesNeeded as needed:
-                self._inventory.open_book(needed.network_id, self._store.addresses(needed.network_id))
             except GroupsNeeded as needed:
                 known = self._store.places["security_group"]
                 self._inventory.put(known[each] for each in needed.group_ids)

@@ -1,11 +1,8 @@
-"""What Interlock costs beside libvirt: eight guests deployed through a whole engine, and by the same calls by hand.
+"""Guests on libvirt, deployed through a whole engine and by the same libvirt calls made by hand.
 
 By hand means: the same volumes, config drives, filters, DHCP entries and domains, by plain libvirt-python, in as many
 threads on one connection as the driver has calls at once. The guests boot from a disk without a system, so QEMU itself,
-and not what runs in it, takes the time. Both are done in turn, and the best of each counts: a busy machine slows one
-round, hardly all.
-
-`python -m tests.overhead` as root, on a machine with libvirt.
+and not what runs in it, takes the time. Nothing is left of them.
 """
 
 from __future__ import annotations
@@ -15,9 +12,7 @@ import io
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -33,24 +28,24 @@ from interlock.drivers.libvirt.shape import DiskShape, DomainShape, NicShape
 from interlock.schema.commands import NicSpec, RuleSpec, StartDomain
 from interlock.testing import Scene
 from interlock.testing.kits.scene import a_host, a_pool
-from tests.guest_image import GuestImage, guest_image
+from tests.guest_image import GuestImage
 from tests.libvirtd import NETWORK, POOL, Libvirtd
 from tests.virtual import cloud
 
-GUESTS, AT_ONCE, ROUNDS = 8, 4, 3
+AT_ONCE = 4
 SCENE = Scene(hosts=(a_host("kvm"),), pools=(a_pool("main"),), template=None, memory_mib=96)
 
 
-def by_hand(libvirtd: Libvirtd) -> float:
-    """Seconds for all of them."""
+def by_hand(libvirtd: Libvirtd, guests: int) -> float:
+    """Seconds for all of them; the template must be in its pool, as a deploy through Interlock leaves it."""
     EVENTS.hold()  # libvirt's loop must run in a process that has one: a call may wait for ever otherwise
     connection = lib().open(libvirtd.uri)
     began = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda number: _deploy(connection, number), range(1, GUESTS + 1)))
+        list(pool.map(lambda number: _deploy(connection, number), range(1, guests + 1)))
     took = time.perf_counter() - began
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda number: _remove(connection, number), range(1, GUESTS + 1)))
+        list(pool.map(lambda number: _remove(connection, number), range(1, guests + 1)))
     connection.close()
     EVENTS.release()
     return took
@@ -122,7 +117,7 @@ def _remove(connection: Connection, number: int) -> None:
     _entry(connection, "DELETE", command.nics[0])
 
 
-async def through_interlock(libvirtd: Libvirtd, image: GuestImage, guests: int = GUESTS) -> float:
+async def through_interlock(libvirtd: Libvirtd, image: GuestImage, guests: int) -> float:
     """Seconds for all of them, from the first request until the last runs."""
     with tempfile.TemporaryDirectory() as folder:
         text = cloud(libvirtd, image, boot=None, calls_at_once=AT_ONCE)
@@ -145,30 +140,3 @@ _SECURED: Any = {"security_groups": ("eve/web",)}
 async def _gone(engine: Engine, name: str) -> None:
     await (await engine.destroy(name, forced=True)).wait()
     await (await engine.expunge(name)).wait()
-
-
-def ratio(libvirtd: Libvirtd, image: GuestImage, most: float) -> tuple[float, float]:
-    """The best by hand and through Interlock, in seconds; no more rounds than it takes to be within `most`."""
-    asyncio.run(through_interlock(libvirtd, image, guests=1))  # the template is in its pool from here on
-    hand, ours = float("inf"), float("inf")
-    for _ in range(ROUNDS):
-        hand = min(hand, by_hand(libvirtd))
-        ours = min(ours, asyncio.run(through_interlock(libvirtd, image)))
-        print(f"by hand {hand:.2f} s, through Interlock {ours:.2f} s, ratio {ours / hand:.3f}")
-        if ours / hand <= most:
-            break
-    return hand, ours
-
-
-@contextmanager
-def _begun() -> Iterator[Libvirtd]:
-    libvirtd = Libvirtd.begin()
-    try:
-        yield libvirtd
-    finally:
-        libvirtd.end()
-
-
-if __name__ == "__main__":
-    with _begun() as begun:
-        ratio(begun, guest_image(), most=0.0)
