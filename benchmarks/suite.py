@@ -45,6 +45,12 @@ MODULES = (
         full=Size(3, "--hosts 10000 30000 100000 --rounds 5"),
     ),
     Module(
+        "lists",
+        "a deploy and a page of each list with many VMs, beside the same with a thousand",
+        quick=Size(2, "--rounds 3"),
+        full=Size(12, "--full"),
+    ),
+    Module(
         "journal",
         "reading, verifying and rebuilding a long journal, beside decoding and hashing its lines",
         quick=Size(1, "--transitions 30000"),

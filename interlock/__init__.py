@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interlock.embed.cloud import CloudDescription as CloudDescription
-    from interlock.embed.disks import DiskPage as DiskPage
     from interlock.embed.engine import Engine as Engine
-    from interlock.embed.engine import Page as Page
     from interlock.embed.handle import Handle as Handle
+    from interlock.embed.lists import DiskPage as DiskPage
+    from interlock.embed.lists import OperationPage as OperationPage
+    from interlock.embed.lists import Page as Page
+    from interlock.embed.lists import PlacePage as PlacePage
     from interlock.embed.strays import Stray as Stray
     from interlock.engine.core.events import Way as Way
     from interlock.engine.core.snapshot import Policy as Policy
@@ -56,9 +58,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "interlock.embed.cloud": ("CloudDescription",),
-    "interlock.embed.disks": ("DiskPage",),
-    "interlock.embed.engine": ("Engine", "Page"),
+    "interlock.embed.engine": ("Engine",),
     "interlock.embed.handle": ("Handle",),
+    "interlock.embed.lists": ("DiskPage", "OperationPage", "Page", "PlacePage"),
     "interlock.embed.strays": ("Stray",),
     "interlock.engine.core.events": ("Way",),
     "interlock.engine.core.snapshot": ("Policy",),

@@ -12,6 +12,7 @@ no blanks), because the journal's hashes cover the very bytes. The columns of an
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,13 +29,21 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import TEXT
 
 from interlock.schema.holdings import LIMITS, METERED, UNIQUE
 from interlock.schema.operation import ACTIVE, DRIVEN
 
 metadata = MetaData()
+OVER = ("Destroyed", "Expunged")
+"""The states of VMs that wait to be expunged, or archived: those that have waited longest are found by an index."""
+UNHAPPY = ("Stuck", "Failed", "Cancelled")
+"""The states of operations that did not do what was asked: few, and looked for."""
 Micros = BigInteger
 Sequence = BigInteger().with_variant(Integer, "sqlite")
+Bytewise = Text().with_variant(TEXT(collation="C"), "postgresql")
+"""Text that is compared byte by byte whatever the database's collation: else its index finds no names by how they
+begin."""
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -43,6 +52,11 @@ def _quoted(names: Iterable[str]) -> str:
 
 WAITING = "operation.state = 'Queued' AND operation.worker_id IS NULL"
 """Of an operation that was only asked for: nobody drives it yet."""
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Which rows an index is of."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 def _machine_columns() -> list[Column[object]]:
@@ -60,11 +74,16 @@ def _names(name: str, comment: str, target: str | None = None, *, optional: bool
     return Column(name, Text, *keys, nullable=optional, comment=comment)
 
 
+def _listed(name: str, comment: str) -> Column[str]:
+    """A name that lists are ordered by, and searched by its beginning."""
+    return Column(name, Bytewise, nullable=False, comment=comment)
+
+
 vm = Table(
     "vm",
     metadata,
     Column("id", Text, primary_key=True, comment="UUIDv7 of the VM; sorts by creation."),
-    _names("name", "Host name of the guest."),
+    _listed("name", "Host name of the guest."),
     _names("name_scope", "Living VMs have distinct names within one scope."),
     _names("display_name", "What its owner calls it.", optional=True),
     _names("instance_name", "What the hypervisor calls it: i-<account>-<vm>-<suffix>."),
@@ -98,16 +117,24 @@ vm = Table(
     _names("details", "JSON object: handed to the driver."),
     _names("tags", "JSON object: its owner's labels."),
     *_machine_columns(),
-    Index("vm_host", "host_id", "account_id"),
-    Index("vm_state", "state", "since"),
+    Index("vm_host", "host_id", "account_id", "planner", "affinity_groups"),
+    Index(
+        "vm_target",
+        "target_host_id",
+        "account_id",
+        "planner",
+        "affinity_groups",
+        **_where("target_host_id IS NOT NULL"),
+    ),
+    Index("vm_state", "state", "id"),
+    Index("vm_over", "state", "since", **_where(f"state IN ({_quoted(OVER)})")),
     Index("vm_account", "account_id", "id"),
     Index(
         "vm_name_once",
         "name_scope",
         "name",
         unique=True,
-        sqlite_where=text("state NOT IN ('Error', 'Expunging', 'Expunged')"),
-        postgresql_where=text("state NOT IN ('Error', 'Expunging', 'Expunged')"),
+        **_where("state NOT IN ('Error', 'Expunging', 'Expunged')"),
     ),
     Index("vm_name", "name", "id"),
 )
@@ -135,6 +162,7 @@ nic = Table(
     ),
     *_machine_columns(),
     Index("nic_vm", "vm_id"),
+    Index("nic_network", "network_id", "vm_id"),
 )
 
 volume = Table(
@@ -150,7 +178,7 @@ volume = Table(
         optional=True,
     ),
     _names("zone_id", "Where it lives.", "zone.id"),
-    _names("name", "ROOT-<vm>, DATA-<vm>-<device>, or what its owner calls it."),
+    _listed("name", "ROOT-<vm>, DATA-<vm>-<device>, or what its owner calls it."),
     _names("kind", "ROOT or DATA."),
     Column("device", Integer, comment="Its number in the VM; 0 is the root disk."),
     Column("size_mib", Integer, nullable=False, comment="Its size, and what it takes of its pool, in MiB."),
@@ -166,8 +194,9 @@ volume = Table(
         optional=True,
     ),
     *_machine_columns(),
-    Index("volume_vm", "vm_id"),
-    Index("volume_pool", "pool_id"),
+    Index("volume_vm", "vm_id", "id"),
+    Index("volume_pool", "pool_id", "id"),
+    Index("volume_over", "vm_id", "since", **_where("vm_id IS NULL AND state = 'Expunged'")),
     Index("volume_account", "account_id", "id"),
     Index("volume_name", "name", "id"),
 )
@@ -199,34 +228,31 @@ operation = Table(
         "operation_active_once",
         "vm_id",
         unique=True,
-        sqlite_where=text(f"state IN ({_quoted(ACTIVE)})"),
-        postgresql_where=text(f"state IN ({_quoted(ACTIVE)})"),
+        **_where(f"state IN ({_quoted(ACTIVE)})"),
     ),
     Index(
         "operation_driven",
         "id",
-        sqlite_where=text(f"state IN ({_quoted(DRIVEN)})"),
-        postgresql_where=text(f"state IN ({_quoted(DRIVEN)})"),
+        **_where(f"state IN ({_quoted(DRIVEN)})"),
     ),
     Index(
         "operation_volume_once",
         "volume_id",
         unique=True,
-        sqlite_where=text(f"state IN ({_quoted(ACTIVE)})"),
-        postgresql_where=text(f"state IN ({_quoted(ACTIVE)})"),
+        **_where(f"state IN ({_quoted(ACTIVE)})"),
     ),
     Index(
         "operation_waiting",
         "id",
-        sqlite_where=text(WAITING.replace("operation.", "")),
-        postgresql_where=text(WAITING.replace("operation.", "")),
+        **_where(WAITING.replace("operation.", "")),
     ),
     Index("operation_vm", "vm_id", "id"),
+    Index("operation_unhappy", "state", "id", **_where(f"state IN ({_quoted(UNHAPPY)})")),
+    Index("operation_over", "vm_id", "since", **_where("vm_id IS NULL AND volume_id IS NULL")),
     Index(
         "operation_volume",
         "volume_id",
-        sqlite_where=text("volume_id IS NOT NULL"),
-        postgresql_where=text("volume_id IS NOT NULL"),
+        **_where("volume_id IS NOT NULL"),
     ),
 )
 
@@ -388,6 +414,7 @@ host = Table(
     _amount("cpu_used_mhz", "Held by VMs, in MHz; kept by triggers."),
     _amount("memory_used_mib", "Held by VMs, in MiB; kept by triggers."),
     *_capacity("host"),
+    Index("host_cluster", "cluster_id", "id"),
 )
 storage_pool = Table(
     "storage_pool",
@@ -546,6 +573,17 @@ def _members(name: str, what: str) -> Table:
 
 affinity_member = _members("affinity_member", "affinity")
 security_member = _members("security_member", "security")
+
+vm_tally = Table(
+    "vm_tally",
+    metadata,
+    Column("scope", Text, primary_key=True, comment="zone or account: by what is counted."),
+    Column("place_id", Text, primary_key=True, comment="Which zone or account."),
+    Column("state", Text, primary_key=True, comment="A state in which VMs stay."),
+    Column("count", BigInteger, nullable=False, comment="How many VMs are in it; kept by triggers. None: no row."),
+    CheckConstraint("count > 0", name="vm_tally_of_some"),
+    sqlite_with_rowid=False,
+)
 
 driver = Table(
     "driver",

@@ -41,6 +41,7 @@ ABOUT = {
     "affinity_member": "Which VMs are in which affinity group: an index of what the VMs list, kept by triggers.",
     "security_group": "The firewalls that VMs are in.",
     "security_member": "Which VMs are in which security group: an index of what the VMs list, kept by triggers.",
+    "vm_tally": "How many VMs are in each state in which they stay, by zone and by account: kept by triggers.",
     "ssh_key": "The public keys that VMs may be given.",
     "setting": "The settings that are not at their defaults.",
     "driver": "How each driver is opened.",

@@ -36,16 +36,17 @@ class HeldUp:
         self.writer = writer
         self.go, self.here = asyncio.Event(), asyncio.Event()
         self.batches: list[int] = []
-        self.most = 0
+        self.most = self.held = 0
         self._write = writer.database.write
         monkeypatch.setattr(writer.database, "write", self.write)
 
     async def write(self, decisions: Any, is_stale: Any) -> Written:
         """In place of the database's."""
         self.here.set()
+        self.held = len(decisions)
         await self.go.wait()
-        self.batches.append(len(decisions))
         self.look()
+        self.batches.append(len(decisions))
         return await self._write(decisions, is_stale)
 
     async def piled_up(self) -> None:
@@ -55,8 +56,8 @@ class HeldUp:
         self.look()
 
     def look(self) -> None:
-        """Note how many decisions wait."""
-        self.most = max(self.most, len(self.writer._waiting))
+        """Note how many decisions wait, those of the batch that is held up among them."""
+        self.most = max(self.most, self.held + len(self.writer._waiting))
 
 
 def store_of(lab: World) -> Store:

@@ -449,6 +449,18 @@ def test_a_histogram_is_what_prometheus_client_counts(values: list[float], bound
     assert total == pytest.approx(sum(values))
 
 
+@pytest.mark.parametrize("name", ["serialization_failures", "deadlocks"])
+async def test_what_is_done_again_for_others_is_counted_and_goes_on_with_the_next_engine(
+    tmp_path: Path, name: str
+) -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for times in (2, 3):
+        async with world(tmp_path, observers=[metrics]) as lab:
+            setattr(lab.engine._store.conflicts, name, times)
+    assert Scrape(registry).value(f"interlock_store_{name}_total") == 5
+
+
 # --- serving
 
 

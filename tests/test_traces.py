@@ -25,6 +25,7 @@ from interlock.replay.past import Past
 from interlock.replay.recheck import Recheck, Verdict
 from interlock.replay.rules import Book
 from interlock.schema.commands import AnyCommand, Outcome
+from interlock.telemetry import traces as module
 from interlock.telemetry.traces import Traces
 from tests.dying import AFTER, BEFORE, Holding, doomed
 from tests.witness import Recorder, noted
@@ -295,6 +296,27 @@ async def test_an_operation_of_an_engine_without_traces_begins_one(tmp_path: Pat
         await lab.engine.idle()
     assert seen.tree() == ["deploy", STARTED]
     assert seen.named("deploy")[0].parent is None
+
+
+async def test_what_others_drive_is_not_remembered_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT", 2)
+    monkeypatch.setattr(shell, "IN_FLIGHT", 0)
+    traces = Traces(Collector().provider)
+    async with world(tmp_path, observers=[traces]) as lab:
+        for number in range(4):
+            await lab.engine.deploy(lab.request(f"vm-{number}"))
+        assert len(traces._asked) == 2
+
+
+async def test_one_that_waited_long_is_found_again_in_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT", 0)
+    seen = Collector()
+    async with world(tmp_path, observers=[Traces(seen.provider)]) as lab:
+        await (await lab.engine.deploy(lab.request(start=False))).wait()
+        await lab.run("start")
+    assert seen.tree()[2:] == ["request start", ["start", [*PREPARED, *STARTED]]]
 
 
 # --- what it must not change

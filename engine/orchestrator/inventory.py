@@ -367,9 +367,8 @@ class Inventory:
                 self._replace(name, place_id, **read)
         self._tenancy = Tenancy()
         self._index.forget_words()
-        for host_id, target_id, account_id, planner, groups in vms:
-            for held in filter(None, (host_id, target_id)):
-                self._tenancy.count(held, account_id, planner, msgspec.json.decode(groups, type=tuple[str, ...]), 1)
+        for host_id, account_id, planner, groups, number in vms:
+            self._tenancy.count(host_id, account_id, planner, msgspec.json.decode(groups, type=tuple[str, ...]), number)
         self.close_books()
         for decision in self._pending.values():
             self._apply(decision)

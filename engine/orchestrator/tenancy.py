@@ -22,7 +22,7 @@ class Tenancy:
         self._hosts_of_group: dict[str, dict[str, int]] = {}
 
     def count(self, host_id: str, account_id: str, planner: str, groups: tuple[str, ...], sign: int) -> None:
-        """A VM comes to a host (sign 1), or leaves it (−1)."""
+        """A VM comes to a host (sign 1), or leaves it (−1); or several that are alike."""
         _count(self._hosts_of, account_id, host_id, sign)
         _count(self._tenants, host_id, account_id, sign)
         _count(self._planners, host_id, planner, sign)

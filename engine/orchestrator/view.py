@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Select
 
 from interlock.engine.orchestrator.inventory import AddressesNeeded
 from interlock.engine.orchestrator.orchestrator import Orchestrator
-from interlock.engine.store.commit import Counters
 from interlock.schema.cloud import Place
 
 P = TypeVar("P", bound=Place)
@@ -49,9 +49,11 @@ class View:
         return self._orchestrator.store.waiting
 
     @property
-    def counters(self) -> Counters:
-        """What the commit path has cost."""
-        return self._orchestrator.store.counters
+    def spent(self) -> dict[str, int]:
+        """What the commit path has cost, and what others have made it do again: the fields of `Counters` and
+        `Conflicts`."""
+        store = self._orchestrator.store
+        return {**msgspec.structs.asdict(store.counters), **vars(store.conflicts)}
 
     def places(self, kind: type[P]) -> Collection[P]:
         """All places of a kind, with what is held of them by all that is decided."""

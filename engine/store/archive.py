@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, delete, exists, insert, or_, select
+from sqlalchemy import Select, bindparam, delete, exists, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.engine.core import lines
 from interlock.engine.store import files
-from interlock.engine.store.queries import journal_head
+from interlock.engine.store.queries import journal_head, one_of
 from interlock.engine.store.snapshot import Snapshot
 from interlock.engine.store.store import Store
 from interlock.schema.errors import StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
-from interlock.schema.tables import archive, archiving, journal, metadata, nic, operation, vm, volume
+from interlock.schema.tables import OVER, archive, archiving, journal, metadata, nic, operation, vm, volume
 from interlock.schema.transition import Transition
 
 BATCH = 200
@@ -44,6 +44,8 @@ _AT_ONCE = 500
 """Ids in one statement. Too few: many statements; too many: more than a database takes."""
 _LEAVE = ("operation", "nic", "volume", "vm")
 """The order in which rows go: those that refer to others first."""
+_EXPUNGED_VM = (one_of(vm.c.state, OVER), vm.c.state == "Expunged")
+"""Said so that the index of what is over answers it."""
 _OVER = {name: machine.names(Stability.TERMINAL) for name, machine in MACHINES.items()}
 
 
@@ -95,7 +97,7 @@ async def archive_ripe(store: Store, folder: Path, *, before: int, at: int, made
 
 def oldest_ended() -> Select[Any]:
     """When the VM ended that ended first of all that are there."""
-    return select(vm.c.since).where(vm.c.state.in_(_OVER["vm"])).order_by(vm.c.since).limit(1)
+    return select(vm.c.since).where(*_EXPUNGED_VM).order_by(vm.c.since).limit(1)
 
 
 Story = dict[str, list[str]]
@@ -117,7 +119,7 @@ async def _ripe(snapshot: Snapshot, before: int) -> list[Story]:
 def _ended_vms(before: int) -> Select[Any]:
     disks = select(volume.c.id).where(volume.c.vm_id == vm.c.id)
     met = (
-        vm.c.state.in_(_OVER["vm"]),
+        *_EXPUNGED_VM,
         vm.c.since < before,
         ~exists().where(nic.c.vm_id == vm.c.id, nic.c.state.not_in(_OVER["nic"])),
         ~exists().where(volume.c.vm_id == vm.c.id, volume.c.state.not_in(_OVER["volume"])),
@@ -130,7 +132,7 @@ def _ended_vms(before: int) -> Select[Any]:
 def _ended_disks(before: int) -> Select[Any]:
     met = (
         volume.c.vm_id.is_(None),
-        volume.c.state.in_(_OVER["volume"]),
+        volume.c.state == bindparam(None, "Expunged", literal_execute=True),
         volume.c.since < before,
         ~exists().where(operation.c.volume_id == volume.c.id, operation.c.state.not_in(_OVER["operation"])),
     )

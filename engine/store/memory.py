@@ -140,9 +140,10 @@ class MemoryStore:
     def tenants(self) -> list[tuple[Any, ...]]:
         """The VMs that hold hosts, as the inventory reads them."""
         return [
-            (vm.host_id, vm.target_host_id, vm.account_id, vm.planner, text_of(vm.affinity_groups))
+            (held, vm.account_id, vm.planner, text_of(vm.affinity_groups), 1)
             for vm in self.records["vm"].values()
-            if vm.host_id or vm.target_host_id
+            for held in (vm.host_id, vm.target_host_id)
+            if held
         ]
 
     def addresses(self, network_id: str) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     ColumnElement,
     Select,
@@ -25,6 +24,7 @@ from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
 from interlock.schema.tables import (
+    OVER,
     account,
     claim,
     domain_above,
@@ -41,56 +41,13 @@ from interlock.schema.tables import (
 )
 from interlock.schema.transition import CLOUD
 
-PAGE_MOST = 1000
-"""Rows of one page at most. Too low: many round trips; too high: one caller holds the reader and much memory."""
 
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which VMs to list; None: any."""
-
-    state: str | None = None
-    account: str | None = None
-    zone: str | None = None
-    host: str | None = None
-    name: str | None = None
-
-
-def page_of_vms(wanted: Filter, after: str | None, limit: int) -> Select[Any]:
-    """VMs by id, which is by age, beginning after an id: cost does not depend on how many came before."""
-    columns = {
-        vm.c.state: wanted.state,
-        vm.c.account_id: wanted.account,
-        vm.c.zone_id: wanted.zone,
-        vm.c.host_id: wanted.host,
-        vm.c.name: wanted.name,
-    }
-    met = [column == value for column, value in columns.items() if value is not None]
-    later = [] if after is None else [vm.c.id > after]
-    return select(vm).where(*met, *later).order_by(vm.c.id).limit(limit)
-
-
-class DiskFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which disks to list; None: any."""
-
-    state: str | None = None
-    account: str | None = None
-    zone: str | None = None
-    pool: str | None = None
-    vm: str | None = None
-
-
-def page_of_disks(wanted: DiskFilter, after: str | None, limit: int) -> Select[Any]:
-    """Disks by id, which is by age, beginning after an id: cost does not depend on how many came before."""
-    columns = {
-        volume.c.state: wanted.state,
-        volume.c.account_id: wanted.account,
-        volume.c.zone_id: wanted.zone,
-        volume.c.pool_id: wanted.pool,
-        volume.c.vm_id: wanted.vm,
-    }
-    met = [column == value for column, value in columns.items() if value is not None]
-    later = [] if after is None else [volume.c.id > after]
-    return select(volume).where(*met, *later).order_by(volume.c.id).limit(limit)
+def one_of(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    """The condition of a partial index, word for word: a database uses one only where it can prove that it may."""
+    found: ColumnElement[bool] = column.in_(
+        bindparam(None, list(values), unique=True, expanding=True, literal_execute=True)
+    )
+    return found
 
 
 def disks_named(name_or_id: str) -> Select[Any]:
@@ -103,11 +60,6 @@ def disks_named(name_or_id: str) -> Select[Any]:
 def disks_of(disk_ids: Sequence[str]) -> Select[Any]:
     """Several disks (a page of them) by id."""
     return select(volume).where(volume.c.id.in_(disk_ids))
-
-
-def count_by_state() -> Select[Any]:
-    """How many VMs are in each state."""
-    return select(vm.c.state, func.count()).group_by(vm.c.state).order_by(vm.c.state)
 
 
 def vms_named(name_or_id: str) -> Select[Any]:
@@ -162,7 +114,7 @@ def driven() -> Select[Any]:
     return (
         select(operation.c.id, worker)
         .select_from(given.outerjoin(worker, whose == worker.c.id))
-        .where(_in_states(DRIVEN))
+        .where(one_of(operation.c.state, DRIVEN))
         .order_by(operation.c.id)
     )
 
@@ -180,12 +132,7 @@ def active_on(column: str, ids: Sequence[str]) -> Select[Any]:
     Args:
         column: vm_id or volume_id, whatever the ids are.
     """
-    return select(operation).where(operation.c[column].in_(ids), _in_states(ACTIVE))
-
-
-def _in_states(states: Sequence[str]) -> ColumnElement[bool]:
-    """As the partial indexes say it, word for word: a database uses one only where it can prove that it may."""
-    return operation.c.state.in_(bindparam("states", list(states), unique=True, expanding=True, literal_execute=True))
+    return select(operation).where(operation.c[column].in_(ids), one_of(operation.c.state, ACTIVE))
 
 
 def entities(machine: str, ids: Sequence[str]) -> Select[Any]:
@@ -268,10 +215,13 @@ def usage() -> Select[Any]:
 
 
 def vms_on_hosts() -> Select[Any]:
-    """The VMs that hold capacity: host, target, account, planner and affinity groups."""
-    held = or_(vm.c.host_id.is_not(None), vm.c.target_host_id.is_not(None))
-    columns = (vm.c.host_id, vm.c.target_host_id, vm.c.account_id, vm.c.planner, vm.c.affinity_groups)
-    return select(*columns).where(held)
+    """The VMs that hold capacity, counted: host, account, planner, affinity groups, how many. From an index alone."""
+    return select(union_all(*map(_held_there, (vm.c.host_id, vm.c.target_host_id))).subquery())
+
+
+def _held_there(host_id: ColumnElement[Any]) -> Select[Any]:
+    alike = (host_id, vm.c.account_id, vm.c.planner, vm.c.affinity_groups)
+    return select(*alike, func.count()).where(host_id.is_not(None)).group_by(*alike)
 
 
 def vms_holding(host_ids: Sequence[str]) -> Select[Any]:
@@ -311,18 +261,6 @@ def behind(version: int) -> Select[Any]:
             vm.c.rules_told < security_group.c.version,
         )
         .order_by(vm.c.id)
-    )
-
-
-def members_of(group_id: str, limit: int) -> Select[Any]:
-    """VMs that are in a security group."""
-    member = security_member.c
-    return (
-        select(vm)
-        .join(security_member, member.vm_id == vm.c.id)
-        .where(member.group_id == group_id)
-        .order_by(vm.c.id)
-        .limit(limit)
     )
 
 
@@ -375,8 +313,10 @@ def destroyed(accounts: Sequence[str], others_than: Sequence[str], limit: int) -
         accounts: only theirs; none: everybody's but those of `others_than`.
     """
     owned = select(operation.c.id).where(operation.c.vm_id == vm.c.id, operation.c.state.in_(ACTIVE))
-    theirs = vm.c.account_id.in_(accounts) if accounts else vm.c.account_id.not_in(others_than)
-    met = (vm.c.state == "Destroyed", theirs, ~owned.exists())
+    # Not by the index of accounts: the VMs that matter are few of theirs.
+    whose = func.coalesce(vm.c.account_id, "")
+    theirs = whose.in_(accounts) if accounts else whose.not_in(others_than)
+    met = (one_of(vm.c.state, OVER), vm.c.state == "Destroyed", theirs, ~owned.exists())
     return select(vm.c.id, vm.c.since).where(*met).order_by(vm.c.since).limit(limit)
 
 
@@ -389,5 +329,5 @@ def unowned() -> Select[Any]:
 
 def stuck() -> Select[Any]:
     """Operations that wait for a person, by VM."""
-    waiting = (operation.c.state == "Stuck", _in_states(ACTIVE))
+    waiting = (operation.c.state == "Stuck", one_of(operation.c.state, ACTIVE))
     return select(operation).where(*waiting).order_by(operation.c.vm_id)

@@ -45,6 +45,7 @@ NOT_TOLD: Mapping[str, str] = {
 FOLLOWING: Mapping[str, str] = {
     **dict.fromkeys(MEMBERSHIPS, "kept by triggers, from what VMs list"),
     "domain_above": "follows from the domains",
+    "vm_tally": "kept by triggers, from the states of VMs",
 }
 """The tables that are filled though the journal does not name them, and from what. So are counters, by triggers."""
 

@@ -301,6 +301,10 @@ class Store:
         """The journal rows a query of `queries` finds."""
         return [Transition(**row._mapping) for row in await self.rows(query)]
 
+    async def some_places(self, name: str, query: Select[Any]) -> list[Place]:
+        """The places of a kind that a query of their columns finds."""
+        return list(map(_readers[PLACES[name]], await self.rows(query)))
+
     async def places(self) -> dict[str, list[Place]]:
         """All places by kind."""
         async with self._reading() as connection:

@@ -121,7 +121,7 @@ class Writer:
         while in_vain < TURNS:
             there = len(self._waiting)
             await asyncio.sleep(0)
-            if len(self._waiting) >= self.at_work():
+            if len(self._waiting) >= min(self.at_work(), BATCH):
                 return
             in_vain = 0 if len(self._waiting) > there else in_vain + 1
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from interlock.cli.output import Out, note
 if TYPE_CHECKING:
     from interlock.embed.cloud import CloudDescription
     from interlock.embed.engine import Engine
+    from interlock.engine.observer import Observer
 
 DATABASE = "interlock.db"
 
@@ -66,9 +67,10 @@ class Face:
             yield engine
 
     @asynccontextmanager
-    async def serving(self, in_flight: int | None) -> AsyncIterator[Engine]:
+    async def serving(self, in_flight: int | None, observers: Sequence[Observer] = ()) -> AsyncIterator[Engine]:
         """An engine that drives what others ask for."""
-        async with self._opened(create=False, recover=True, listens=True, serves=True, in_flight=in_flight) as engine:
+        part: dict[str, Any] = {"serves": True, "in_flight": in_flight, "observers": observers}
+        async with self._opened(create=False, recover=True, listens=True, **part) as engine:
             yield engine
 
     @asynccontextmanager

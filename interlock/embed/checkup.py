@@ -8,7 +8,7 @@ import msgspec
 
 from interlock.engine.core.chronicle import same
 from interlock.engine.core.rebuild import JournalBroken
-from interlock.engine.store import queries
+from interlock.engine.store import queries, tallies
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import PLACES, Place
 from interlock.schema.holdings import COUNTERS
@@ -25,7 +25,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 async def checkup(store: Store) -> list[Finding]:
     """All findings; none is what one hopes for."""
-    return [*await _counters(store), *await _cloud(store), *await _abandoned(store), *await _stuck(store)]
+    return [
+        *await _counters(store),
+        *await _tallies(store),
+        *await _cloud(store),
+        *await _abandoned(store),
+        *await _stuck(store),
+    ]
 
 
 async def _counters(store: Store) -> list[Finding]:
@@ -38,6 +44,17 @@ async def _counters(store: Store) -> list[Finding]:
         for kind, columns in COUNTERS.items()
         for used in columns
         for place_id, counted, held in await store.rows(queries.recount(kind, used))
+    ]
+
+
+async def _tallies(store: Store) -> list[Finding]:
+    return [
+        Finding(
+            code="tally",
+            message=f"{scope} {place_id}: of its VMs {abs(off)} too {'many' if off > 0 else 'few'} count as {state}",
+            remedy="somebody wrote past the triggers; restore from a backup, or report it as a bug",
+        )
+        for scope, place_id, state, off in await store.rows(tallies.miscounted())
     ]
 
 

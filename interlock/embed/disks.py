@@ -1,4 +1,4 @@
-"""What embedders do with disks: the part of `Engine` that makes, attaches, detaches, resizes, deletes and lists them.
+"""What embedders do with disks: the part of `Engine` that makes, attaches, detaches, resizes, deletes and finds them.
 
 Promises: what `Engine` promises. Disks and VMs may be named by name or id everywhere; a name that several living disks
 have is refused with their ids.
@@ -6,9 +6,6 @@ have is refused with their ids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.embed.asks import Asks
@@ -18,13 +15,6 @@ from interlock.engine.store.store import Store
 from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.records import Volume
 from interlock.schema.requests import AttachDisk, CreateDisk, DeleteDisk, DetachDisk, ResizeDisk
-
-
-class DiskPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a list of disks. `next` is the `after` of the following page; None: this is the last."""
-
-    disks: list[Volume]
-    next: str | None
 
 
 class Disks(Asks):
@@ -62,31 +52,6 @@ class Disks(Asks):
         """End a disk that belongs to no VM, for good."""
         return await self.submit(DeleteDisk(disk), caller=caller)
 
-    async def disks(
-        self,
-        *,
-        state: str | None = None,
-        account: str | None = None,
-        zone: str | None = None,
-        pool: str | None = None,
-        vm: str | None = None,
-        after: str | None = None,
-        limit: int = 100,
-    ) -> DiskPage:
-        """Disks from the oldest to the youngest, root disks too, a page at a time.
-
-        Args:
-            vm: the id of the VM that they belong to.
-            after: the `next` of the page before.
-            limit: 1 to 1000.
-        """
-        if not 1 <= limit <= queries.PAGE_MOST:
-            raise InvalidRequest(f"a page has 1 to {queries.PAGE_MOST} disks, not {limit}")
-        wanted = queries.DiskFilter(state=state, account=account, zone=zone, pool=pool, vm=vm)
-        found = await self._store.disks(queries.page_of_disks(wanted, after, limit + 1))
-        more = len(found) > limit
-        return DiskPage(disks=found[:limit], next=found[limit - 1].id if more else None)
-
     async def disk(self, name_or_id: str) -> Volume:
         """One disk. Of several with one name, the living one.
 
@@ -105,9 +70,3 @@ class Disks(Asks):
             ids = ", ".join(disk.id for disk in living)
             raise InvalidRequest(f"several disks are named {name_or_id}; say which: {ids}")
         return found[0]
-
-    async def disks_of(self, disk_ids: Sequence[str]) -> dict[str, Volume]:
-        """Up to 1000 disks by id, in one read; those that are not there are left out."""
-        if len(disk_ids) > queries.PAGE_MOST:
-            raise InvalidRequest(f"ask for {queries.PAGE_MOST} disks at most, not {len(disk_ids)}")
-        return {disk.id: disk for disk in await self._store.disks(queries.disks_of(disk_ids))}

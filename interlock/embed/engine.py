@@ -23,6 +23,7 @@ from interlock.embed.disks import Disks
 from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
 from interlock.embed.lifecycle import Lifecycle
+from interlock.embed.lists import Lists
 from interlock.embed.loading import write_described
 from interlock.embed.opening import open_described, open_drivers
 from interlock.embed.rules import write_rules
@@ -56,14 +57,7 @@ from interlock.schema.requests import (
 from interlock.schema.words import clean
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a list. `next` is the `after` of the following page; None: this is the last."""
-
-    vms: list[Vm]
-    next: str | None
-
-
-class Engine(Disks, Lifecycle, Told):
+class Engine(Disks, Lifecycle, Lists, Told):
     """An open engine. Use `async with Engine.open(url) as engine`."""
 
     def __init__(
@@ -299,30 +293,6 @@ class Engine(Disks, Lifecycle, Told):
 
     # --- looking
 
-    async def vms(
-        self,
-        *,
-        state: str | None = None,
-        account: str | None = None,
-        zone: str | None = None,
-        host: str | None = None,
-        name: str | None = None,
-        after: str | None = None,
-        limit: int = 100,
-    ) -> Page:
-        """VMs from the oldest to the youngest, a page at a time.
-
-        Args:
-            after: the `next` of the page before.
-            limit: 1 to 1000.
-        """
-        if not 1 <= limit <= queries.PAGE_MOST:
-            raise InvalidRequest(f"a page has 1 to {queries.PAGE_MOST} VMs, not {limit}")
-        wanted = queries.Filter(state=state, account=account, zone=zone, host=host, name=name)
-        found = await self._store.vms(queries.page_of_vms(wanted, after, limit + 1))
-        more = len(found) > limit
-        return Page(vms=found[:limit], next=found[limit - 1].id if more else None)
-
     async def vm(self, name_or_id: str) -> Vm:
         """One VM. Of several with one name, the living one.
 
@@ -344,21 +314,6 @@ class Engine(Disks, Lifecycle, Told):
         """All NICs that a VM has or had."""
         return await self._store.nics(vm_id)
 
-    async def vms_of(self, vm_ids: Sequence[str]) -> dict[str, Vm]:
-        """Up to 1000 VMs by id, in one read; those that are not there are left out."""
-        if len(vm_ids) > queries.PAGE_MOST:
-            raise InvalidRequest(f"ask for {queries.PAGE_MOST} VMs at most, not {len(vm_ids)}")
-        return {vm.id: vm for vm in await self._store.vms(queries.vms_of(vm_ids))}
-
-    async def nics_of(self, vm_ids: Sequence[str]) -> dict[str, list[Nic]]:
-        """The same for up to 1000 VMs at once, by VM; those without NICs are left out."""
-        if len(vm_ids) > queries.PAGE_MOST:
-            raise InvalidRequest(f"ask for the NICs of {queries.PAGE_MOST} VMs at most, not {len(vm_ids)}")
-        found: dict[str, list[Nic]] = {}
-        for nic in await self._store.nics_of(vm_ids):
-            found.setdefault(nic.vm_id, []).append(nic)
-        return found
-
     async def volumes(self, vm_id: str) -> list[Volume]:
         """All volumes that a VM has or had."""
         return await self._store.volumes(vm_id)
@@ -366,10 +321,6 @@ class Engine(Disks, Lifecycle, Told):
     async def operations(self, vm_id: str) -> list[Operation]:
         """All operations on a VM, oldest first."""
         return await self._store.operations(queries.belonging("operation", vm_id))
-
-    async def counts(self) -> dict[str, int]:
-        """How many VMs are in each state."""
-        return {row[0]: row[1] for row in await self._store.rows(queries.count_by_state())}
 
     async def places(self) -> dict[str, list[Place]]:
         """Zones, hosts, pools, networks, offerings, … by kind, with what is held of them."""
@@ -471,10 +422,6 @@ class Engine(Disks, Lifecycle, Told):
         inventory.put([changed])
         self._orchestrator.convergence.look(changed.version - 1)
         return changed
-
-    async def members(self, group: str, *, limit: int = 100) -> list[Vm]:
-        """The VMs that are in a security group, by its id: the oldest first, up to `limit`."""
-        return await self._store.vms(queries.members_of(group, limit))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -14,6 +14,7 @@ Needs prometheus_client (`interlock[prometheus]`), which nothing else imports.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -21,7 +22,6 @@ from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.view import View
 from interlock.engine.store import standing
-from interlock.engine.store.commit import Counters
 from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest
 from interlock.telemetry import table
 from interlock.telemetry.fill import fill
@@ -55,7 +55,7 @@ class Metrics(Meter):
         super().__init__()
         self.labels = labels
         self._view: View | None = None
-        self._spent = Counters()
+        self._spent: Counter[str] = Counter()
         """By engines that are closed."""
         self._standing: dict[Metric, Series] = {}
         self._reading = False
@@ -74,7 +74,7 @@ class Metrics(Meter):
         """See `Observer`."""
         view, self._view = self._view, None
         if view is not None:
-            self._spent = _sum(self._spent, view.counters)
+            self._spent.update(view.spent)
         self._standing = {}
         self._reading = False
         self._steps = Steps()
@@ -85,8 +85,8 @@ class Metrics(Meter):
         """Counters and gauges as they are now; has the database read for the next time."""
         found: dict[Metric, Series] = {metric: dict(counts) for metric, counts in self.counts.items()}
         view = self._view
-        spent = self._spent if view is None else _sum(self._spent, view.counters)
-        found.update({each: {(): getattr(spent, each.counter or "")} for each in table.STORE})
+        spent = self._spent if view is None else self._spent + Counter(view.spent)
+        found.update({each: {(): spent[each.counter or ""]} for each in table.STORE})
         if view is not None:
             found.update(self._standing)
             found.update(fill(view))
@@ -177,7 +177,3 @@ def _add(family: Family, metric: Metric, metrics: Metrics, series: Series) -> No
         return
     for labels, value in series.items():
         family.add_metric((*own, *labels), value)
-
-
-def _sum(one: Counters, other: Counters) -> Counters:
-    return Counters(**{name: getattr(one, name) + getattr(other, name) for name in Counters.__struct_fields__})

@@ -39,7 +39,7 @@ class Metric:
     help: str
     bounds: tuple[float, ...] = ()
     counter: str | None = None
-    """The field of the commit path's counters that it shows."""
+    """What of `View.spent` it shows."""
 
     @property
     def exposed(self) -> str:
@@ -105,6 +105,13 @@ STORE = (
     _counter("store_transactions", (), "Transactions of the commit path.", "commits"),
     _counter("store_statements", (), "Statements of the commit path.", "statements"),
     _counter("store_batches_alone", (), "Batches that were written decision by decision.", "retried_alone"),
+    _counter(
+        "store_serialization_failures",
+        (),
+        "Transactions that PostgreSQL gave up for others', and that were done again.",
+        "serialization_failures",
+    ),
+    _counter("store_deadlocks", (), "Transactions given up in a deadlock, and done again.", "deadlocks"),
 )
 
 # What is held

@@ -47,6 +47,9 @@ except ModuleNotFoundError as missing:
 Attributes = dict[str, str | int | bool]
 PROPAGATOR = TraceContextTextMapPropagator()
 HEADER = "traceparent"
+KEPT = 1024
+"""Operations written here of which is remembered where they were asked. Too low: one that waited for its turn is looked
+up in the journal when it begins; too high: memory, where others drive what is asked here."""
 
 
 class Traces(Observer):
@@ -112,6 +115,8 @@ class Traces(Observer):
         if first.event == CREATED:
             begun = decision if decision.effects or decision.outcome else None
             self._asked[operation.id] = _Asked(trace_in(first.detail), begun)
+            if len(self._asked) > KEPT:
+                self._asked.pop(next(iter(self._asked)))
         drive = self._drives.get(operation.id)
         if drive is not None:
             drive.written(decision, self._steps.follow(decision))

@@ -44,6 +44,9 @@ def _all() -> Iterable[str]:
     yield from _booking("ledger_account_update", "AFTER UPDATE ON account", [rules.rolled_up()])
     for each in rules.MEMBERS:
         yield from _indexing(each)
+    for counted in rules.tallies():
+        steps = "".join(f"{update}; " for update in counted.updates)
+        yield from _trigger(counted.name, counted.when, f"{steps}RETURN NULL;", f"ROW WHEN ({counted.condition})")
 
 
 def _kept(table: str, refused: rules.Refused) -> Iterable[str]:

@@ -15,6 +15,7 @@ from interlock.schema.interlocks import INTERLOCKS, Holds, HoldsNo, Interlock, N
 from interlock.schema.machine import CREATED, NOT_YET, Machine, Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.tables import MEMBERSHIPS
+from interlock.schema.tallies import STAYS, TALLIED_BY
 from interlock.schema.transition import CLOUD, CLOUD_STATE
 
 
@@ -295,3 +296,38 @@ class Membership:
 
 
 MEMBERS = tuple(Membership(table, column) for table, column in MEMBERSHIPS.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Tallying:
+    """When `condition` is true of a changed row, run `updates`."""
+
+    name: str
+    when: str
+    condition: str
+    updates: tuple[str, ...]
+
+
+def tallies() -> Iterable[Tallying]:
+    """What keeps the counts of VMs by state and place. A row that counts nothing any more is not there."""
+    listed = ", ".join(f"'{state}'" for state in STAYS)
+    was, is_now = f"OLD.state IN ({listed})", f"NEW.state IN ({listed})"
+    moved = " OR ".join(f"OLD.{column} <> NEW.{column}" for column in ("state", *TALLIED_BY.values()))
+    left = tuple(each for scope, key in TALLIED_BY.items() for each in _one_less(scope, key))
+    came = tuple(_one_more(scope, key) for scope, key in TALLIED_BY.items())
+    yield Tallying("ledger_vm_tally_left", "AFTER UPDATE ON vm", f"{was} AND ({moved})", left)
+    yield Tallying("ledger_vm_tally_came", "AFTER UPDATE ON vm", f"{is_now} AND ({moved})", came)
+    yield Tallying("ledger_vm_tally_insert", "AFTER INSERT ON vm", is_now, came)
+    yield Tallying("ledger_vm_tally_delete", "AFTER DELETE ON vm", was, left)
+
+
+def _one_more(scope: str, key: str) -> str:
+    return (
+        f"INSERT INTO vm_tally (scope, place_id, state, count) VALUES ('{scope}', NEW.{key}, NEW.state, 1)"
+        " ON CONFLICT (scope, place_id, state) DO UPDATE SET count = vm_tally.count + 1"
+    )
+
+
+def _one_less(scope: str, key: str) -> tuple[str, str]:
+    where = f"WHERE scope = '{scope}' AND place_id = OLD.{key} AND state = OLD.state"
+    return f"DELETE FROM vm_tally {where} AND count = 1", f"UPDATE vm_tally SET count = count - 1 {where}"

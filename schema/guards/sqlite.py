@@ -55,6 +55,9 @@ def _all() -> Iterable[str]:
     yield _booking("ledger_account_update", "AFTER UPDATE ON account", [rules.rolled_up()])
     for each in rules.MEMBERS:
         yield from _indexing(each)
+    for counted in rules.tallies():
+        steps = "".join(f"{update}; " for update in counted.updates)
+        yield f"CREATE TRIGGER {counted.name} {counted.when} WHEN {counted.condition} BEGIN {steps}END"
 
 
 @dataclass(frozen=True, slots=True)

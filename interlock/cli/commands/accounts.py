@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+import click
+
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import Cell, Column, Row, plain
+from interlock.cli.listing import collected, paged, tell_more
 from interlock.cli.output import Out
-from interlock.schema.cloud import Account, Budget, Domain
+from interlock.schema.cloud import Account, Budget, Domain, Place
 from interlock.schema.holdings import LIMITS
 
 TITLES = {"vms": "VMS", "cores": "CORES", "ram": "MIB", "volumes": "VOLS", "storage": "DISK-MIB", "ips": "IPS"}
@@ -22,16 +25,31 @@ NEARLY = 0.9
 
 
 @command("accounts")
-async def accounts(face: Face) -> Exit:
-    """Show domains and accounts: what each uses of its limits, as used/limit; a domain's counts all below it."""
+@click.option("--domain", metavar="D", help="Only accounts in this domain itself.")
+@paged("accounts")
+async def accounts(face: Face, after: str | None, limit: int, domain: str | None) -> Exit:
+    """Show domains and accounts: what each uses of its limits, as used/limit; a domain's counts all below it.
+
+    With --after, accounts alone.
+    """
     async with face.looking() as engine:
-        places = await engine.places()
-    domains = list(_tree(cast("list[Domain]", places["domain"])))
-    found = cast("list[Account]", places["account"])
+
+        async def fetch(after: str | None, limit: int) -> tuple[list[Place], str | None]:
+            page = await engine.some_places("account", domain=domain, after=after, limit=limit)
+            return page.places, page.next
+
+        async def fetch_domains(after: str | None, limit: int) -> tuple[list[Place], str | None]:
+            page = await engine.some_places("domain", after=after, limit=limit)
+            return page.places, page.next
+
+        found, more = await collected(fetch, after, limit)
+        known = (await collected(fetch_domains, None, 0))[0] if after is None else []
+    domains = list(_tree(cast("list[Domain]", known)))
     if face.out.json:
-        face.out.document({"domains": [domain for domain, _ in domains], "accounts": found})
+        face.out.document({"domains": [each for each, _ in domains], "accounts": found})
     else:
-        _tell(face.out, domains, found)
+        _tell(face.out, domains, cast("list[Account]", found))
+    tell_more(face.out, more)
     return Exit.OK
 
 
@@ -44,8 +62,9 @@ def _tree(domains: list[Domain], parent: str | None = None, depth: int = 0) -> I
 
 
 def _tell(out: Out, domains: list[tuple[Domain, int]], accounts: list[Account]) -> None:
-    out.table(DOMAINS, [_domain(*each) for each in domains])
-    out.line()
+    if domains:
+        out.table(DOMAINS, [_domain(*each) for each in domains])
+        out.line()
     out.table(ACCOUNTS, [_account(each) for each in accounts])
 
 

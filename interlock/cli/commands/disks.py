@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from interlock.cli import layout
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import Column, Row, plain
+from interlock.cli.listing import PAGE, collected, given, not_with_count, paged, tell_more
 from interlock.cli.output import Out
 from interlock.cli.report import document, reporter
 from interlock.cli.times import age, iso, microseconds_now
@@ -24,9 +25,7 @@ from interlock.schema.requests import CreateDisk
 if TYPE_CHECKING:
     from interlock.embed.engine import Engine
     from interlock.embed.handle import Handle
-
-PAGE = 500
-"""Disks read at once. Too low: many reads; too high: memory."""
+    from interlock.engine.store.walks import Order
 
 COLUMNS = (
     Column("NAME"),
@@ -52,53 +51,74 @@ Ask = Callable[[], Awaitable["Handle"]]
 @click.option("--zone", metavar="Z", help="Only disks in this zone.")
 @click.option("--pool", metavar="P", help="Only disks that take space in this pool.")
 @click.option("--vm", metavar="NAME", help="Only disks of this VM.")
+@click.option("--prefix", metavar="P", help="Only disks whose names begin so, by name.")
 @click.option("--free", is_flag=True, help="Only disks that belong to no VM.")
 @click.option("--all", "everything", is_flag=True, help="Also Expunged disks.")
+@click.option("--youngest", is_flag=True, help="The youngest first.")
+@click.option("--count", is_flag=True, help="Only how many there are that are not Expunged.")
+@paged("disks")
 async def disks(
     face: Face,
-    state: str | None,
-    account: str | None,
-    zone: str | None,
-    pool: str | None,
-    vm: str | None,
-    free: bool,
+    after: str | None,
+    limit: int,
+    count: bool,
     everything: bool,
+    youngest: bool,
+    free: bool,
+    state: str | None,
+    vm: str | None,
+    **filters: str | None,
 ) -> Exit:
     """List disks, the oldest first."""
-    wanted = _state(state)
+    if count:
+        return await _count(face, {**filters, "state": state, "vm": vm, "free": free, "all": everything})
+    wanted, living = _state(state), not everything and state is None
+    order: Order = "name" if filters["prefix"] is not None else "youngest" if youngest else "oldest"
     async with face.looking() as engine:
         owner = (await engine.vm(vm)).id if vm else None
-        found: Found = []
-        async for page in _pages(engine, state=wanted, account=account, zone=zone, pool=pool, vm=owner):
-            shown = [each for each in page if everything or wanted or each.state != "Expunged"]
-            shown = [each for each in shown if each.vm_id is None or not free]
-            vms = await engine.vms_of(list({each.vm_id for each in shown if each.vm_id}))
-            found += [(each, vms.get(each.vm_id or "")) for each in shown]
+
+        async def fetch(after: str | None, limit: int) -> tuple[list[Volume], str | None]:
+            page = await engine.disks(
+                state=wanted, living=living, vm=owner, free=free, order=order, after=after, limit=limit, **filters
+            )
+            return page.disks, page.next
+
+        volumes, more = await collected(fetch, after, limit)
+        found = [
+            each for begin in range(0, len(volumes), PAGE) for each in await _owned(engine, volumes[begin:][:PAGE])
+        ]
     if face.out.json:
-        face.out.document([disk for disk, _ in found])
+        face.out.document(volumes)
     else:
         _tell(face.out, found)
+    tell_more(face.out, more)
     return Exit.OK
 
 
-def _state(given: str | None) -> str | None:
+async def _owned(engine: Engine, volumes: list[Volume]) -> Found:
+    vms = await engine.vms_of(list({each.vm_id for each in volumes if each.vm_id}))
+    return [(each, vms.get(each.vm_id or "")) for each in volumes]
+
+
+async def _count(face: Face, filters: dict[str, Any]) -> Exit:
+    not_with_count(given(**filters), ("--account",))
+    async with face.looking() as engine:
+        number = await engine.disk_count(account=filters["account"])
+    if face.out.json:
+        face.out.document({"disks": number})
+    else:
+        face.out.line(str(number))
+    return Exit.OK
+
+
+def _state(said: str | None) -> str | None:
     """The state as it is spelt, whatever the case."""
-    if given is None:
+    if said is None:
         return None
     states = {name.lower(): name for name in MACHINES["volume"].states}
-    if given.lower() not in states:
-        raise InvalidRequest(f"a disk has no state {given!r}; its states are: {', '.join(states.values())}")
-    return states[given.lower()]
-
-
-async def _pages(engine: Engine, **filters: str | None) -> AsyncIterator[list[Volume]]:
-    after = None
-    while True:
-        page = await engine.disks(after=after, limit=PAGE, **filters)
-        yield page.disks
-        after = page.next
-        if after is None:
-            return
+    if said.lower() not in states:
+        raise InvalidRequest(f"a disk has no state {said!r}; its states are: {', '.join(states.values())}")
+    return states[said.lower()]
 
 
 def _tell(out: Out, found: Found) -> None:

@@ -14,10 +14,11 @@ import click
 
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
+from interlock.cli.listing import collected, paged, tell_more
 from interlock.cli.output import Out, note
 from interlock.cli.report import reporter
 from interlock.cli.work import working
-from interlock.schema.cloud import FirewallRule, SecurityGroup
+from interlock.schema.cloud import FirewallRule, Place, SecurityGroup
 from interlock.schema.firewall import GROUP, WITH_PORTS, other_side_of, ports_of
 
 if TYPE_CHECKING:
@@ -30,16 +31,25 @@ MEMBERS = 100
 
 
 @command("groups")
-async def groups(face: Face) -> Exit:
+@click.option("--account", metavar="A", help="Only groups of this account.")
+@paged("groups")
+async def groups(face: Face, after: str | None, limit: int, account: str | None) -> Exit:
     """Show security groups, their rules, and the VMs in them."""
     async with face.looking() as engine:
-        found = cast("list[SecurityGroup]", (await engine.places())["security_group"])
+
+        async def fetch(after: str | None, limit: int) -> tuple[list[Place], str | None]:
+            page = await engine.some_places("security_group", account=account, after=after, limit=limit)
+            return page.places, page.next
+
+        places, more = await collected(fetch, after, limit)
+        found = cast("list[SecurityGroup]", places)
         members = {group.id: await _members(engine, group) for group in found}
     if face.out.json:
         face.out.document({"groups": [{"group": group, "members": members[group.id]} for group in found]})
     else:
         for group in found:
             _tell(face.out, group, members[group.id])
+    tell_more(face.out, more)
     return Exit.OK
 
 

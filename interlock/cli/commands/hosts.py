@@ -6,13 +6,19 @@ total is its size times its ratio, because volumes hold their whole size.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+import click
 
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import DIM, Cell, Column, Row, bar, plain
-from interlock.cli.output import Out
-from interlock.schema.cloud import Host, StoragePool
+from interlock.cli.listing import Fetch, collected, paged, tell_more
+from interlock.cli.output import Out, note
+from interlock.schema.cloud import Host, Place, StoragePool
+
+if TYPE_CHECKING:
+    from interlock.embed.engine import Engine
 
 HOSTS = (
     Column("HOST"),
@@ -38,21 +44,36 @@ EXPLAINED = "VMs hold their size divided by their host's overcommit ratio (CPU/m
 
 
 @command("hosts")
-async def hosts(face: Face) -> Exit:
-    """Show hosts and pools, and what is held of each, as held/total.
+@click.option("--zone", metavar="Z", help="Only hosts and pools in this zone.")
+@click.option("--cluster", metavar="C", help="Only hosts and pools of this cluster.")
+@paged("hosts, and pools")
+async def hosts(face: Face, after: str | None, limit: int, zone: str | None, cluster: str | None) -> Exit:
+    """Show hosts and pools, and what is held of each, as held/total; with --after, hosts alone.
 
     A host's total is what it really has; a VM that starts there holds its size divided by the host's overcommit
     ratio. A pool's total is its size times its ratio.
     """
     async with face.looking() as engine:
-        places = await engine.places()
-    found = cast("list[Host]", places["host"])
-    pools = cast("list[StoragePool]", places["storage_pool"])
+        found, more = await collected(_places(engine, "host", zone, cluster), after, limit)
+        pools: list[Place] = []
+        if after is None:
+            pools, left = await collected(_places(engine, "storage_pool", zone, cluster), None, limit)
+            if left is not None:
+                note(f"there are more pools than the {limit} shown; --limit 0 shows all")
     if face.out.json:
         face.out.document({"hosts": found, "pools": pools})
     else:
-        tell(face.out, found, pools)
+        tell(face.out, cast("list[Host]", found), cast("list[StoragePool]", pools))
+    tell_more(face.out, more)
     return Exit.OK
+
+
+def _places(engine: Engine, kind: str, zone: str | None, cluster: str | None) -> Fetch[Place]:
+    async def fetch(after: str | None, limit: int) -> tuple[list[Place], str | None]:
+        page = await engine.some_places(kind, zone=zone, cluster=cluster, after=after, limit=limit)
+        return page.places, page.next
+
+    return fetch
 
 
 def tell(out: Out, hosts: list[Host], pools: list[StoragePool]) -> None:

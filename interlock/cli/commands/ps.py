@@ -1,9 +1,8 @@
-"""ps: list VMs, page after page. A pipe gets every column in full, a terminal those that fit."""
+"""ps: list VMs, or count them. A pipe gets every column in full, a terminal those that fit."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +12,7 @@ from interlock.cli import layout
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import Column, Row, plain
+from interlock.cli.listing import PAGE, collected, given, not_with_count, paged, tell_more
 from interlock.cli.output import Out
 from interlock.cli.times import age, iso, microseconds_now
 from interlock.schema.errors import InvalidRequest
@@ -21,9 +21,7 @@ from interlock.schema.records import Nic, Vm
 
 if TYPE_CHECKING:
     from interlock.embed.engine import Engine
-
-PAGE = 500
-"""VMs read at once. Too low: many reads; too high: memory."""
+    from interlock.engine.store.walks import Order
 
 COLUMNS = (
     Column("NAME"),
@@ -38,51 +36,106 @@ COLUMNS = (
     Column("CREATED", extra=True),
 )
 
+COUNTS = (Column("STATE"), Column("VMS", right=True))
+
 Found = list[tuple[Vm, list[Nic]]]
+
+
+COUNTED_BY = ("--zone", "--account", "--host", "--state")
+"""What `--count` goes with."""
 
 
 @command("ps")
 @click.option("--state", metavar="S", help="Only VMs in this state.")
 @click.option("--account", metavar="A", help="Only VMs of this account.")
 @click.option("--zone", metavar="Z", help="Only VMs in this zone.")
+@click.option("--cluster", metavar="C", help="Only VMs that hold capacity in this cluster.")
 @click.option("--host", metavar="H", help="Only VMs that hold capacity on this host.")
+@click.option("--prefix", metavar="P", help="Only VMs whose names begin so, by name.")
+@click.option("--network", metavar="N", help="Only VMs with a NIC on this network.")
+@click.option("--offering", metavar="O", help="Only VMs of this size.")
+@click.option("--group", metavar="G", help="Only VMs in this security group, ACCOUNT/NAME.")
+@click.option("--affinity-group", "affinity", metavar="G", help="Only VMs in this affinity group.")
+@click.option("--tag", metavar="KEY=VALUE", help="Only VMs with this tag.")
 @click.option("--all", "everything", is_flag=True, help="Also Expunged VMs.")
+@click.option("--youngest", is_flag=True, help="The youngest first.")
+@click.option("--count", is_flag=True, help="Only how many there are, by state.")
+@paged("VMs")
 async def ps(
-    face: Face, state: str | None, account: str | None, zone: str | None, host: str | None, everything: bool
+    face: Face,
+    after: str | None,
+    limit: int,
+    count: bool,
+    everything: bool,
+    youngest: bool,
+    state: str | None,
+    tag: str | None,
+    **filters: str | None,
 ) -> Exit:
     """List VMs, the oldest first."""
-    wanted = _state(state)
+    wanted, living = _state(state), not everything and state is None
+    if count:
+        return await _count(face, wanted, everything, {**filters, "tag": tag})
+    order: Order = "name" if filters["prefix"] is not None else "youngest" if youngest else "oldest"
+    labelled = _tag(tag)
     async with face.looking() as engine:
-        found: Found = []
-        async for page in _pages(engine, state=wanted, account=account, zone=zone, host=host):
-            shown = [vm for vm in page if everything or wanted or vm.state != "Expunged"]
-            nics = await engine.nics_of([vm.id for vm in shown])
-            found += [(vm, nics.get(vm.id, [])) for vm in shown]
+
+        async def fetch(after: str | None, limit: int) -> tuple[list[Vm], str | None]:
+            page = await engine.vms(
+                state=wanted, living=living, tag=labelled, order=order, after=after, limit=limit, **filters
+            )
+            return page.vms, page.next
+
+        vms, more = await collected(fetch, after, limit)
+        found = [each for begin in range(0, len(vms), PAGE) for each in await _with_nics(engine, vms[begin:][:PAGE])]
     if face.out.json:
         face.out.document([{**msgspec.to_builtins(vm), "nics": nics} for vm, nics in found])
     else:
         tell(face.out, found, microseconds_now())
+    tell_more(face.out, more)
     return Exit.OK
 
 
-def _state(given: str | None) -> str | None:
+async def _with_nics(engine: Engine, vms: list[Vm]) -> Found:
+    nics = await engine.nics_of([vm.id for vm in vms])
+    return [(vm, nics.get(vm.id, [])) for vm in vms]
+
+
+async def _count(face: Face, state: str | None, everything: bool, filters: dict[str, str | None]) -> Exit:
+    not_with_count(given(**filters), COUNTED_BY)
+    async with face.looking() as engine:
+        found = await engine.counts(zone=filters["zone"], account=filters["account"], host=filters["host"])
+    shown = {
+        name: number
+        for name, number in found.items()
+        if name == state or (state is None and (everything or name != "Expunged"))
+    }
+    if face.out.json:
+        face.out.document(shown)
+    else:
+        face.out.table(COUNTS, [Row((layout.state(name), plain(number))) for name, number in shown.items()])
+        if face.out.terminal:
+            face.out.line([(f"{sum(shown.values())} VMs", layout.DIM)])
+    return Exit.OK
+
+
+def _tag(said: str | None) -> tuple[str, str] | None:
+    if said is None:
+        return None
+    key, there, value = said.partition("=")
+    if not there:
+        raise click.UsageError(f"a tag is KEY=VALUE, not {said!r}")
+    return key, value
+
+
+def _state(said: str | None) -> str | None:
     """The state as it is spelt, whatever the case."""
-    if given is None:
+    if said is None:
         return None
     states = {name.lower(): name for name in MACHINES["vm"].states}
-    if given.lower() not in states:
-        raise InvalidRequest(f"a VM has no state {given!r}; its states are: {', '.join(states.values())}")
-    return states[given.lower()]
-
-
-async def _pages(engine: Engine, **filters: str | None) -> AsyncIterator[list[Vm]]:
-    after = None
-    while True:
-        page = await engine.vms(after=after, limit=PAGE, **filters)
-        yield page.vms
-        after = page.next
-        if after is None:
-            return
+    if said.lower() not in states:
+        raise InvalidRequest(f"a VM has no state {said!r}; its states are: {', '.join(states.values())}")
+    return states[said.lower()]
 
 
 def tell(out: Out, found: Found, now: int) -> None:
