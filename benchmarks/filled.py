@@ -227,16 +227,17 @@ def _fill_sqlite(file: str, template: Template, vms: int, head: int) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
         for pragma in ("synchronous=OFF", "cache_size=-400000"):
             database.execute(f"PRAGMA {pragma}")
-        database.execute("BEGIN")
         for statement in _refusing(row[0] for row in database.execute(guards.earlier("sqlite")).fetchall()):
             database.execute(statement)
         for rows in _chunks(template, vms, head, AT_ONCE):
+            # A transaction for all of them would write its pages again and again, when they fill the cache.
+            database.execute("BEGIN")
             for name in TABLES:
                 marks = ", ".join("?" * len(_COLUMNS[name]))
                 database.executemany(f"INSERT INTO {name} VALUES ({marks})", rows[name])
+            database.execute("COMMIT")
         for statement in _guards("sqlite", [row[0] for row in database.execute(guards.earlier("sqlite")).fetchall()]):
             database.execute(statement)
-        database.execute("COMMIT")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -29,6 +29,7 @@ class Sequel(StrEnum):
 
 
 _FAULTS, _FATES = frozenset(Fault), frozenset(e.Fate)
+_STEPS = (e.Think, e.Write)
 
 
 class Aim:
@@ -76,7 +77,7 @@ class Aim:
     def _operation_of(self, event: e.Event) -> str | None:
         if isinstance(event, e.Deliver):
             return self._universe.network.sent[event.message].operation_id
-        return event.operation if isinstance(event, e.Think | e.Write) else None
+        return event.operation if isinstance(event, _STEPS) else None
 
     def _is_meant(self, operation_id: str | None) -> bool:
         known = self._universe.store.records["operation"]
