@@ -4,7 +4,7 @@ A Python block marked `runnable` is a whole program, one marked `inside` the bod
 cloud loaded; both run as printed, in a folder that has `examples/`. One marked `kit` is a test module, run by pytest
 beside the programs of docs/plugins.md, each in a file of its class's name, and the page's `module` blocks, each in the
 file that its first line names. One marked `broken` must fail, and say what the `text said` block after it says. A TOML
-block marked `runnable` loads. A Python block marked `postgresql` is a whole program; it finds a database in INTERLOCK_DB.
+block marked `runnable` loads. A Python block marked `postgresql` is a whole program, with a database in INTERLOCK_DB.
 """
 
 from __future__ import annotations
