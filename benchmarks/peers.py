@@ -1,8 +1,8 @@
 """What choosing alone costs: the same hosts and demands, and nothing but a look for one that has the tag and the room
 and is not to be avoided. No storage, no dedication, no order that a planner promises, no word of why.
 
-Two ways: buckets by free memory in plain Python, and one comparison over all hosts by numpy, where that is installed.
-Both take a host with about the least memory that will do. Peers, not floors: they answer less.
+Two ways: buckets by what is free in plain Python, and one comparison over all hosts by numpy, where that is installed.
+Both take a host with about the least room that will do. Peers, not floors: they answer less.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from interlock.planners.protocol import Demand
 from interlock.schema.cloud import Host
 
-STEP_MIB = 1024
-"""Of a bucket. Narrower: more of them are empty; wider: more hosts of the first one have too little."""
+STEP_MHZ, STEP_MIB = 1000, 1024
+"""Of a bucket. Smaller: more of them are empty; greater: a demand goes to a host with more room than it needs."""
 
 
 class Peer(Protocol):
@@ -32,32 +32,35 @@ class Peer(Protocol):
 
 
 class Buckets:
-    """Hosts in buckets by free memory; only those with the tag are in one."""
+    """Hosts in buckets by how many steps of CPU and memory they have free; only those with the tag are in one."""
 
     def __init__(self, hosts: Iterable[Host], tag: str) -> None:
         self._free = {host.id: (host.cpu_free_mhz, host.memory_free_mib) for host in hosts if tag in host.tags}
-        self._buckets: list[dict[str, None]] = [
-            {} for _ in range(1 + max((memory // STEP_MIB for _, memory in self._free.values()), default=0))
-        ]
-        for host_id, (_, memory) in self._free.items():
-            self._buckets[memory // STEP_MIB][host_id] = None
+        most = max((_steps(*free) for free in self._free.values()), default=0)
+        self._buckets: list[dict[str, None]] = [{} for _ in range(1 + most)]
+        for host_id, free in self._free.items():
+            self._buckets[_steps(*free)][host_id] = None
 
     def choose(self, demand: Demand) -> str | None:
         """See `Peer`."""
-        free, avoided = self._free, demand.avoid_hosts
-        for bucket in self._buckets[demand.memory_mib // STEP_MIB :]:
+        needed = max(-(-demand.cpu_mhz // STEP_MHZ), -(-demand.memory_mib // STEP_MIB))
+        for bucket in self._buckets[needed:]:
             for host_id in bucket:
-                cpu, memory = free[host_id]
-                if cpu >= demand.cpu_mhz and memory >= demand.memory_mib and host_id not in avoided:
+                if host_id not in demand.avoid_hosts:
                     return host_id
         return None
 
     def count(self, host_id: str, demand: Demand, sign: int) -> None:
         """See `Peer`."""
         cpu, memory = self._free[host_id]
-        self._free[host_id] = cpu - sign * demand.cpu_mhz, memory - sign * demand.memory_mib
-        del self._buckets[memory // STEP_MIB][host_id]
-        self._buckets[(memory - sign * demand.memory_mib) // STEP_MIB][host_id] = None
+        del self._buckets[_steps(cpu, memory)][host_id]
+        free = cpu - sign * demand.cpu_mhz, memory - sign * demand.memory_mib
+        self._free[host_id] = free
+        self._buckets[_steps(*free)][host_id] = None
+
+
+def _steps(cpu_mhz: int, memory_mib: int) -> int:
+    return min(cpu_mhz // STEP_MHZ, memory_mib // STEP_MIB)
 
 
 class Compared:
@@ -88,7 +91,7 @@ class Compared:
 def peers(hosts: Iterable[Host], tag: str) -> dict[str, Peer]:
     """Those that this machine has, by what they are called."""
     known = list(hosts)
-    found: dict[str, Peer] = {"choice alone, buckets by free memory": Buckets(known, tag)}
+    found: dict[str, Peer] = {"choice alone, buckets by what is free": Buckets(known, tag)}
     with suppress(ImportError):
         found["choice alone, all compared by numpy"] = Compared(known, tag)
     return found

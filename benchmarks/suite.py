@@ -41,8 +41,8 @@ MODULES = (
     Module(
         "planning",
         "a planner's decisions on a large fleet, beside a look at each host in turn",
-        quick=Size(0.5),
-        full=Size(5, "--hosts 100000 --decisions 1000"),
+        quick=Size(0.5, "--rounds 1"),
+        full=Size(3, "--hosts 10000 30000 100000 --rounds 5"),
     ),
     Module(
         "lists",

@@ -113,19 +113,23 @@ class _Search:
         return NoPlan(rejected=rejected or (Rejected(f"zone {zone_id}", "has no hosts"),))
 
     def _summed_up(self, shortlist: Shortlist) -> NoPlan:
-        chosen = {host.id: str(self._ask(host)) for host in islice(self._chosen(), NAMED)}
-        looked_at = sum(id in shortlist for id in self._refused)
-        left_out, _ = shortlist.left_out()
+        looked_at, (left_out, _) = sum(id in shortlist for id in self._refused), shortlist.left_out()
+        passed_over, number = len(shortlist) - looked_at, left_out + len(shortlist)
         causes = [
             *shortlist.causes(),
             ("looked at one by one", looked_at),
-            ("passed over by the planner", len(shortlist) - looked_at),
+            ("passed over by the planner", passed_over),
         ]
-        counted = ", ".join(f"{number} {words}" for words, number in causes if number)
-        number = left_out + len(shortlist)
+        counted = ", ".join(f"{many} {words}" for words, many in causes if many)
         summary = Rejected(f"zone {self._demand.zone_id}", f"has {number} hosts: {counted}")
-        self._refused = {**chosen, **self._refused}
+        self._refused = {**self._asked(self._chosen()), **self._refused}
+        if passed_over and len(self._refused) < NAMED:
+            self._refused.update(self._asked(host for host in shortlist if host.id not in self._refused))
         return NoPlan(rejected=(*self._first(shortlist, NAMED), summary), rejected_in_all=number)
+
+    def _asked(self, hosts: Iterable[Host]) -> dict[str, str]:
+        """The first of them, each with its reason."""
+        return {host.id: str(self._ask(host)) for host in islice(hosts, NAMED)}
 
     def _chosen(self) -> Iterable[Host]:
         """The hosts that an administrator's choice leaves; none, if there is no choice."""
@@ -140,11 +144,12 @@ class _Search:
 
     def before(self, shortlist: Shortlist) -> tuple[tuple[Rejected, ...], int]:
         """What a plan says of those before it. One that the demand names may be both looked at and left out."""
-        return self._first(shortlist, SHOWN), shortlist.left_out()[0] + sum(id in shortlist for id in self._refused)
+        in_list = sum(id in shortlist for id in self._refused) if self._refused else 0
+        return self._first(shortlist, SHOWN), shortlist.left_out()[0] + in_list
 
     def _first(self, shortlist: Shortlist, most: int) -> tuple[Rejected, ...]:
         """Those that were looked at, then those that were left out."""
-        looked_at = [_rejected(id, self._refused[id]) for id in islice(self._refused, most)]
+        looked_at = [_rejected(id, reason) for id, reason in islice(self._refused.items(), most)]
         return (*looked_at, *shortlist.told(self._tell, most - len(looked_at), self._refused))
 
     def _tell(self, host: Host) -> Rejected:

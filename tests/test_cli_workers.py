@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator
@@ -43,15 +42,16 @@ def said(process: Process, words: str) -> str:
     assert process.popen.stderr is not None
     for line in process.popen.stderr:
         if words in line:
-            return line
+            return str(line)
     raise AssertionError(f"it ended and never said {words!r}")
 
 
-def worker(shell: Shell, *args: str) -> Process:
-    """One that serves by now."""
+def worker(shell: Shell, *args: str) -> tuple[Process, str]:
+    """One that serves by now, and its id."""
     process = shell.begin("worker", *args)
-    said(process, "serves")
-    return process
+    found = re.search(r"worker (\S+) serves", said(process, "serves"))
+    assert found
+    return process, found[1]
 
 
 async def count(url: str, sql: str) -> int:
@@ -60,7 +60,7 @@ async def count(url: str, sql: str) -> int:
 
 
 async def test_a_worker_that_is_told_to_end_drains_and_another_goes_on(shell: Shell, url: str) -> None:
-    first = worker(shell, "--in-flight", "4")
+    first, _ = worker(shell, "--in-flight", "4")
     asking = shell.begin("deploy", "web", *SMALL, "--count", str(MANY), "--by-workers")
     async with bare(url) as database:
         while not await value(database, STATES):
@@ -70,25 +70,25 @@ async def test_a_worker_that_is_told_to_end_drains_and_another_goes_on(shell: Sh
     assert re.search(r"ending: \d+ operations? under way", ended.err)
     assert await count(url, STATES) < MANY
     assert await count(url, "SELECT count(*) FROM worker") == 0
-    second = worker(shell)
+    second, _ = worker(shell)
     asking.end(Exit.OK)
     second.signal(signal.SIGINT)
     second.end(Exit.OK)
     assert await count(url, STATES) == MANY
-    await asyncio.to_thread(shell, "doctor")
+    shell.begin("doctor").end()
 
 
 async def test_what_a_killed_worker_drove_another_goes_on_with(shell: Shell, url: str) -> None:
     """On the same machine it is seen to be dead as soon as somebody looks; elsewhere, when its lease ends."""
-    first, second = worker(shell), worker(shell, "--in-flight", "4")
+    (first, its_id), (second, _) = worker(shell), worker(shell, "--in-flight", "4")
     asking = shell.begin("deploy", "web", *SMALL, "--count", str(MANY), "--by-workers")
     async with bare(url) as database:
-        while not await value(database, STATES):
+        its = f"SELECT count(*) FROM operation WHERE worker_id = '{its_id}'"
+        while not await value(database, its):
             pass
         first.signal(signal.SIGKILL)
-        first.popen.wait()
-        left = await value(database, "SELECT count(*) FROM operation WHERE state IN ('Running', 'Queued')")
-        assert left > 0
+        first.end(-signal.SIGKILL)
+        assert await value(database, its) > 0
         await database.run("UPDATE worker SET lease_until = 0")
         await database.run("NOTIFY interlock, '{\"lease_until\":0}'")  # the time has come
     asking.end(Exit.OK)
@@ -96,7 +96,7 @@ async def test_what_a_killed_worker_drove_another_goes_on_with(shell: Shell, url
     second.end(Exit.OK)
     assert await count(url, STATES) == MANY
     assert await count(url, CLAIMS) > MANY, "nothing was taken over"
-    await asyncio.to_thread(shell, "doctor")
+    shell.begin("doctor").end()
 
 
 def test_a_worker_on_sqlite_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ A Python block marked `runnable` is a whole program, one marked `inside` the bod
 cloud loaded; both run as printed, in a folder that has `examples/`. One marked `kit` is a test module, run by pytest
 beside the programs of docs/plugins.md, each in a file of its class's name, and the page's `module` blocks, each in the
 file that its first line names. One marked `broken` must fail, and say what the `text said` block after it says. A TOML
-block marked `runnable` loads.
+block marked `runnable` loads. A Python block marked `postgresql` is a whole program, with a database in INTERLOCK_DB.
 """
 
 from __future__ import annotations
@@ -118,6 +118,16 @@ def programs() -> Iterator[Any]:
 @pytest.mark.parametrize("code", list(programs()))
 def test_code_runs_as_printed(code: str, tmp_path: Path) -> None:
     run(tmp_path, code=code)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python", "postgresql")])
+def test_code_that_needs_postgresql_runs_as_printed(
+    page: str, dialect: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERLOCK_DB", database_url)
+    for _, code in blocks(page, "python", "postgresql"):
+        run(tmp_path, code=code)
 
 
 def kits(mark: str) -> Iterator[Any]:

@@ -188,3 +188,13 @@ async def test_a_place_that_vms_hold_does_not_move_and_does_not_shrink_below_the
         assert (await lab.deploy("second")).state == "Succeeded"
         assert (await lab.deploy("third")).state == "Failed"
         await lab.assert_sound()
+
+
+async def test_a_full_cloud_of_many_hosts_is_told_in_few_words(tmp_path: Path) -> None:
+    async with world(tmp_path, description=cloud(hosts=130, memory=64)) as lab:
+        operation = await lab.deploy("large")
+    assert operation.state == "Failed" and operation.error
+    assert operation.error.endswith("; and 110 more, see the operation's reasons")
+    *named, (place, counted) = operation.reasons
+    assert len(named) == 100 and all("MiB memory" in reason for _, reason in named)
+    assert (place, counted) == ("zone z", "has 130 hosts: 130 short of memory")

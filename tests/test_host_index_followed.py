@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from interlock.engine.orchestrator import fits, hosts, roomiest, rows, slices
 from interlock.engine.orchestrator.hosts import HostIndex, HostShortlist
+from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.slices import CHUNK
-from interlock.planners.protocol import Demand, Rejected
+from interlock.planners.protocol import CloudView, Demand, Rejected
 from interlock.planners.rules import why_not
-from interlock.schema.cloud import Host
+from interlock.schema.cloud import Cluster, Host, Place, Pod, Zone
 from tests.fakes import ZONE, FakeCloud, a_demand, a_host, such_vms
 from tests.planned import HOSTS, clouds, demands
 from tests.test_host_index import everyone, expected
@@ -53,7 +54,7 @@ def agrees(shortlist: HostShortlist, demand: Demand, cloud: FakeCloud) -> None:
     assert list(shortlist.vacant().roomiest_first()) == in_order(vacant, demand)
     in_pod = [host for host in wanted if host.pod_id == "p1"]
     assert list(shortlist.in_pods({"p1"})) == in_pod
-    assert list(shortlist.vacant().in_pods({"p1"})) == [host for host in in_pod if host in vacant]
+    assert list(shortlist.vacant().in_pods({"p1"})) == [host for host in vacant if host.pod_id == "p1"]
     assert list(shortlist.in_pods({"p1", "p2"}).without(["h1"])) == [
         host for host in wanted if host.id != "h1" and host.pod_id in ("p1", "p2")
     ]
@@ -85,7 +86,7 @@ def test_what_is_kept_equals_a_look_at_each_host_after_each_change(
             agrees(index.shortlist(demand), demand, FakeCloud(known.values()))
 
 
-def told(index: HostIndex, demand: Demand, cloud: FakeCloud, most: int = 9, but: Sequence[str] = ()) -> list[Rejected]:
+def told(index: HostIndex, demand: Demand, cloud: CloudView, most: int = 9, but: Sequence[str] = ()) -> list[Rejected]:
     return index.shortlist(demand).told(
         lambda host: Rejected(host.id, why_not(host, demand, cloud) or "nothing"), most, but
     )
@@ -177,6 +178,24 @@ def test_words_that_were_said_are_forgotten_when_nobody_knows_whether_they_are_t
     assert "alone" in told(index, demand, FakeCloud([full]))[0].reason  # said again
     index.forget_words()
     assert "has 0 free" in told(index, demand, FakeCloud([full]))[0].reason
+
+
+def test_tenants_that_are_read_anew_are_told_of_though_the_host_holds_as_much() -> None:
+    full = a_host("h1", cpu_used_mhz=1000, memory_used_mib=1000)
+    places: dict[str, list[Place]] = {
+        "zone": [Zone(id=ZONE)],
+        "pod": [Pod(id="p1", zone_id=ZONE)],
+        "cluster": [Cluster(id="c1", zone_id=ZONE, pod_id="p1")],
+        "host": [full],
+    }
+    inventory, usage = Inventory(places), [("host", "h1", 1000, 1000)]
+    for number, (account, words) in enumerate(
+        [("b", "by account b alone"), ("c", "by account c alone"), ("a", "0 free")]
+    ):
+        inventory.reload(usage, [("h1", None, account, "implicit-dedication", "[]")], [(number,)])
+        for _ in range(2):
+            [said] = told(inventory._index, a_demand(), inventory)
+            assert words in said.reason
 
 
 def test_a_shortlist_that_is_kept_while_hosts_change_still_answers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -9,14 +10,16 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
+from interlock.planners import fitting as walk
 from interlock.planners.concentrating import Concentrating
 from interlock.planners.dispersing import Dispersing
 from interlock.planners.first_fit import FirstFit
 from interlock.planners.fitting import SHOWN
 from interlock.planners.implicit import ImplicitDedication
 from interlock.planners.protocol import CloudView, Demand, HostPlanner, NoPlan, Plan, Rejected, Shortlist
-from interlock.planners.rules import IMPLICIT
+from interlock.planners.rules import CHOICES, IMPLICIT
 from interlock.schema.cloud import Host
 from tests.fakes import ZONE, FakeCloud, IndexedCloud, a_demand, a_host, such_vms
 from tests.planned import PLANNERS, clouds, demands, equally_liked, every_planner, fitting, right, usable_pools
@@ -44,6 +47,33 @@ def test_there_is_no_plan_only_where_nothing_fits_and_every_host_is_named(
     if isinstance(plan, NoPlan):
         everyone = [f"host {host.id}" for host in cloud.hosts(ZONE)]
         assert sorted(rejected.candidate for rejected in plan.rejected) == sorted(everyone or [f"zone {ZONE}"])
+
+
+@every_planner
+@given(demand=demands(), cloud=clouds(), named=st.integers(0, 3))
+def test_where_hosts_are_many_the_first_are_named_and_all_are_counted(
+    planner: HostPlanner, demand: Demand, cloud: FakeCloud, named: int
+) -> None:
+    full, everyone = planner.plan(demand, cloud), cloud.hosts(ZONE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walk, "NAMED", named)
+        plan = planner.plan(demand, cloud)
+    if isinstance(plan, Plan) or len(everyone) <= named:
+        assert plan == full
+        return
+    *first, zone = plan.rejected
+    assert len(first) == named and plan.rejected_in_all == len(everyone)
+    assert len({each.candidate for each in first}) == named
+    assert set(first) <= set(full.rejected)
+    chosen = [f"host {host.id}" for host in everyone if not any(rule(host, demand, cloud) for rule, _ in CHOICES)]
+    if len(chosen) < len(everyone):
+        assert [each.candidate in chosen for each in first] == sorted(
+            (each.candidate in chosen for each in first), reverse=True
+        )
+        assert sum(each.candidate in chosen for each in first) == min(named, len(chosen))
+    match = re.fullmatch(r"has (\d+) hosts: (.+)", zone.reason)
+    assert match and zone.candidate == f"zone {ZONE}"
+    assert sum(int(part.split()[0]) for part in match[2].split(", ")) == int(match[1]) == len(everyone)
 
 
 @every_planner

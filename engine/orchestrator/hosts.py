@@ -180,7 +180,7 @@ class HostShortlist:
 
     def without(self, host_ids: Iterable[str]) -> HostShortlist:
         """See `Shortlist`."""
-        return self._narrowed(self._fit, [*self._gone, *self._rows.rows(host_ids)], self._only)
+        return self._narrowed(self._fit, [*self._gone, *self._rows.rows(list(host_ids))], self._only)
 
     def left_out(self) -> tuple[int, Iterator[Host]]:
         """See `Shortlist`."""
@@ -198,15 +198,15 @@ class HostShortlist:
         """See `Shortlist`."""
         hosts, avoided, book = self._hosts, self._demand.avoid_hosts, self._book()
         found: list[Rejected] = []
-        for row in flagged(self._members()[0], OUT) if most > 0 else ():
+        rows = flagged(self._members()[0], OUT)
+        # Not by slices or filters: every decision tells of twenty.
+        while len(found) < most and (row := next(rows, None)) is not None:
             host = hosts[row]
             if host.id not in but:
                 cause, said = avoided.get(host.id), book.get(row)
                 if said is None or said[0] is not host or said[1] != cause:
                     book[row] = said = host, cause, tell(host)
                 found.append(said[2])
-                if len(found) == most:
-                    break
         return found
 
     def _book(self) -> dict[int, Said]:

@@ -11,6 +11,7 @@ Address books are read when first needed: `addresses` raises `AddressesNeeded`, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
@@ -18,10 +19,11 @@ import msgspec
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
-from interlock.engine.orchestrator.hosts import HostIndex, Label, Terms, owners
+from interlock.engine.orchestrator.hosts import HostIndex, Label, owners
 from interlock.engine.orchestrator.recording import Moment
 from interlock.engine.orchestrator.surroundings import Surroundings
 from interlock.engine.orchestrator.tenancy import Tenancy
+from interlock.engine.orchestrator.terms import DISABLED, TermsOf, hypervisor
 from interlock.engine.orchestrator.values import Values
 from interlock.engine.store.feed import News, Tenant
 from interlock.planners.protocol import Demand, Shortlist
@@ -45,7 +47,6 @@ P = TypeVar("P", bound=Place)
 _NAME: dict[type[Any], str] = {kind: name for name, kind in PLACES.items()}
 _COUNTER = {rule.thing: (rule.resource, rule.used) for rule in METERED}
 _LIMITED = frozenset(rule.thing for rule in METERED if isinstance(rule, Limited))
-_DISABLED: Label = ("disabled",)
 _id = attrgetter("id")
 
 
@@ -98,22 +99,10 @@ class Inventory:
         self._index = HostIndex(self.all(Host), self._labels)
         self._values = Values(self._places["setting"].values())
         self._above = {account.id: self._path(account) for account in self.all(Account)}
-        kinds: tuple[type[Host | Cluster | Pod | Zone], ...] = (Host, Cluster, Pod, Zone)
-        self._owners = frozenset(label for kind in kinds for place in self.all(kind) for label in owners(place))
-        self._mine: dict[str, frozenset[Label]] = {}
+        owned = (self.all(Host), self.all(Cluster), self.all(Pod), self.all(Zone))
+        self._terms = TermsOf(chain(*owned), self.domains_above)
         self._tenancy = Tenancy()
         self._books: dict[str, AddressBook] = {}
-
-    def _owned_by(self, account_id: str) -> frozenset[Label]:
-        """The labels of what is dedicated to an account or a domain above it: for most, none."""
-        found = self._mine.get(account_id)
-        if found is None:
-            labels: set[Label] = {
-                ("account", account_id),
-                *(("domain", each) for each in self.domains_above(account_id)),
-            }
-            found = self._mine[account_id] = self._owners & labels
-        return found
 
     def _path(self, account: Account) -> tuple[str, ...]:
         found, domain = [], self._places["domain"].get(account.domain_id)
@@ -149,20 +138,10 @@ class Inventory:
         """See `CloudView`. Labels only spare planners a look: they ask every rule of each host they take."""
         return self._index.shortlist(demand, self._terms(demand))
 
-    def _terms(self, demand: Demand) -> Terms:
-        """What the cloud around hosts says of them, for the demand."""
-        mine = self._owned_by(demand.account_id)
-        return Terms(
-            every=(("hypervisor", demand.hypervisor),) if demand.hypervisor is not None else (),
-            never=() if demand.ignore_disabled else (_DISABLED,),
-            some=mine if demand.dedicated_only else None,
-            owners=mine,
-        )
-
     def _labels(self, host: Host) -> Iterable[Label]:
-        yield "hypervisor", self.cluster(host.cluster_id).hypervisor
+        yield hypervisor(self.cluster(host.cluster_id).hypervisor)
         if self.enabled(host) is not None:
-            yield _DISABLED
+            yield DISABLED
         for _, place in self._around.of(host):
             yield from owners(place)
 

@@ -10,7 +10,7 @@ Promises: the keys equal the first of all rows' keys in order, after any changes
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
@@ -21,6 +21,8 @@ from interlock.engine.orchestrator.slices import AT, BITS, IN, Flags, Rows, all_
 LONG: Final = 1_024
 """Keys of a stretch. Too few: it is used up often, and each costs some hundred microseconds; too many: finding one
 costs milliseconds, for a key each."""
+PART: Final = 16
+"""Keys that are handed out at once. Too few: who looks on asks again; too many: copied for nothing."""
 SAMPLE: Final = 128
 """Hosts that a guess is made from. Too few: it is wrong, and columns are asked again; too many: dearer than that."""
 ROW_BITS: Final = 32
@@ -51,7 +53,7 @@ class Roomiest:
         self._take(flags)
 
     def _take(self, flags: Flags) -> None:
-        self._keys, self._last = self.after(BEGIN, flags)
+        self._keys, self._last = self._found(BEGIN, flags)
         self._key_of = {key & ROW: key for key in self._keys}
 
     def first(self, flags: Flags) -> Stretch:
@@ -62,22 +64,44 @@ class Roomiest:
         """
         if not self._keys and self._last != END:
             self._take(flags)
-        return list(self._keys), self._last
+        return self.after(BEGIN, flags)
+
+    def after(self, key: int, flags: Flags) -> Stretch:
+        """The rows that come after a key; some of them, as most take one of the first.
+
+        Args:
+            key: where the last stretch ended.
+            flags: the rows that fit.
+        """
+        if key >= self._last:
+            return self._found(key, flags)
+        begin = bisect_right(self._keys, key)
+        part = self._keys[begin : begin + PART]
+        return part, self._last if begin + PART >= len(self._keys) else part[-1]
 
     def look_at(self, changed: Iterable[int], flags: Flags) -> None:
         """These rows have changed, and these fit now."""
-        keys, key_of = self._keys, self._key_of
+        keys, key_of, last = self._keys, self._key_of, self._last
+        cpu, memory, kinds = self._rows.cpu.numbers, self._rows.memory.numbers, self._rows.kinds
         for row in changed:
-            new = self.key(row) if flags[row >> BITS][row & AT] == IN else END
+            new = END
+            if flags[row >> BITS][row & AT] == IN:
+                # As `key` says it; every decision does this for some dozen rows.
+                each_cpu, each_memory = self._holdings[kinds[row]]
+                by_cpu, by_memory = cpu[row] // each_cpu, memory[row] // each_memory
+                new = row - ((by_cpu if by_cpu < by_memory else by_memory) << ROW_BITS)
             old = key_of.get(row, END)
-            if new != old:
-                if old != END:
-                    del keys[bisect_left(keys, old)], key_of[row]
-                if new <= self._last and new != END:
-                    insort(keys, new)
-                    key_of[row] = new
+            if new != old and (old != END or new <= last):
+                self._move(row, old, new)
         if len(keys) > 2 * LONG:
             self._shorten()
+
+    def _move(self, row: int, old: int, new: int) -> None:
+        if old != END:
+            del self._keys[bisect_left(self._keys, old)], self._key_of[row]
+        if new <= self._last and new != END:
+            insort(self._keys, new)
+            self._key_of[row] = new
 
     def _shorten(self) -> None:
         for key in self._keys[LONG:]:
@@ -93,13 +117,8 @@ class Roomiest:
 
     # --- finding a stretch
 
-    def after(self, key: int, flags: Flags) -> Stretch:
-        """The rows that come after a key, so far as is worth the while; one at least, if there is one.
-
-        Args:
-            key: where the last stretch ended, or BEGIN.
-            flags: the rows that fit.
-        """
+    def _found(self, key: int, flags: Flags) -> Stretch:
+        """The rows that come after a key, so far as is worth the while; one at least, if there is one."""
         passed = self._passed(key)
         rows = less(self._with_room(1), passed)
         if count(rows) <= LONG:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -154,9 +154,12 @@ class HostRows:
 
     # --- sets
 
-    def rows(self, host_ids: Iterable[str]) -> list[int]:
+    def rows(self, host_ids: Collection[str]) -> list[int]:
         """The rows of those hosts that are here."""
-        return [row for id in host_ids if (row := self.number.get(id)) is not None]
+        try:
+            return list(map(self.number.__getitem__, host_ids))
+        except KeyError:
+            return [row for id in host_ids if (row := self.number.get(id)) is not None]
 
     def rare(self, labels: Labels) -> set[int] | None:
         """The rows with one of the labels at least; None: more than are worth counting up."""

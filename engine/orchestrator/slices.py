@@ -14,6 +14,7 @@ Promises: `at_least` equals comparing row by row. Numbers below zero are no numb
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Final
 
 BITS: Final = 13
@@ -110,11 +111,21 @@ def without(flags: Flags, rows: Iterable[int]) -> tuple[Flags, int]:
 
 def within(flags: Flags, rows: Iterable[int]) -> tuple[Flags, int]:
     """The set less all but these rows, and how many of them are in it."""
+    kept, owned = [_nobody(len(chunk)) for chunk in flags], set[int]()
     found = {row for row in rows if flags[row >> BITS][row & AT] == IN}
-    kept: Flags = [bytearray([OUT]) * len(chunk) for chunk in flags]
     for row in found:
-        kept[row >> BITS][row & AT] = IN
+        number = row >> BITS
+        if number not in owned:
+            owned.add(number)
+            kept[number] = bytearray(kept[number])
+        kept[number][row & AT] = IN
     return kept, len(found)
+
+
+@cache
+def _nobody(length: int) -> bytearray:
+    """A chunk of so many rows, none of which is in the set."""
+    return bytearray([OUT]) * length
 
 
 class Column:
