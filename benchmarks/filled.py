@@ -74,7 +74,7 @@ def cloud(vms: int, spare_hosts: int) -> CloudDescription:
     zone, pods = top.split("[[zones.pods]]", 1)
     networks = "".join(NETWORK.format(number=number) for number in range(_parts(vms, NETWORK_OF)))
     clusters = "".join(
-        CLUSTER.format(number=number, per_host=PER_HOST, memory=memory, space=CLUSTER_OF * 2048)
+        CLUSTER.format(number=number, per_host=PER_HOST, memory=memory, space=2 * CLUSTER_OF * 2048)
         for number in range(_parts(vms, CLUSTER_OF))
     )
     accounts = "".join(f'[[accounts]]\nname = "tenant-{number}"\n' for number in range(_parts(vms, TENANTS_OF)))

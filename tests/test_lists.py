@@ -218,6 +218,7 @@ def test_pages_are_the_whole_list_whatever_happens_meanwhile(
                 page, after = await read_page(store, store.vms, walks.vms(filters, order), after, limit)
                 assert len(page) <= limit
                 seen += page
+                assert len(seen) <= 100, "it does not end"
                 more = after is not None
                 for begin, row in left[:2]:
                     await _happens(database, known, always, ever, begin, row)
