@@ -16,9 +16,10 @@ from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Claimed, Event, Requested, Settled, Woken, ids_needed
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator import plugins
+from interlock.engine.orchestrator.books import AddressesNeeded
 from interlock.engine.orchestrator.clock import fresh_ids
 from interlock.engine.orchestrator.commits import after
-from interlock.engine.orchestrator.inventory import AddressesNeeded, Inventory
+from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.store import queries
 from interlock.engine.store.cases import Case
 from interlock.engine.store.store import Store

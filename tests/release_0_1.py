@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import interlock.schema
 from interlock.engine.store.migrate import VERSION_TABLE
-from interlock.engine.store.store import normal
+from interlock.engine.store.opening import normal
 from tests.bare import bare
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.engine.orchestrator.addresses import PAGE, AddressBook
+from interlock.engine.store.feed import Moved, News
 from interlock.planners.protocol import AddressView
+from interlock.schema.holdings import FREE, Movement
+from tests.clerk import a_vm, clerk
 
 AT_A_SEAM = 10 * 2**24 + 3 * PAGE
 """Where a page of the book begins."""
@@ -81,3 +85,29 @@ def test_one_ipv6_address_is_one_in_every_spelling() -> None:
 
 def test_a_book_is_what_gurus_are_shown() -> None:
     assert isinstance(AddressBook(), AddressView)
+
+
+@pytest.mark.parametrize("given_back", [False, True])
+@pytest.mark.parametrize("dialect", ["sqlite"])
+async def test_an_address_that_others_have_meanwhile_is_not_free_when_ours_is_dropped(
+    cloud_url: str, dialect: str, given_back: bool
+) -> None:
+    """It is again once they have given it back, before or after."""
+    async with clerk(cloud_url) as ours:
+        decision = await ours.ask(a_vm("ours"))
+        ours.inventory.hold(decision)
+        where = next(each.where for each in decision.ledger if each.thing == "ip")
+        network_id, _, address = where.partition("/")
+        ours.inventory.follow(_news(where, FREE, "theirs"))
+        if given_back:
+            ours.inventory.follow(_news(where, "theirs", FREE))
+        assert ours.inventory.addresses(network_id).is_taken(address)
+        ours.inventory.drop(decision)
+        assert ours.inventory.addresses(network_id).is_taken(address) is not given_back
+        ours.inventory.follow(_news(where, "theirs", FREE))
+        assert not ours.inventory.addresses(network_id).is_taken(address)
+
+
+def _news(where: str, giver: str, taker: str) -> News:
+    moved = Movement(thing="ip", where=where, giver=giver, taker=taker, amount=1)
+    return News(head=10**6, moved=(Moved(moved, None),), cloud=frozenset())

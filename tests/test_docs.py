@@ -31,7 +31,7 @@ from interlock.drivers.simulator.options import Options
 from interlock.embed.description import tables, words
 from interlock.engine.core.operations import PROGRAMS
 from interlock.engine.orchestrator import effects, elsewhere, lease, orchestrator
-from interlock.engine.store import store, writer
+from interlock.engine.store import opening, writer
 from interlock.schema.cloud import AFFINITIES, Host, StoragePool
 from interlock.schema.commands import COMMANDS, AnyCommand, Outcome
 from interlock.schema.interlocks import INTERLOCKS, Holds, HoldsNo, Need
@@ -333,7 +333,7 @@ FIGURES = [
     ("architecture", f"lasts {lease.LEASE:.0f} s, is renewed every {lease.RENEW:.0f} s"),
     ("architecture", f"for up to {orchestrator.LEFT_BEHIND:.0f} s"),
     ("architecture", f"looks every {elsewhere.LOOK} s"),
-    ("architecture", f"busy timeout of {store.BUSY_SECONDS:.0f} s"),
+    ("architecture", f"busy timeout of {opening.BUSY_SECONDS:.0f} s"),
     ("plugins", f"at most {effects.PER_PLACE} commands at a time"),
     ("decisions/0012-left-for-later", f"{effects.PER_PLACE} commands at once"),
 ]

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from interlock import InvalidRequest
-from interlock.engine.store.store import normal
+from interlock.engine.store.opening import normal
 from interlock.schema.errors import Busy, NameTaken, NotFound, StoreError
 from interlock.schema.requests import NicRequest, StopVM
 from tests.bare import bare, value

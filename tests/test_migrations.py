@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import interlock.schema
 from interlock.engine.store.migrate import HEAD, VERSION_TABLE, _upgrade
-from interlock.engine.store.store import Store, normal
+from interlock.engine.store.opening import normal
+from interlock.engine.store.store import Store
 from interlock.schema import guards
 from interlock.schema.errors import StoreError
 from interlock.schema.tables import metadata

@@ -68,7 +68,7 @@ async def contents(url: str) -> dict[str, set[Any]]:
 async def test_a_database_locked_by_others_is_an_error_and_works_when_they_are_done(
     cloud_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interlock.engine.store.store.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("interlock.engine.store.opening.BUSY_SECONDS", 0.05)
     async with clerk(cloud_url) as desk, bare(cloud_url) as other:
         await other.run("BEGIN IMMEDIATE")
         before = await contents(cloud_url)

@@ -263,7 +263,7 @@ async def test_engines_that_were_after_the_same_addresses_do_not_go_on_to_be(tmp
             await asyncio.gather(
                 *(lab.deploy(f"vm-{number}-{side}-{each}") for each in range(5) for side, lab in enumerate((one, two)))
             )
-        asides = [lab.engine._orchestrator.commits.inventory.aside for lab in (one, two)]
+        asides = [lab.engine._orchestrator.commits.inventory.books.aside for lab in (one, two)]
         assert any(asides), "they never were after the same address"
         addresses = (await one.books()).addresses
         assert len(addresses) == len(set(addresses)) == 40
@@ -317,7 +317,7 @@ async def _assert_as_read(engine: Engine) -> None:
     for name in COUNTERS:
         assert followed._places[name] == fresh._places[name]
     assert vars(followed._tenancy) == vars(fresh._tenancy)
-    for network_id, book in followed._books.items():
+    for network_id, book in followed.books._open.items():
         rows = await store.rows(queries.addresses_of(network_id))
         taken = {address for row in rows for address in row if address is not None}
         assert {address for address in ALL if book.is_taken(address)} == taken & ALL

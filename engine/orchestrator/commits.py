@@ -20,8 +20,9 @@ from interlock.engine.core.events import Claimed, Event, Requested
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.observer import Observers
 from interlock.engine.orchestrator import log
+from interlock.engine.orchestrator.books import AddressesNeeded
 from interlock.engine.orchestrator.clock import chance, now
-from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
+from interlock.engine.orchestrator.inventory import GroupsNeeded, Inventory
 from interlock.engine.orchestrator.recording import UNREAD, Recording
 from interlock.engine.store import queries
 from interlock.engine.store.cases import Case
@@ -300,7 +301,7 @@ class Commits:
 
     def _snapshot(self, case: Case | None) -> Snapshot:
         sight = self._recording.sight(self.inventory.moment)
-        if self.inventory.aside:
+        if self.inventory.books.aside:
             # Addresses are not looked for where whoever decides this again will look.
             sight = msgspec.structs.replace(sight, since=UNREAD)
         if case is None:
@@ -326,8 +327,8 @@ class Commits:
 
     async def _after_no_room(self, race: int, lost: Lost) -> None:
         """Somebody else was faster: know what they took. If that explains it time and again, figures may be wrong."""
-        if not self.inventory.aside and any(words in lost.message for words in ADDRESS_TAKEN):
-            self.inventory.step_aside(chance())
+        if not self.inventory.books.aside and any(words in lost.message for words in ADDRESS_TAKEN):
+            self.inventory.books.step_aside(chance())
         await (self.catch_up() if race < RUSHED else self.reload())
 
     async def reload(self) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator.addresses import AddressBook
+from interlock.engine.orchestrator.books import ADDRESSES, Books
 from interlock.engine.orchestrator.hosts import HostIndex, Label, owners
 from interlock.engine.orchestrator.recording import Moment
 from interlock.engine.orchestrator.surroundings import Surroundings
@@ -50,14 +51,6 @@ _LIMITED = frozenset(rule.thing for rule in METERED if isinstance(rule, Limited)
 _id = attrgetter("id")
 
 
-class AddressesNeeded(Exception):
-    """The address book of a network has not been read yet."""
-
-    def __init__(self, network_id: str) -> None:
-        super().__init__(network_id)
-        self.network_id = network_id
-
-
 class GroupsNeeded(Exception):
     """Security groups are not known, or only as they were: they must be read."""
 
@@ -71,8 +64,7 @@ class Inventory:
 
     def __init__(self, places: dict[str, list[Place]]) -> None:
         self._pending: dict[int, Decision] = {}
-        self.aside = 0
-        """Where in a range addresses are looked for first; see `step_aside`."""
+        self.books = Books()
         self.moment = Moment()
         self._places: dict[str, dict[str, Any]] = {"security_group": {}}
         self.load(places)
@@ -102,7 +94,7 @@ class Inventory:
         owned = (self.all(Host), self.all(Cluster), self.all(Pod), self.all(Zone))
         self._terms = TermsOf(chain(*owned), self.domains_above)
         self._tenancy = Tenancy()
-        self._books: dict[str, AddressBook] = {}
+        self.books.close()
 
     def _path(self, account: Account) -> tuple[str, ...]:
         found, domain = [], self._places["domain"].get(account.domain_id)
@@ -255,19 +247,11 @@ class Inventory:
         Raises:
             AddressesNeeded: its book has not been read.
         """
-        try:
-            return self._books[network_id]
-        except KeyError:
-            raise AddressesNeeded(network_id) from None
+        return self.books[network_id]
 
     def open_book(self, network_id: str, owned: Iterable[str]) -> None:
         """Keep the addresses that were read as owned, and those that are decided but not written."""
-        book = AddressBook(owned, self.aside)
-        self._books[network_id] = book
-        for decision in self._pending.values():
-            for movement in decision.ledger:
-                if movement.thing in ("ip", "ip6") and movement.where.partition("/")[0] == network_id:
-                    self._move_address(movement, movement.giver == FREE)
+        self.books.open(network_id, owned, self._pending.values())
 
     # --- security groups
 
@@ -293,16 +277,6 @@ class Inventory:
         known = self._places["security_group"]
         newest = max((known[group_id].version for group_id in vm.security_groups if group_id in known), default=0)
         return vm.host_id is not None and vm.rules_told < newest
-
-    def step_aside(self, how_far: int) -> None:
-        """Another engine gives addresses of the same ranges: look for free ones elsewhere than it does."""
-        self.aside = how_far
-        for book in self._books.values():
-            book.aside = how_far
-
-    def close_books(self) -> None:
-        """Have every address book read again when it is next needed."""
-        self._books.clear()
 
     # --- what decisions move
 
@@ -348,13 +322,16 @@ class Inventory:
         self._index.forget_words()
         for host_id, account_id, planner, groups, number in vms:
             self._tenancy.count(host_id, account_id, planner, msgspec.json.decode(groups, type=tuple[str, ...]), number)
-        self.close_books()
+        self.books.close()
         for decision in self._pending.values():
             self._apply(decision)
 
     def follow(self, news: News) -> None:
         """Count what others have written."""
-        self._count((each.movement, each.vm) for each in news.moved)
+        waiting = self._pending.values()
+        self._count(
+            (each.movement, each.vm) for each in news.moved if not self.books.is_contested(each.movement, waiting)
+        )
         self.moment.read(news.head, self._pending.values())
 
     def _apply(self, decision: Decision, sign: int = 1) -> None:
@@ -366,8 +343,8 @@ class Inventory:
         sums: dict[tuple[str, str], dict[str, int]] = {}
         for movement, vm in moved:
             taking = sign if movement.giver == FREE else -sign
-            if movement.thing in ("ip", "ip6"):
-                self._move_address(movement, taking > 0)
+            if movement.thing in ADDRESSES:
+                self.books.move(movement, taking > 0)
             elif movement.thing in _COUNTER:
                 self._sum(movement, taking * movement.amount, sums)
             if movement.thing == "cpu" and vm is not None:
@@ -384,16 +361,6 @@ class Inventory:
         for place in places:
             columns = sums.setdefault(place, {})
             columns[column] = columns.get(column, 0) + more
-
-    def _move_address(self, movement: Movement, taking: bool) -> None:
-        network_id, _, address = movement.where.partition("/")
-        book = self._books.get(network_id)
-        if book is None:
-            return
-        if taking:
-            book.take(address)
-        else:
-            book.give_back(address)
 
     def _add(self, name: str, place_id: str, columns: Mapping[str, int]) -> None:
         place = self._places[name].get(place_id)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Select
 
-from interlock.engine.orchestrator.inventory import AddressesNeeded
+from interlock.engine.orchestrator.books import AddressesNeeded
 from interlock.engine.orchestrator.orchestrator import Orchestrator
 from interlock.schema.cloud import Place
 

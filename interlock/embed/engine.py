@@ -43,7 +43,8 @@ from interlock.engine.store.commit import Counters
 from interlock.engine.store.conflicts import Conflicts
 from interlock.engine.store.joined import transaction
 from interlock.engine.store.listening import Word
-from interlock.engine.store.store import Store, normal
+from interlock.engine.store.opening import normal
+from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
 from interlock.schema.cloud import FirewallRule, Host, Place, SecurityGroup
 from interlock.schema.commands import Capability

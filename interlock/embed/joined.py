@@ -43,7 +43,7 @@ async def submit_joined(
         decision = await _write(orchestrator, case, admission, connection)
     except (NoRoom, Conflict):
         # Others may have changed what is owned. Nobody can now: what is read under the lock is the truth.
-        orchestrator.commits.inventory.close_books()
+        orchestrator.commits.inventory.books.close()
         decision = await _write(orchestrator, case, admission, connection)
     operation = decision.operation
     await orchestrator.store.tell(connection, Word(wrote=True, queued=operation.worker_id is None))

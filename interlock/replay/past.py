@@ -20,7 +20,8 @@ from interlock.engine.core.events import Event, Requested
 from interlock.engine.core.inputs import event_of, mark, sum_of
 from interlock.engine.core.rebuild import Rebuild
 from interlock.engine.core.snapshot import Sight, Snapshot
-from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
+from interlock.engine.orchestrator.books import AddressesNeeded
+from interlock.engine.orchestrator.inventory import GroupsNeeded, Inventory
 from interlock.engine.store.memory import Case, MemoryStore
 from interlock.engine.store.verdict import Committed, Verdict
 from interlock.replay.decided import Piece

@@ -31,7 +31,8 @@ from interlock.engine.core.events import (
 )
 from interlock.engine.core.snapshot import Rules, Snapshot
 from interlock.engine.orchestrator.addresses import AddressBook
-from interlock.engine.orchestrator.inventory import AddressesNeeded, GroupsNeeded, Inventory
+from interlock.engine.orchestrator.books import AddressesNeeded
+from interlock.engine.orchestrator.inventory import GroupsNeeded, Inventory
 from interlock.engine.orchestrator.recording import Recording
 from interlock.engine.store.memory import TERMINAL, Case, MemoryStore
 from interlock.engine.store.verdict import Committed, Lost, Verdict, Why
