@@ -23,7 +23,7 @@ demo-libvirt: $(VENV)/.installed-libvirt
 	env $$($(BIN)/python -m tests.guest_image) PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo-libvirt.sh .demo-libvirt
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

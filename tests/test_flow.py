@@ -32,7 +32,7 @@ from tests.fleets import Fleet, Order, fleets
 from tests.oracle import broken
 from tests.world import World, world
 
-EXAMPLES, CORE_EXAMPLES = 125, 750
+EXAMPLES, CORE_EXAMPLES = 60, 880
 """Fleets of each share below: with the engine on a database, and with its core alone, which is many times as fast;
 2,000 of all. Too low: rare meetings of rules are missed; too high: everybody waits."""
 thorough = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

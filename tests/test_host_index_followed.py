@@ -192,7 +192,7 @@ def test_tenants_that_are_read_anew_are_told_of_though_the_host_holds_as_much() 
     for number, (account, words) in enumerate(
         [("b", "by account b alone"), ("c", "by account c alone"), ("a", "0 free")]
     ):
-        inventory.reload(usage, [("h1", None, account, "implicit-dedication", "[]")], [(number,)])
+        inventory.reload(usage, [("h1", account, "implicit-dedication", "[]", 1)], [(number,)])
         for _ in range(2):
             [said] = told(inventory._index, a_demand(), inventory)
             assert words in said.reason

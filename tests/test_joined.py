@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from interlock import InvalidRequest
+from interlock.engine.orchestrator import elsewhere
 from interlock.engine.store.opening import normal
 from interlock.schema.errors import Busy, NameTaken, NotFound, StoreError
 from interlock.schema.requests import NicRequest, StopVM
@@ -241,7 +242,8 @@ async def test_many_transactions_at_once_beside_ordinary_requests(embedder: Embe
     assert len(await embedder.vms()) == 10
 
 
-async def test_any_request_may_join(embedder: Embedder) -> None:
+async def test_any_request_may_join(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elsewhere, "LOOK_ANYHOW", 3600.0)  # who waits is woken when it begins here
     await embedder.lab.deploy("web")
     vm = await embedder.lab.vm("web")
     async with embedder.own.begin() as connection:
@@ -249,7 +251,7 @@ async def test_any_request_may_join(embedder: Embedder) -> None:
         handle = await embedder.engine.submit(StopVM(vm.id), connection=connection)
         with pytest.raises(Busy):
             await embedder.engine.submit(StopVM(vm.id), connection=connection)
-    assert (await handle.wait()).state == "Succeeded"
+    assert (await asyncio.wait_for(handle.wait(), 20)).state == "Succeeded"
     assert await embedder.vms() == {"web": "Stopped"}
     assert await embedder.invoices() == ["mine"]
 

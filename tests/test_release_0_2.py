@@ -6,6 +6,7 @@ balance with the hypervisor's world as it was at the kill, and the journal verif
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from interlock.schema.operation import DRIVEN
 from interlock.schema.records import RECORDS, Operation
 from interlock.schema.rows import reader
 from interlock.schema.tables import metadata
+from interlock.schema.tallies import STAYS
 from interlock.schema.transition import CLOUD, Transition
 from tests.bare import sqlite_url
 from tests.release import clock_at, killed_at, make_old, make_world
@@ -71,7 +73,12 @@ async def test_nothing_it_said_is_lost(empty_url: str) -> None:
     told = [after["journal"].pop() for row in list(after["journal"]) if row["machine"] == CLOUD]
     assert told and {row["actor"] for row in told} == {"interlock"}
     assert after.pop(VERSION_TABLE) == [{"version_num": HEAD}]
-    assert after.pop("archive") == after.pop("archiving") == []
+    assert after.pop("archive") == after.pop("archiving") == after.pop("claim") == []
+    staying = Counter(row["state"] for row in after["vm"] if row["state"] in STAYS)
+    told_of = Counter[str]()
+    for row in after.pop("vm_tally"):
+        told_of[row["state"]] += row["count"] if row["scope"] == "zone" else 0
+    assert staying == +told_of
     for name in after.keys() - {"guard"}:
         assert after[name] == before[name], name
 

@@ -376,7 +376,7 @@ async def test_a_process_that_is_paused_in_the_middle_of_a_message_does_not_stop
     cloud_url: str, monkeypatch: pytest.MonkeyPatch, goes_on: Callable[[Clerk], Awaitable[None]]
 ) -> None:
     """Its session is not idle for the server, which has been told half of what it is to do."""
-    monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", 0.5)
+    monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", 1.5)
     address = make_url(cloud_url)
     async with clerk(cloud_url) as desk, bare(cloud_url) as other:
         await other.run("CREATE TABLE half (n BIGINT)")

@@ -294,6 +294,15 @@ async def test_a_deadlock_with_another_program_is_asked_again_and_counted(tmp_pa
         await lab.assert_sound()
 
 
+async def test_a_second_who_waits_does_not_take_the_word_from_the_first(tmp_path: Path, url: str) -> None:
+    async with world(tmp_path, url=url) as lab:
+        waits = lab.engine._orchestrator.elsewhere
+        async with waits.watched("some") as first:
+            waits.wake("some")
+            async with waits.watched("some") as second:
+                assert first.is_set() and not second.is_set()
+
+
 # --- figures follow
 
 

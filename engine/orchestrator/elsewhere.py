@@ -5,7 +5,8 @@ says that it has written; then one read tells of all that ended since, however m
 anything, each wait looks again every so often. With nobody waiting nothing runs.
 
 Races considered. The operation ends between the caller's look at it and its wait: the caller says that it is going to
-wait before it looks. The word is lost with a connection: the first word after it says that anything may have happened.
+wait before it looks. It begins to be driven here meanwhile: the caller looks for that, too, once it has said so. The
+word is lost with a connection: the first word after it says that anything may have happened.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Elsewhere:
     def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
         self._store = store
         self._spawn = spawn
-        self._waiting: dict[str, asyncio.Event] = {}
-        self._waiters: dict[str, int] = {}
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        """By operation, an event for each who waits."""
         self._read_to = 0
         self._reading = self._again = False
 
@@ -46,15 +47,14 @@ class Elsewhere:
         """Have an event set when an operation may have ended."""
         if not self._waiting:
             self._read_to = await self._head()
-        self._waiters[operation_id] = self._waiters.get(operation_id, 0) + 1
-        event = self._waiting.setdefault(operation_id, asyncio.Event())
-        event.clear()
+        news = asyncio.Event()
+        self._waiting.setdefault(operation_id, set()).add(news)
         try:
-            yield event
+            yield news
         finally:
-            self._waiters[operation_id] -= 1
-            if not self._waiters[operation_id]:
-                del self._waiters[operation_id], self._waiting[operation_id]
+            self._waiting[operation_id].discard(news)
+            if not self._waiting[operation_id]:
+                del self._waiting[operation_id]
 
     async def pause(self, news: asyncio.Event) -> None:
         """Wait until it is time to look at the operation again."""
@@ -65,13 +65,13 @@ class Elsewhere:
 
     def wake(self, operation_id: str) -> None:
         """Something happened to one of them here."""
-        if operation_id in self._waiting:
-            self._waiting[operation_id].set()
+        for news in self._waiting.get(operation_id, ()):
+            news.set()
 
     def wake_all(self) -> None:
         """The engine closes."""
-        for event in self._waiting.values():
-            event.set()
+        for operation_id in self._waiting:
+            self.wake(operation_id)
 
     def heard(self) -> None:
         """Another engine has written."""

@@ -363,6 +363,8 @@ class Orchestrator:
                     return ended
                 self.check_open()
             async with self.elsewhere.watched(operation_id) as news:
+                if operation_id in self._ends:
+                    continue  # it has begun here while that was said
                 operation = await self.store.operation(operation_id)
                 if MACHINES["operation"].states[operation.state].stability is not Stability.TRANSITIONAL:
                     return operation
