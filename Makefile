@@ -22,6 +22,7 @@ demo: $(VENV)/.installed
 demo-libvirt: $(VENV)/.installed-libvirt
 	env $$($(BIN)/python -m tests.guest_image) PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo-libvirt.sh .demo-libvirt
 
+# Three at once on two cores: many tests wait for guests, servers and processes.
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 3 $(ARGS)
 
