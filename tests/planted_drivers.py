@@ -63,8 +63,14 @@ class ForgetsTokens(Honest):
 
 
 class ForgetsTokensWhenClosed(Honest):
+    opened = count()
+
+    def __init__(self, simulator: Simulator) -> None:
+        super().__init__(simulator)
+        self.life = next(self.opened)
+
     async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Any:
-        return await self.simulator.perform(command, token=f"{token}-{id(self)}", fence=fence)
+        return await self.simulator.perform(command, token=f"{token}-{self.life}", fence=fence)
 
 
 class IgnoresFences(Honest):
