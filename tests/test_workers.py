@@ -303,6 +303,29 @@ async def test_a_second_who_waits_does_not_take_the_word_from_the_first(tmp_path
                 assert first.is_set() and not second.is_set()
 
 
+async def test_who_begins_to_wait_later_does_not_pass_over_what_ended_for_the_first(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both begin at once; the second is slow to learn the journal's head, and meanwhile much is written."""
+    async with world(tmp_path, url=url) as lab:
+        waits, heads = lab.engine._orchestrator.elsewhere, iter([10, 20])
+        both = asyncio.Barrier(2)
+
+        async def head() -> int:
+            found = next(heads)
+            for _ in range(found):
+                await asyncio.sleep(0)  # the later answer is the higher one
+            return found
+
+        async def wait() -> int:
+            async with waits.watched("some"):
+                await both.wait()
+                return waits._read_to
+
+        monkeypatch.setattr(waits, "_head", head)
+        assert await asyncio.gather(wait(), wait()) == [10, 10]
+
+
 # --- figures follow
 
 

@@ -5,8 +5,9 @@ says that it has written; then one read tells of all that ended since, however m
 anything, each wait looks again every so often. With nobody waiting nothing runs.
 
 Races considered. The operation ends between the caller's look at it and its wait: the caller says that it is going to
-wait before it looks. It begins to be driven here meanwhile: the caller looks for that, too, once it has said so. The
-word is lost with a connection: the first word after it says that anything may have happened.
+wait before it looks, and two who begin at once say so one after the other, or the second would pass over what ended for
+the first. It begins to be driven here meanwhile: the caller looks for that, too, once it has said so. The word is lost
+with a connection: the first word after it says that anything may have happened.
 """
 
 from __future__ import annotations
@@ -40,15 +41,17 @@ class Elsewhere:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         """By operation, an event for each who waits."""
         self._read_to = 0
+        self._beginning = asyncio.Lock()
         self._reading = self._again = False
 
     @asynccontextmanager
     async def watched(self, operation_id: str) -> AsyncIterator[asyncio.Event]:
         """Have an event set when an operation may have ended."""
-        if not self._waiting:
-            self._read_to = await self._head()
         news = asyncio.Event()
-        self._waiting.setdefault(operation_id, set()).add(news)
+        async with self._beginning:
+            if not self._waiting:
+                self._read_to = await self._head()
+            self._waiting.setdefault(operation_id, set()).add(news)
         try:
             yield news
         finally:
