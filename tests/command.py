@@ -70,6 +70,14 @@ class Shell:
         """Make the database."""
         return self("init", str(described(self.folder, latency_ms=latency_ms, jitter_ms=jitter_ms)))
 
+    @classmethod
+    def with_web(cls, folder: Path) -> Shell:
+        """On a new database with a VM `web` in it."""
+        made = cls(folder)
+        made.init()
+        made("deploy", "web", *SMALL)
+        return made
+
     def states(self) -> dict[str, str]:
         """The state of every VM by name."""
         return {vm["name"]: vm["state"] for vm in self("ps", "--all", "--json").json}
@@ -98,6 +106,14 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.popen.send_signal(number)
+
+    def says(self, words: str) -> str:
+        """The next line of its standard error that has these words in it."""
+        assert self.popen.stderr is not None
+        for line in self.popen.stderr:
+            if words in line:
+                return str(line)
+        raise AssertionError(f"it ended and never said {words!r}")
 
     def end(self, exit: int = 0) -> Said:
         """Wait until it has ended."""

@@ -19,7 +19,7 @@ from interlock.schema.transition import Transition
 from tests.world import World, world
 
 
-async def live(lab: World) -> None:
+async def ups_and_downs(lab: World) -> None:
     """A history with successes, a retry, a new placement and a failure."""
     await lab.order("StartDomain", FaultKind.REFUSE)
     await lab.order("PrepareNic", FaultKind.TRANSIENT)
@@ -31,6 +31,11 @@ async def live(lab: World) -> None:
     await lab.run("migrate")
     await lab.run("destroy")
     await lab.run("expunge")
+
+
+async def live(lab: World) -> None:
+    """The same, and a VM that goes on."""
+    await ups_and_downs(lab)
     await lab.deploy("late")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from interlock.cli.exits import Exit
-from tests.command import SMALL, Process, Shell
+from tests.command import SMALL, Shell
 from tests.conftest import copied_database
 from tests.postgres import Server
 
@@ -33,19 +33,10 @@ def shell(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
     return made
 
 
-def said(process: Process, words: str) -> str:
-    """The next line that it says with these words in it."""
-    assert process.popen.stderr is not None
-    for line in process.popen.stderr:
-        if words in line:
-            return line
-    raise AssertionError(f"it ended and never said {words!r}")
-
-
 def test_a_worker_serves_its_metrics(shell: Shell) -> None:
     worker = shell.begin("worker", "--metrics", "127.0.0.1:0")
-    url = re.findall(r"http://127.0.0.1:[0-9]+/metrics", said(worker, "metrics are served at"))[0]
-    said(worker, "serves")
+    url = re.findall(r"http://127.0.0.1:[0-9]+/metrics", worker.says("metrics are served at"))[0]
+    worker.says("serves")
     shell("deploy", "web", *SMALL, "--by-workers")
     text = urllib.request.urlopen(url).read().decode()
     assert 'interlock_operations_total{kind="deploy",outcome="Succeeded"} 1.0' in text

@@ -37,19 +37,10 @@ def shell(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
     return made
 
 
-def said(process: Process, words: str) -> str:
-    """The next line that it says with these words in it."""
-    assert process.popen.stderr is not None
-    for line in process.popen.stderr:
-        if words in line:
-            return str(line)
-    raise AssertionError(f"it ended and never said {words!r}")
-
-
 def worker(shell: Shell, *args: str) -> tuple[Process, str]:
     """One that serves by now, and its id."""
     process = shell.begin("worker", *args)
-    found = re.search(r"worker (\S+) serves", said(process, "serves"))
+    found = re.search(r"worker (\S+) serves", process.says("serves"))
     assert found
     return process, found[1]
 

@@ -24,7 +24,7 @@ from interlock.schema.errors import JournalDamaged, StoreError
 from interlock.schema.exported import VERSION, Header, Row, Trailer, json_schema
 from interlock.schema.rows import text_of
 from interlock.schema.transition import Transition
-from tests.command import SMALL, Shell
+from tests.command import Shell
 from tests.journals import exported, lived
 from tests.test_docs import blocks, run
 
@@ -205,10 +205,7 @@ async def test_journals_of_earlier_releases_are_read(name: str, count: int, oper
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """Commands on a new database with a VM in it."""
-    made = Shell(tmp_path)
-    made.init()
-    made("deploy", "web", *SMALL)
-    return made
+    return Shell.with_web(tmp_path)
 
 
 def test_export_writes_a_file_or_to_a_pipe(shell: Shell, tmp_path: Path) -> None:

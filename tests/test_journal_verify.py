@@ -31,7 +31,7 @@ from interlock.testing.fuzz import ground
 from interlock.testing.fuzz.run import play
 from interlock.testing.fuzz.universe import Universe
 from tests.bare import Bare, bare, value
-from tests.command import SMALL, Shell
+from tests.command import Shell
 from tests.journals import as_lines, exported, lived, verified
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -459,10 +459,7 @@ def _heads() -> Any:
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """Commands on a new database with a VM in it."""
-    made = Shell(tmp_path)
-    made.init()
-    made("deploy", "web", *SMALL)
-    return made
+    return Shell.with_web(tmp_path)
 
 
 def test_the_command_says_what_it_found_and_where(shell: Shell, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from interlock.schema.commands import Done, Refused
 from interlock.schema.errors import NotFound
 from interlock.schema.records import Vm
 from tests.command import Shell
+from tests.journals import ups_and_downs
 from tests.world import World as Lab
 from tests.world import cloud as a_cloud
 from tests.world import world
@@ -49,16 +50,7 @@ def played(script: Script, **change: object) -> Comparison:
 
 async def test_without_a_change_everything_stands_and_ends_as_it_did(tmp_path: Path) -> None:
     async with world(tmp_path, description=a_cloud(hosts=3)) as lab:
-        await lab.order("StartDomain", FaultKind.REFUSE)
-        await lab.order("PrepareNic", FaultKind.TRANSIENT)
-        await lab.deploy(data_disks_mib=(2048,))
-        await lab.run("stop")
-        await lab.run("start")
-        await lab.order("CreateVolume", FaultKind.REFUSE_VM)
-        await lab.deploy("unlucky")
-        await lab.run("migrate")
-        await lab.run("destroy")
-        await lab.run("expunge")
+        await ups_and_downs(lab)
         await lab.deploy("last")
         script = await script_of(lab)
         vm: Vm = await lab.vm("last")

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.drivers.simulator import FaultKind
 from interlock.engine.core.decision import seal
 from interlock.engine.core.rebuild import JournalBroken, Rebuild
 from interlock.engine.store import queries
@@ -19,21 +18,8 @@ from interlock.schema.records import RECORDS
 from interlock.schema.rows import reader
 from interlock.schema.tables import metadata
 from interlock.schema.transition import Transition
+from tests.journals import ups_and_downs
 from tests.world import World, world
-
-
-async def _life(lab: World) -> None:
-    """A history with successes, a retry, a new placement and a failure."""
-    await lab.order("StartDomain", FaultKind.REFUSE)
-    await lab.order("PrepareNic", FaultKind.TRANSIENT)
-    await lab.deploy(data_disks_mib=(2048,))
-    await lab.run("stop")
-    await lab.run("start")
-    await lab.order("CreateVolume", FaultKind.REFUSE_VM)
-    await lab.deploy("unlucky")
-    await lab.run("migrate")
-    await lab.run("destroy")
-    await lab.run("expunge")
 
 
 async def _journal(lab: World) -> list[Transition]:
@@ -42,7 +28,7 @@ async def _journal(lab: World) -> list[Transition]:
 
 async def test_the_records_that_follow_from_the_journal_are_the_tables(tmp_path: Path) -> None:
     async with world(tmp_path) as lab:
-        await _life(lab)
+        await ups_and_downs(lab)
         rebuilt = Rebuild()
         for row in await _journal(lab):
             rebuilt.add(row)
@@ -57,7 +43,7 @@ async def test_the_records_that_follow_from_the_journal_are_the_tables(tmp_path:
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Transition]:
     async def live(folder: Path) -> list[Transition]:
         async with world(folder) as lab:
-            await _life(lab)
+            await ups_and_downs(lab)
             return await _journal(lab)
 
     return asyncio.run(live(tmp_path_factory.mktemp("journal")))

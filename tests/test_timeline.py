@@ -33,7 +33,7 @@ from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.transition import Transition
 from interlock.testing.fuzz import ground
-from tests.command import SMALL, Shell
+from tests.command import Shell
 from tests.stories import STORIES, Story, expunged, followed, refused, running, stuck, unknown
 from tests.test_why import fuzzed
 
@@ -381,10 +381,7 @@ def test_a_story_in_characters() -> None:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    made = Shell(tmp_path)
-    made.init()
-    made("deploy", "web", *SMALL)
-    return made
+    return Shell.with_web(tmp_path)
 
 
 def test_the_command_draws_a_vm_and_the_fleet(shell: Shell, tmp_path: Path) -> None:

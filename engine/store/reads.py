@@ -59,10 +59,15 @@ class Reads(ABC):
         Raises:
             StoreError: the database cannot be read now.
         """
+        async with self._moment() as connection:
+            yield Snapshot(connection)
+
+    @asynccontextmanager
+    async def _moment(self) -> AsyncIterator[AsyncConnection]:
         async with self._reading() as connection:
             if self.dialect == "postgresql":
                 await connection.execution_options(isolation_level="REPEATABLE READ")
-            yield Snapshot(connection)
+            yield connection
 
     async def case(self, operation_id: str) -> Case:
         """An operation with its VM, what of it still lives, and its volume; see `cases.py`."""
@@ -135,9 +140,7 @@ class Reads(ABC):
         Raises:
             JournalBroken: the journal's rows of the cloud do not follow one another.
         """
-        async with self._reading() as connection:
-            if self.dialect == "postgresql":
-                await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        async with self._moment() as connection:
             return await connection.run_sync(cloud.told), await connection.run_sync(cloud.places, PLACES)
 
     async def settings(self) -> list[SettingValue]:

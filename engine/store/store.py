@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -278,9 +278,16 @@ class Store(Reads):
             InvalidRequest: a constraint refuses it.
             StoreError: it cannot be written now.
         """
+        return await self._repeatedly(self._writing, work, word)
 
+    async def _repeatedly(
+        self,
+        transaction: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+        work: Callable[[AsyncConnection], Awaitable[T]],
+        word: Word | None,
+    ) -> T:
         async def once() -> T:
-            async with self._writing() as connection:
+            async with transaction() as connection:
                 found = await work(connection)
                 await self.tell(connection, word)
                 return found
@@ -324,13 +331,7 @@ class Store(Reads):
         return advanced is not None
 
     async def _write_cloud(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async def once() -> T:
-            async with self.locked() as connection:
-                found = await work(connection)
-                await self.tell(connection, Word(wrote=True, cloud=True))
-                return found
-
-        return await self.conflicts.again(once)
+        return await self._repeatedly(self.locked, work, Word(wrote=True, cloud=True))
 
     def _advanced(self, written: Advanced) -> None:
         """Rows of the cloud move no figures: what was up to date before them still is."""

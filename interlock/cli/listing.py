@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from interlock.cli import layout
 from interlock.cli.output import Out, note
+
+if TYPE_CHECKING:
+    from interlock.engine.store.walks import Order
 
 PAGE = 500
 """Entries read at once. Too low: many reads; too high: memory."""
@@ -39,6 +42,11 @@ def paged(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return limit(after(work))
 
     return add
+
+
+def order_of(prefix: str | None, youngest: bool) -> Order:
+    """By name where names are looked for by how they begin, else by age."""
+    return "name" if prefix is not None else "youngest" if youngest else "oldest"
 
 
 async def collected(fetch: Fetch[T], after: str | None, limit: int) -> tuple[list[T], str | None]:

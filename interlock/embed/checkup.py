@@ -14,6 +14,9 @@ from interlock.schema.cloud import PLACES, Place
 from interlock.schema.holdings import COUNTERS
 from interlock.schema.rows import DESCRIBED
 
+WRITTEN_PAST = "somebody wrote past the triggers; restore from a backup, or report it as a bug"
+"""The remedy where triggers keep a count, and it is off."""
+
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something that should not be, and what to do about it."""
@@ -39,7 +42,7 @@ async def _counters(store: Store) -> list[Finding]:
         Finding(
             code="ledger",
             message=f"{kind} {place_id}: {used} says {counted}, held are {held}",
-            remedy="somebody wrote past the triggers; restore from a backup, or report it as a bug",
+            remedy=WRITTEN_PAST,
         )
         for kind, columns in COUNTERS.items()
         for used in columns
@@ -52,7 +55,7 @@ async def _tallies(store: Store) -> list[Finding]:
         Finding(
             code="tally",
             message=f"{scope} {place_id}: of its VMs {abs(off)} too {'many' if off > 0 else 'few'} count as {state}",
-            remedy="somebody wrote past the triggers; restore from a backup, or report it as a bug",
+            remedy=WRITTEN_PAST,
         )
         for scope, place_id, state, off in await store.rows(tallies.miscounted())
     ]

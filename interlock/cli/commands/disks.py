@@ -12,7 +12,7 @@ from interlock.cli import layout
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import Column, Row, plain
-from interlock.cli.listing import PAGE, collected, given, not_with_count, paged, tell_more
+from interlock.cli.listing import collected, given, not_with_count, order_of, paged, tell_more
 from interlock.cli.output import Out
 from interlock.cli.report import document, reporter
 from interlock.cli.times import age, iso, microseconds_now
@@ -25,7 +25,6 @@ from interlock.schema.requests import CreateDisk
 if TYPE_CHECKING:
     from interlock.embed.engine import Engine
     from interlock.embed.handle import Handle
-    from interlock.engine.store.walks import Order
 
 COLUMNS = (
     Column("NAME"),
@@ -73,22 +72,19 @@ async def disks(
     if count:
         return await _count(face, {**filters, "state": state, "vm": vm, "free": free, "all": everything})
     wanted, living = _state(state), not everything and state is None
-    order: Order = "name" if filters["prefix"] is not None else "youngest" if youngest else "oldest"
+    order = order_of(filters["prefix"], youngest)
     async with face.looking() as engine:
         owner = (await engine.vm(vm)).id if vm else None
 
-        async def fetch(after: str | None, limit: int) -> tuple[list[Volume], str | None]:
+        async def fetch(after: str | None, limit: int) -> tuple[Found, str | None]:
             page = await engine.disks(
                 state=wanted, living=living, vm=owner, free=free, order=order, after=after, limit=limit, **filters
             )
-            return page.disks, page.next
+            return await _owned(engine, page.disks), page.next
 
-        volumes, more = await collected(fetch, after, limit)
-        found = [
-            each for begin in range(0, len(volumes), PAGE) for each in await _owned(engine, volumes[begin:][:PAGE])
-        ]
+        found, more = await collected(fetch, after, limit)
     if face.out.json:
-        face.out.document(volumes)
+        face.out.document([disk for disk, _ in found])
     else:
         _tell(face.out, found)
     tell_more(face.out, more)

@@ -12,7 +12,7 @@ from interlock.cli import layout
 from interlock.cli.exits import Exit
 from interlock.cli.face import Face, command
 from interlock.cli.layout import Column, Row, plain
-from interlock.cli.listing import PAGE, collected, given, not_with_count, paged, tell_more
+from interlock.cli.listing import collected, given, not_with_count, order_of, paged, tell_more
 from interlock.cli.output import Out
 from interlock.cli.times import age, iso, microseconds_now
 from interlock.schema.errors import InvalidRequest
@@ -21,7 +21,6 @@ from interlock.schema.records import Nic, Vm
 
 if TYPE_CHECKING:
     from interlock.embed.engine import Engine
-    from interlock.engine.store.walks import Order
 
 COLUMNS = (
     Column("NAME"),
@@ -76,18 +75,17 @@ async def ps(
     wanted, living = _state(state), not everything and state is None
     if count:
         return await _count(face, wanted, everything, {**filters, "tag": tag})
-    order: Order = "name" if filters["prefix"] is not None else "youngest" if youngest else "oldest"
+    order = order_of(filters["prefix"], youngest)
     labelled = _tag(tag)
     async with face.looking() as engine:
 
-        async def fetch(after: str | None, limit: int) -> tuple[list[Vm], str | None]:
+        async def fetch(after: str | None, limit: int) -> tuple[Found, str | None]:
             page = await engine.vms(
                 state=wanted, living=living, tag=labelled, order=order, after=after, limit=limit, **filters
             )
-            return page.vms, page.next
+            return await _with_nics(engine, page.vms), page.next
 
-        vms, more = await collected(fetch, after, limit)
-        found = [each for begin in range(0, len(vms), PAGE) for each in await _with_nics(engine, vms[begin:][:PAGE])]
+        found, more = await collected(fetch, after, limit)
     if face.out.json:
         face.out.document([{**msgspec.to_builtins(vm), "nics": nics} for vm, nics in found])
     else:
