@@ -6,7 +6,11 @@ And the verdict's own tests: of a round in which nothing went wrong, one thing i
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +24,7 @@ from tests.killing.__main__ import main
 from tests.killing.diary import Kind, Mark, Stage
 from tests.killing.grounds import Ground, Place, PostgresqlGround, SqliteGround, postgresql_ground
 from tests.killing.plan import plan
-from tests.killing.process import Death
+from tests.killing.process import Death, stop
 from tests.killing.report import ENOUGH, lines, unspread
 from tests.killing.rounds import Result
 from tests.killing.verdict import aftermath, trespasses, wrongs
@@ -72,6 +76,35 @@ def test_of_two_processes_one_is_killed_and_one_is_paused_past_its_lease(databas
 
 def test_a_server_that_dies_under_load_is_ridden_out(databases: PostgresqlGround) -> None:
     assert plays(rounds.outage, databases, 3).accepted
+
+
+# A pause
+
+WRITES = """
+import os, sys, threading, time
+def write(file):
+    while True:
+        os.pwrite(file, time.monotonic_ns().to_bytes(8), 0)
+for _ in range(4):
+    threading.Thread(target=write, args=(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT),)).start()
+"""
+
+
+def test_a_process_that_was_stopped_does_nothing_more(tmp_path: Path) -> None:
+    file = tmp_path / "written"
+    with subprocess.Popen([sys.executable, "-c", WRITES, file]) as process:
+        while not file.exists() or not file.read_bytes():
+            time.sleep(0.01)
+        try:
+            for _ in range(200):
+                stop(process.pid)
+                written = file.read_bytes()
+                time.sleep(0.001)
+                assert file.read_bytes() == written
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.001)
+        finally:
+            process.kill()
 
 
 # The plans

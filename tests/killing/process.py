@@ -125,7 +125,7 @@ class Process:
         Not while it holds the lock of the simulator's file: no hypervisor waits for one that asks it.
         """
         while self._process.is_alive() and not self.paused:
-            os.kill(self._pid, signal.SIGSTOP)
+            stop(self._pid)
             if _is_free(world):
                 self.paused = self._present()
             else:
@@ -169,6 +169,24 @@ class Process:
             effects=count[Kind.EFFECT] - count[Kind.EFFECTED],
             in_flight=count[Kind.ACKED] - count[Kind.ENDED],
         )
+
+
+def stop(pid: int) -> None:
+    """Stop a process; returns when no thread of it runs any more.
+
+    The kernel says yes before: a thread on another core goes on for a moment, and may take a lock in it.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    while any(_runs(stat) for stat in Path(f"/proc/{pid}/task").glob("*/stat")):
+        time.sleep(0.0001)
+
+
+def _runs(stat: Path) -> bool:
+    try:
+        state = stat.read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return False
+    return state not in "TtZX"
 
 
 def _is_free(world: Path) -> bool:
