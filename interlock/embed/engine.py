@@ -154,13 +154,13 @@ class Engine(Disks, Lifecycle, Lists, Told):
             stack.push_async_callback(orchestrator.close)
             if recover:
                 await store.listen(serves=serves)
-                await orchestrator.recovery.look()
+                await orchestrator.drives.recovery.look()
                 orchestrator.convergence.look()
                 orchestrator.reconciliation.begin(listen=listen)
                 await orchestrator.expiry.begin()
                 orchestrator.archival.begin()
             if serves:
-                orchestrator.intake.heard()
+                orchestrator.drives.intake.heard()
             yield engine
 
     async def _attach(self, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack) -> None:
