@@ -25,7 +25,7 @@ from interlock.engine.store.verdict import Committed, Lost, Verdict, Why, why
 from interlock.schema.transition import Entry
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """SQL to run: once, or once for each of `rows`."""
 
     sql: str
@@ -48,7 +48,7 @@ class Counters(msgspec.Struct):
     """Batches that were written decision by decision because one of them was refused, or might have to be."""
 
 
-class Written(msgspec.Struct, frozen=True):
+class Written(msgspec.Struct, frozen=True, gc=False):
     """The verdicts of a batch in order, and the number of the journal's last row before and after."""
 
     verdicts: list[Verdict]
