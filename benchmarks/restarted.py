@@ -26,7 +26,7 @@ from benchmarks.lab import PER_HOST, cloud
 from interlock import DeployVM, Engine
 from interlock.drivers.protocol import Driver
 from interlock.drivers.simulator import Power, Simulator
-from interlock.engine.orchestrator import effects, orchestrator
+from interlock.engine.orchestrator import drives, effects
 from interlock.schema.cloud import Host, StoragePool
 from interlock.schema.commands import AnyCommand, Outcome
 
@@ -89,7 +89,7 @@ class Holding:
 async def begin(folder: Path, deploys: int) -> None:
     """Ask for all, and say when each is held; killed then. No bound on what is driven or at one pool holds any back."""
     driver = Holding(await Simulator.at(folder / SIMULATOR))
-    with patch.object(orchestrator, "IN_FLIGHT", deploys), patch.object(effects, "PER_PLACE", deploys):
+    with patch.object(drives, "IN_FLIGHT", deploys), patch.object(effects, "PER_PLACE", deploys):
         async with _engine(folder, driver) as engine:
             await engine.load(cloud(-(-deploys // PER_HOST)))
             await _ask(engine, deploys)

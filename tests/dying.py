@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from interlock.drivers.simulator import Simulator
-from interlock.engine.orchestrator import orchestrator
+from interlock.engine.orchestrator import tasks
 from interlock.engine.orchestrator.lease import Lease
 from interlock.engine.store.listening import Word, telling
 from interlock.schema.commands import AnyCommand, Outcome
@@ -69,7 +69,7 @@ async def doomed(folder: Path, url: str, wrap: type[Any] | None = None, **option
     with pytest.MonkeyPatch.context() as patch:
         async with world(folder, url=url, wrap=wrap, **options) as lab:
             yield lab
-            patch.setattr(orchestrator, "LEFT_BEHIND", 0.0)
+            patch.setattr(tasks, "LEFT_BEHIND", 0.0)
             patch.setattr(Lease, "give_up", _nothing)
     await expire(url)
 

@@ -22,7 +22,7 @@ from sqlalchemy import Boolean
 
 from interlock.drivers.simulator import FaultKind, Simulator
 from interlock.embed.handle import Handle
-from interlock.engine.orchestrator import orchestrator
+from interlock.engine.orchestrator import drives
 from interlock.schema import guards
 from interlock.schema.commands import AnyCommand, Outcome
 from interlock.schema.requests import CreateDisk
@@ -181,7 +181,7 @@ async def main(release: str) -> None:
     async with world(folder, wrap=wrap, description=cloud(hosts=6)) as lab:
         for number, flight in enumerate(FLIGHTS):
             await fly(lab, made[0], number, flight)
-        orchestrator.IN_FLIGHT = 0
+        drives.IN_FLIGHT = 0
         await deploys(lab, "queued")
         _write(release, folder)
         os._exit(0)  # as a kill does: closing would wait for what is held

@@ -1,4 +1,4 @@
-"""docs/tables.md, made from the comments in schema/tables.py.
+"""docs/tables.md, made from the comments in schema/tables/.
 
     python -m tests.tables_document > docs/tables.md
 
@@ -57,7 +57,7 @@ HEAD = ("| column | type | NULL | what |", "| --- | --- | --- | --- |")
 INTRODUCTION = """\
 # The tables
 
-<!-- Made from schema/tables.py by `python -m tests.tables_document > docs/tables.md`; do not edit. -->
+<!-- Made from schema/tables/ by `python -m tests.tables_document > docs/tables.md`; do not edit. -->
 
 These tables are a contract. Other programs may read
 {contract}.

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from interlock import CloudDescription, DeployVM
 from interlock.engine.orchestrator import door as doors
-from interlock.engine.orchestrator import orchestrator
+from interlock.engine.orchestrator import drives
 from interlock.engine.orchestrator.door import Door
 from interlock.engine.store.commit import Written
 from interlock.engine.store.store import Store
@@ -88,9 +88,9 @@ async def turns(count: int = 20) -> None:
 async def held(copy: Copy, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, HeldUp]]:
     """An engine whose store writes nothing yet; so few requests are let in."""
     monkeypatch.setattr(doors, "REQUESTS", ROOM)
-    monkeypatch.setattr(orchestrator, "IN_FLIGHT", ROOM)
+    monkeypatch.setattr(drives, "IN_FLIGHT", ROOM)
     async with copy("current") as url, world(tmp_path, url=url, description=wide()) as lab:
-        await lab.engine._orchestrator._lease.ensure()
+        await lab.engine._orchestrator.drives.lease.ensure()
         held_up = HeldUp(store_of(lab)._writer, monkeypatch)
         yield lab, held_up
         held_up.go.set()

@@ -222,7 +222,6 @@ def test_ps_filters_and_hides_the_expunged(shell: Shell) -> None:
 
 def test_ps_reads_all_pages_and_a_pipe_gets_every_column_in_full(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interlock.cli.listing.PAGE", 3)
-    monkeypatch.setattr("interlock.cli.commands.ps.PAGE", 2)
     shell("deploy", "a-rather-long-name-for-a-machine", *SMALL, "--count", "7", "--no-start")
     head, *rows = shell("ps").rows
     assert head == ["NAME", "STATE", "SINCE", "HOST", "IP", "ZONE", "OFFERING", "ACCOUNT", "ID", "CREATED"]

@@ -187,7 +187,7 @@ class Gate:
 async def test_busy_vms_are_told_when_their_operation_ends(tmp_path: Path, database_url: str, kind: str) -> None:
     async with world(tmp_path, url=database_url, wrap=Gate) as lab:
         await deploy(lab, 3)
-        gate = lab.engine._own["simulator"]
+        gate = lab.engine._drivers._own["simulator"]
         assert isinstance(gate, Gate)
         wishes = {"network": "back"} if kind == "add-nic" else {}
         for number in (0, 1):

@@ -30,7 +30,7 @@ from interlock.drivers.simulator import Simulator
 from interlock.drivers.simulator.options import Options
 from interlock.embed.description import tables, words
 from interlock.engine.core.operations import PROGRAMS
-from interlock.engine.orchestrator import effects, elsewhere, lease, orchestrator
+from interlock.engine.orchestrator import effects, elsewhere, lease, tasks
 from interlock.engine.store import opening, writer
 from interlock.schema.cloud import AFFINITIES, Host, StoragePool
 from interlock.schema.commands import COMMANDS, AnyCommand, Outcome
@@ -331,7 +331,7 @@ FIGURES = [
     ("architecture", f"{POLICY.avoid_for / 60:.0f} minutes in the avoid set"),
     ("architecture", f"up to {writer.BATCH} of them"),
     ("architecture", f"lasts {lease.LEASE:.0f} s, is renewed every {lease.RENEW:.0f} s"),
-    ("architecture", f"for up to {orchestrator.LEFT_BEHIND:.0f} s"),
+    ("architecture", f"for up to {tasks.LEFT_BEHIND:.0f} s"),
     ("architecture", f"looks every {elsewhere.LOOK} s"),
     ("architecture", f"busy timeout of {opening.BUSY_SECONDS:.0f} s"),
     ("plugins", f"at most {effects.PER_PLACE} commands at a time"),

@@ -14,7 +14,7 @@ import pytest
 
 from interlock import CloudDescription, DeployVM, Engine, InvalidRequest, OperationFailed, Policy, Transition
 from interlock.drivers.simulator import FaultKind, Simulator
-from interlock.engine.orchestrator import orchestrator as shell
+from interlock.engine.orchestrator import drives
 from interlock.schema.errors import EngineClosed, NotFound, PluginError, StoreError
 from tests.world import CLOUD, QUICK, cloud, world
 
@@ -147,19 +147,19 @@ async def test_a_closed_engine_says_so(tmp_path: Path) -> None:
 
 
 async def test_no_more_than_so_many_are_driven_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "IN_FLIGHT", 3)
+    monkeypatch.setattr(drives, "IN_FLIGHT", 3)
     async with world(tmp_path, latency=0.05) as lab:
         handles = [await lab.engine.deploy(lab.request(f"vm-{number}")) for number in range(12)]
         most = 0
         while lab.engine.under_way():
-            most = max(most, len(lab.engine._orchestrator._drives))
+            most = max(most, len(lab.engine._orchestrator.drives._by_id))
             await asyncio.sleep(0.001)
         assert most == 3
         assert {(await handle.ended()).state for handle in handles} == {"Succeeded"}
 
 
 async def test_a_queued_operation_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "IN_FLIGHT", 1)
+    monkeypatch.setattr(drives, "IN_FLIGHT", 1)
     async with world(tmp_path, latency=0.05) as lab:
         first = await lab.engine.deploy(lab.request("first"))
         second = await lab.engine.deploy(lab.request("second"))
@@ -209,7 +209,7 @@ async def test_what_is_overdue_is_undone(tmp_path: Path) -> None:
         handle = await lab.engine.deploy(lab.request())
         while not await lab.simulator.fired(fault):
             await asyncio.sleep(0.001)
-        drive = lab.engine._orchestrator._drives[handle.id]
+        drive = lab.engine._orchestrator.drives._by_id[handle.id]
         assert drive.case.operation is not None
         # Half an hour passes: the alarm that the deadline set goes off.
         loop = asyncio.get_running_loop()

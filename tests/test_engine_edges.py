@@ -28,7 +28,7 @@ async def test_room_that_others_gave_back_before_our_first_commit_is_seen(tmp_pa
 async def test_drivers_that_loading_opened_answer_until_the_last_effect(tmp_path: Path) -> None:
     async with Engine.open(str(tmp_path / "interlock.db"), policy=QUICK) as engine:
         await engine.load(cloud())
-        simulator = engine._opened["simulator"]
+        simulator = engine._drivers.opened["simulator"]
         assert isinstance(simulator, Simulator)
         simulator._latency = 0.05
         for number in range(5):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from interlock.schema.cloud import APART, APART_IF_POSSIBLE, DEDICATED, TOGETHER, TOGETHER_IF_POSSIBLE
-from interlock.schema.tables import MEMBERSHIPS
+from interlock.schema.tables.derived import MEMBERSHIPS
 from tests.bare import literal
 from tests.hand import Hand
 

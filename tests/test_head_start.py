@@ -14,7 +14,7 @@ import pytest
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.inputs import input_in
-from interlock.engine.orchestrator import commits, orchestrator
+from interlock.engine.orchestrator import commits, drives
 from interlock.engine.store import queries
 from interlock.engine.store.verdict import Lost, Verdict, Why
 from interlock.schema.errors import NameTaken, StoreError
@@ -147,7 +147,7 @@ async def test_a_defect_in_a_head_start_is_told_by_the_operation(
 
 
 async def test_what_must_wait_to_be_driven_takes_no_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orchestrator, "IN_FLIGHT", 1)
+    monkeypatch.setattr(drives, "IN_FLIGHT", 1)
     async with world(tmp_path, latency=0.05) as lab:
         handles = [await lab.engine.deploy(lab.request(f"vm-{number}")) for number in range(3)]
         assert [(await lab.vm(f"vm-{number}")).host_id is None for number in range(3)] == [False, True, True]

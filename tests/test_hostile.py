@@ -12,7 +12,7 @@ import structlog
 
 from interlock import Engine, InvalidRequest, NicRequest, Way
 from interlock.drivers.simulator import FaultKind, Simulator
-from interlock.engine.orchestrator import orchestrator as shell
+from interlock.engine.orchestrator import drives
 from interlock.engine.orchestrator.clock import now
 from interlock.planners.protocol import Address, Plan
 from interlock.schema.commands import Refusal, Refused, Scope
@@ -42,7 +42,7 @@ async def test_a_caller_that_gives_up_waiting_loses_no_operation(tmp_path: Path)
 async def test_waiting_operations_may_be_cancelled_by_many_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shell, "IN_FLIGHT", 1)
+    monkeypatch.setattr(drives, "IN_FLIGHT", 1)
     async with world(tmp_path, latency=0.02) as lab:
         handles = [await lab.engine.deploy(lab.request(f"vm-{number}")) for number in range(5)]
         asked = [asyncio.create_task(handles[4].cancel()) for _ in range(3)]

@@ -25,7 +25,7 @@ from interlock.replay.tables import verify_database
 from interlock.replay.verify import Verified
 from interlock.schema import guards
 from interlock.schema.records import Operation
-from interlock.schema.tables import journal
+from interlock.schema.tables.history import journal
 from interlock.schema.transition import CLOUD, Transition
 from interlock.testing.fuzz import ground
 from interlock.testing.fuzz.run import play

@@ -30,8 +30,7 @@ from interlock import Engine, InterlockError, InvalidRequest, Way
 from interlock.drivers.simulator import FaultKind
 from interlock.engine.core.decision import Decision
 from interlock.engine.observer import Observer
-from interlock.engine.orchestrator import log
-from interlock.engine.orchestrator import orchestrator as shell
+from interlock.engine.orchestrator import drives, log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.view import View
@@ -279,7 +278,7 @@ async def test_a_state_that_passes_its_deadline_is_counted(tmp_path: Path) -> No
 
 
 async def test_what_waits_is_shown(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "IN_FLIGHT", 2)
+    monkeypatch.setattr(drives, "IN_FLIGHT", 2)
     registry = CollectorRegistry()
     made, wrap = noted(Holding)
     async with world(tmp_path, url=database_url, wrap=wrap, observers=[Metrics(registry)]) as lab:
@@ -595,7 +594,7 @@ def _imported(script: str) -> str:
 async def test_an_engine_without_observers_makes_nothing_for_them(tmp_path: Path) -> None:
     async with world(tmp_path) as lab:
         assert lab.engine._store.observer is None
-        assert type(lab.engine._orchestrator._performer) is Performer
+        assert type(lab.engine._orchestrator.drives._performer) is Performer
         await lab.deploy()
 
 

@@ -216,7 +216,7 @@ async def test_a_vm_has_no_more_nics_than_slots(tmp_path: Path) -> None:
 async def test_a_running_guest_whose_hypervisor_cannot_is_to_be_stopped_first(tmp_path: Path) -> None:
     async with world(tmp_path, description=described()) as lab:
         await ready(lab)
-        lab.engine._able["simulator"] = ALL - {Capability.HOT_PLUG}
+        lab.engine._drivers.able["simulator"] = ALL - {Capability.HOT_PLUG}
         for kind in ("add-nic", "remove-nic"):
             if kind == "remove-nic":
                 await lab.run("stop")

@@ -152,7 +152,7 @@ async def test_a_living_engine_is_left_alone_until_its_lease_ends(tmp_path: Path
         handle = await held(one, made[-1], "StartDomain")
         async with world(tmp_path, url=empty_url) as other:
             assert other.engine.under_way() == 0
-            alarm = other.engine._orchestrator.recovery._alarm
+            alarm = other.engine._orchestrator.drives.recovery._alarm
             assert alarm is not None
             assert 20 < alarm.when() - asyncio.get_running_loop().time() < 31
         made[-1].let_go.set()
@@ -239,7 +239,7 @@ async def test_a_drive_that_breaks_off_again_and_again_is_looked_for_with_growin
         for number, wait in enumerate(waits, start=1):
             assert wait >= rules.rest_after(handle.id, number) / 1_000_000
         assert rules.rest_after(handle.id, 5) > 2 * rules.rest_after(handle.id, 2)
-        assert not lab.engine._orchestrator.recovery._broken, "it ended: what was before does not count"
+        assert not lab.engine._orchestrator.drives.recovery._broken, "it ended: what was before does not count"
         await lab.assert_sound()
 
 
@@ -254,7 +254,7 @@ async def test_of_what_broke_off_here_and_others_have_ended_nothing_is_kept(
             patched.setattr(Drive, "run", breaking)
             handle = await one.engine.deploy(one.request())
             await asyncio.wait_for(one.engine.idle(), 10)
-        mine = one.engine._orchestrator.recovery
+        mine = one.engine._orchestrator.drives.recovery
         assert list(mine._broken) == [handle.id]
         await mine.look()
         assert list(mine._broken) == [handle.id], "nobody has ended it yet"
@@ -272,7 +272,7 @@ async def test_a_look_that_fails_is_repeated_with_growing_waits(
     monkeypatch.setattr(recovery, "FAILED", 0.02)
     looked: list[float] = []
     async with world(tmp_path, url=database_url) as lab:
-        one, store = lab.engine._orchestrator.recovery, lab.engine._store
+        one, store = lab.engine._orchestrator.drives.recovery, lab.engine._store
         rows = store.rows
 
         async def sick(query: Any) -> Any:
@@ -303,7 +303,7 @@ async def test_what_ended_between_the_look_and_the_taking_is_left(
         assert operation.state == end
         said: list[str] = []
         monkeypatch.setattr(log, "say", lambda level, words, **_: said.append(words))
-        lab.engine._orchestrator._enqueue(operation.id)
+        lab.engine._orchestrator.drives.begin(operation.id)
         assert lab.engine.under_way() == 1
         await asyncio.wait_for(lab.engine.idle(), 10)
         assert said == []

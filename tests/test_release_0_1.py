@@ -24,7 +24,8 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.operation import DRIVEN
 from interlock.schema.records import RECORDS, Nic, Operation, Vm, Volume
 from interlock.schema.rows import reader
-from interlock.schema.tables import MEMBERSHIPS, metadata
+from interlock.schema.tables import metadata
+from interlock.schema.tables.derived import MEMBERSHIPS
 from interlock.schema.transition import CLOUD, Entry, Transition
 from tests.bare import Bare, Refused, bare, value
 from tests.conftest import Copy

@@ -23,7 +23,7 @@ from interlock.schema.errors import EngineClosed
 from interlock.schema.holdings import COUNTERS
 from interlock.schema.machines import MACHINES
 from interlock.schema.requests import NicRequest, RebootVM, StopVM
-from interlock.schema.tables import MEMBERSHIPS
+from interlock.schema.tables.derived import MEMBERSHIPS
 from tests.bare import bare, value
 from tests.clerk import Clerk, a_vm, clerk, of_vm, tiny
 

@@ -1,4 +1,4 @@
-"""docs/tables.md tells of every column what schema/tables.py says of it."""
+"""docs/tables.md tells of every column what schema/tables/ says of it."""
 
 from __future__ import annotations
 

@@ -19,8 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from interlock import DeployVM, Engine, InvalidRequest, Way
 from interlock.drivers.simulator import FaultKind
 from interlock.engine.core.inputs import trace_in
-from interlock.engine.orchestrator import orchestrator as shell
-from interlock.engine.orchestrator import plugins
+from interlock.engine.orchestrator import drives, plugins, tasks
 from interlock.replay.past import Past
 from interlock.replay.recheck import Recheck, Verdict
 from interlock.replay.rules import Book
@@ -273,7 +272,7 @@ async def test_whoever_takes_over_goes_on_in_the_same_trace(tmp_path: Path, data
 
 
 async def test_an_engine_that_closes_ends_its_spans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "LEFT_BEHIND", 0.0)
+    monkeypatch.setattr(tasks, "LEFT_BEHIND", 0.0)
     seen, (made, wrap) = Collector(), noted(Holding)
     traces = Traces(seen.provider)
     async with world(tmp_path, wrap=wrap, observers=[traces]) as lab:
@@ -300,7 +299,7 @@ async def test_an_operation_of_an_engine_without_traces_begins_one(tmp_path: Pat
 
 async def test_what_others_drive_is_not_remembered_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT", 2)
-    monkeypatch.setattr(shell, "IN_FLIGHT", 0)
+    monkeypatch.setattr(drives, "IN_FLIGHT", 0)
     traces = Traces(Collector().provider)
     async with world(tmp_path, observers=[traces]) as lab:
         for number in range(4):

@@ -144,7 +144,7 @@ async def assert_journaled(lab: World, stuck: Operation) -> None:
 
 
 def _journal_of(operation_id: str) -> Any:
-    from interlock.schema.tables import journal
+    from interlock.schema.tables.history import journal
 
     return journal.select().where(journal.c.entity_id == operation_id)
 

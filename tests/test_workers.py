@@ -15,6 +15,7 @@ from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.store import queries
 from interlock.engine.store.joined import TAKE_LOCK
 from interlock.engine.store.listening import SERVING
+from interlock.engine.store.workers import Workers
 from interlock.schema.cloud import Account
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.holdings import COUNTERS
@@ -105,7 +106,7 @@ async def test_what_waits_is_taken_by_one_that_comes_later_no_more_than_it_has_r
 async def test_two_that_ask_for_the_same_are_given_different_ones(tmp_path: Path, url: str) -> None:
     async with world(tmp_path, url=url, description=cloud(hosts=8)) as lab, Engine.open(url, drives=False) as asking:
         asked = [(await asking.deploy(wish(number))).id for number in range(12)]
-        workers = lab.engine._orchestrator._workers
+        workers = Workers(lab.engine._store)
         given = await asyncio.gather(*(workers.take(f"w-{number % 3}", 3) for number in range(6)))
         assert sorted(each for some in given for each in some) == sorted(asked)
         # They were given to nobody that has a lease: whoever opens takes them.

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import Inventory
@@ -23,7 +24,6 @@ from interlock.engine.orchestrator.lease import SECOND
 from interlock.engine.store.archive import NOBODY, archive_ripe, oldest_ended
 from interlock.engine.store.store import Store
 from interlock.schema.errors import EngineClosed
-from interlock.schema.records import Vm
 from interlock.schema.settings import ARCHIVE_FOLDER, NO_FOLDER, RETENTION
 
 NEVER = -1
@@ -63,9 +63,10 @@ class Archival:
         self._on = False
         self._silence()
 
-    def ended(self, vm: Vm) -> None:
-        """An operation on a VM has ended here."""
-        if vm.state == "Expunged" and self._timer is None and self._retention is not None:
+    def ended(self, decision: Decision) -> None:
+        """An operation has ended here."""
+        vm = decision.vm
+        if vm is not None and vm.state == "Expunged" and self._timer is None and self._retention is not None:
             self._ring_in((vm.since + self._retention - now()) / SECOND)
 
     def look(self) -> None:

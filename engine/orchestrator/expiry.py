@@ -27,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from interlock.engine.core.decision import Decision
 from interlock.engine.orchestrator import log
 from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.inventory import Inventory
@@ -35,7 +36,6 @@ from interlock.engine.store import queries
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import SettingValue
 from interlock.schema.errors import EngineClosed, InvalidRequest
-from interlock.schema.records import Vm
 from interlock.schema.settings import EXPUNGE_DELAY, SettingScope
 
 NEVER = -1
@@ -93,9 +93,10 @@ class Expiry:
         self._on = False
         self._silence()
 
-    def ended(self, kind: str, vm: Vm) -> None:
-        """An operation on a VM has ended here."""
-        if vm.state != "Destroyed":
+    def ended(self, decision: Decision) -> None:
+        """An operation has ended here."""
+        kind, vm = decision.operation.kind, decision.vm
+        if vm is None or vm.state != "Destroyed":
             return
         delay = self._inventory.setting(EXPUNGE_DELAY, (SettingScope.ACCOUNT, vm.account_id))
         if delay != NEVER:

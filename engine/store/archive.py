@@ -33,7 +33,9 @@ from interlock.engine.store.store import Store
 from interlock.schema.errors import StoreError
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
-from interlock.schema.tables import OVER, archive, archiving, journal, metadata, nic, operation, vm, volume
+from interlock.schema.tables import metadata
+from interlock.schema.tables.history import archive, archiving, journal
+from interlock.schema.tables.records import OVER, nic, operation, vm, volume
 from interlock.schema.transition import Transition
 
 BATCH = 200

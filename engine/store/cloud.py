@@ -23,7 +23,8 @@ from interlock.engine.core.rebuild import Rebuild
 from interlock.engine.store import queries
 from interlock.schema.cloud import PLACES, Place
 from interlock.schema.rows import DESCRIBED, as_rows, place_of, reader
-from interlock.schema.tables import journal, metadata
+from interlock.schema.tables import metadata
+from interlock.schema.tables.history import journal
 from interlock.schema.transition import Entry, Transition
 
 Rows = Mapping[str, Sequence[dict[str, Any]]]

@@ -30,7 +30,8 @@ from interlock.engine.store import cloud
 from interlock.engine.store.postgresql import TAKE_LOCK
 from interlock.schema import guards
 from interlock.schema.errors import StoreError
-from interlock.schema.tables import guard, metadata
+from interlock.schema.tables import metadata
+from interlock.schema.tables.derived import guard
 from interlock.schema.transition import OURS
 
 HEAD = "0007"

@@ -23,22 +23,12 @@ from interlock.schema.holdings import COUNTERS, METERED, Metered
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
-from interlock.schema.tables import (
-    OVER,
-    account,
-    claim,
-    domain_above,
-    driver,
-    journal,
-    metadata,
-    nic,
-    operation,
-    security_group,
-    security_member,
-    vm,
-    volume,
-    worker,
-)
+from interlock.schema.tables import metadata
+from interlock.schema.tables.cloud import account, domain_above, driver, security_group
+from interlock.schema.tables.derived import security_member
+from interlock.schema.tables.history import journal
+from interlock.schema.tables.records import OVER, nic, operation, vm, volume
+from interlock.schema.tables.workers import claim, worker
 from interlock.schema.transition import CLOUD
 
 

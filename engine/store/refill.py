@@ -28,7 +28,8 @@ from interlock.schema import guards
 from interlock.schema.cloud import PLACES, Domain
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.rows import as_rows, columns_of
-from interlock.schema.tables import MEMBERSHIPS, metadata
+from interlock.schema.tables import metadata
+from interlock.schema.tables.derived import MEMBERSHIPS
 from interlock.schema.transition import Transition
 
 NOT_TOLD: Mapping[str, str] = {

@@ -14,7 +14,9 @@ from interlock.engine.core.backoff import SECOND
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.operation import ACTIVE, DRIVEN
-from interlock.schema.tables import journal, metadata, nic, operation, vm, volume
+from interlock.schema.tables import metadata
+from interlock.schema.tables.history import journal
+from interlock.schema.tables.records import nic, operation, vm, volume
 
 
 def active() -> Select[Any]:

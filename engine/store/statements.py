@@ -16,7 +16,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
 from interlock.schema.records import CHANGEABLE, MOVED, USUAL
-from interlock.schema.tables import journal, metadata, security_group
+from interlock.schema.tables import metadata
+from interlock.schema.tables.cloud import security_group
+from interlock.schema.tables.history import journal
 from interlock.schema.transition import CLOUD
 
 ENTITY_TABLES = ("vm", "nic", "volume", "operation")

@@ -9,8 +9,10 @@ from typing import Any
 
 from sqlalchemy import Select, func, literal, select, union_all
 
-from interlock.schema.tables import account as accounts
-from interlock.schema.tables import domain, vm, vm_tally
+from interlock.schema.tables.cloud import account as accounts
+from interlock.schema.tables.cloud import domain
+from interlock.schema.tables.derived import vm_tally
+from interlock.schema.tables.records import vm
 from interlock.schema.tallies import PASSES, STAYS, TALLIED_BY
 
 ROOT = "ROOT"

@@ -19,17 +19,10 @@ from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.operation import DRIVEN
 from interlock.schema.rows import text_of
-from interlock.schema.tables import (
-    UNHAPPY,
-    affinity_member,
-    host,
-    metadata,
-    nic,
-    operation,
-    security_member,
-    vm,
-    volume,
-)
+from interlock.schema.tables import metadata
+from interlock.schema.tables.cloud import host
+from interlock.schema.tables.derived import affinity_member, security_member
+from interlock.schema.tables.records import UNHAPPY, nic, operation, vm, volume
 
 Order = Literal["oldest", "youngest", "name"]
 LAST = "\U0010ffff"

@@ -33,7 +33,8 @@ from sqlalchemy.sql.dml import ReturningInsert
 from interlock.engine.store import queries
 from interlock.engine.store.listening import SERVING, Word
 from interlock.engine.store.store import Store
-from interlock.schema.tables import WAITING, claim, operation, worker
+from interlock.schema.tables.records import WAITING, operation
+from interlock.schema.tables.workers import claim, worker
 
 GIVEN_UP = 0
 """The end of a lease that somebody has given up."""

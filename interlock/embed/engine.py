@@ -10,45 +10,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.drivers.protocol import Driver
+from interlock.embed.changes import Changes
 from interlock.embed.checkup import Finding, checkup
 from interlock.embed.cloud import CloudDescription
-from interlock.embed.description.words import Value
 from interlock.embed.disks import Disks
+from interlock.embed.drivers import Drivers
 from interlock.embed.handle import Handle
 from interlock.embed.joined import submit_joined
 from interlock.embed.lifecycle import Lifecycle
 from interlock.embed.lists import Lists
 from interlock.embed.loading import write_described
-from interlock.embed.opening import open_described, open_drivers
-from interlock.embed.rules import write_rules
-from interlock.embed.settings import SettingState, put_setting, remove_setting, states
+from interlock.embed.opening import opened_store, part_of, rules_of, take_over
 from interlock.embed.strays import Stray, strays
 from interlock.embed.told import Told
 from interlock.engine.core.events import Way
-from interlock.engine.core.snapshot import Policy, Rules
-from interlock.engine.observer import Observer, Observers
-from interlock.engine.orchestrator import log, plugins
+from interlock.engine.core.snapshot import Policy
+from interlock.engine.observer import Observer
 from interlock.engine.orchestrator.clock import is_id
 from interlock.engine.orchestrator.inventory import Inventory
-from interlock.engine.orchestrator.orchestrator import Orchestrator, Part
+from interlock.engine.orchestrator.orchestrator import Orchestrator
 from interlock.engine.orchestrator.view import View
 from interlock.engine.store import queries
 from interlock.engine.store.commit import Counters
 from interlock.engine.store.conflicts import Conflicts
 from interlock.engine.store.joined import transaction
 from interlock.engine.store.listening import Word
-from interlock.engine.store.opening import normal
 from interlock.engine.store.store import Store
 from interlock.planners.protocol import HostPlanner, NetworkGuru
-from interlock.schema.cloud import FirewallRule, Host, Place, SecurityGroup
-from interlock.schema.commands import Capability
-from interlock.schema.errors import InterlockError, InvalidRequest, NotFound
+from interlock.schema.cloud import Host, Place
+from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.records import Nic, Operation, Vm, Volume
 from interlock.schema.requests import (
     KIND_OF,
@@ -58,21 +53,17 @@ from interlock.schema.requests import (
 from interlock.schema.words import clean
 
 
-class Engine(Disks, Lifecycle, Lists, Told):
+class Engine(Changes, Disks, Lifecycle, Lists, Told):
     """An open engine. Use `async with Engine.open(url) as engine`."""
 
-    def __init__(
-        self, store: Store, orchestrator: Orchestrator, actor: str, able: dict[str, frozenset[Capability]]
-    ) -> None:
+    def __init__(self, store: Store, orchestrator: Orchestrator, drivers: Drivers, actor: str) -> None:
         self._store = store
         self._orchestrator = orchestrator
+        self._drivers = drivers
         self._actor = actor
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
         self._changing = asyncio.Lock()
-        """Held while the cloud or a setting is changed: what is in memory is what was read after the last write."""
-        self._able = able
-        """What the drivers can, as the core's rules see it; kept by `_open_drivers`."""
         store.on_written = self._tell
         store.on_heard = self._heard
         orchestrator.commits.on_cloud = self._others_changed
@@ -123,55 +114,33 @@ class Engine(Disks, Lifecycle, Lists, Told):
             PluginError: a plug-in that the cloud names is missing or does not open.
             InvalidRequest: it is to serve, and cannot.
         """
-        part = _part(drives, serves, url)
-        recover &= drives
-        store = await Store.open(url, create=create)
+        part = part_of(drives, serves, url)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(store.close)
-            store.observer = Observers(observers) if observers else None
-            able: dict[str, frozenset[Capability]] = {}
-            rules = Rules(
-                policy=policy or Policy(),
-                planners=plugins.planners(planners or {}),
-                gurus=plugins.gurus(gurus or {}),
-                capabilities=able,
-            )
-            opened: dict[str, Driver] = {}
-            own = plugins.drivers(drivers or {})
+            store = await opened_store(url, create, observers, stack)
+            known = Drivers(store, drivers or {}, stack)
+            rules = rules_of(policy, planners, gurus, known.able)
             if cloud is not None:
-                await open_described(cloud, store, opened, own, stack)
+                await known.open_described(cloud)
                 await write_described(cloud, store, actor)
-            orchestrator = Orchestrator(store, Inventory(await store.places()), rules, opened, part, in_flight)
-            engine = cls(store, orchestrator, actor, able)
-            stack.push_async_callback(engine._close)
-            # Drivers that are opened later, by `load`, too are closed after the orchestrator.
-            await engine._attach(opened, own, await stack.enter_async_context(AsyncExitStack()))
-            await orchestrator.commits.reload()
-            if store.observer is not None:
-                stack.callback(store.observer.closed)
-                store.observer.opened(View(orchestrator))
-            # Closing in the order: no new work, effects answered and committed, drivers, then the store.
-            stack.push_async_callback(orchestrator.close)
-            if recover:
-                await store.listen(serves=serves)
-                await orchestrator.recovery.look()
-                orchestrator.convergence.look()
-                orchestrator.reconciliation.begin(listen=listen)
-                await orchestrator.expiry.begin()
-                orchestrator.archival.begin()
+            orchestrator = Orchestrator(store, Inventory(await store.places()), rules, known.opened, part, in_flight)
+            engine = cls(store, orchestrator, known, actor)
+            await engine._begin(stack)
+            if recover and drives:
+                await take_over(orchestrator, listen=listen, serves=serves)
             if serves:
-                orchestrator.intake.heard()
+                orchestrator.drives.intake.heard()
             yield engine
 
-    async def _attach(self, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack) -> None:
-        self._own, self._opened, self._stack = own, opened, stack
-        await self._open_drivers()
-
-    async def _open_drivers(self) -> None:
-        inventory = self._orchestrator.commits.inventory
-        await open_drivers(inventory, self._store, self._opened, self._own, self._stack)
-        # What the core knows of drivers is what they can: asked once they know their hosts.
-        self._able.update({name: driver.capabilities for name, driver in self._opened.items()})
+    async def _begin(self, stack: AsyncExitStack) -> None:
+        """Have in memory what decisions need. Closing goes the other way: no new work, effects answered and committed,
+        then what was there before."""
+        stack.push_async_callback(self._close)
+        await self._drivers.open(self._orchestrator.commits.inventory)
+        await self._orchestrator.commits.reload()
+        if (observer := self._store.observer) is not None:
+            stack.callback(observer.closed)
+            observer.opened(View(self._orchestrator))
+        stack.push_async_callback(self._orchestrator.close)
 
     async def _close(self) -> None:
         self._closed = True
@@ -183,23 +152,6 @@ class Engine(Disks, Lifecycle, Lists, Told):
         if word.wrote:
             self._tell()
         self._orchestrator.heard(word)
-
-    def _others_changed(self, tables: frozenset[str]) -> None:
-        self._orchestrator.aside(partial(self._take_note, tables), "interlock cloud")
-
-    async def _take_note(self, tables: frozenset[str]) -> None:
-        """Have in memory what others have written of places and settings. Groups are known as soon as they are heard
-        of, and whoever changed them has their VMs told."""
-        try:
-            async with self._changing:
-                if tables - {"setting", "security_group"}:
-                    await self._read_cloud()
-                elif "setting" in tables:
-                    await self._settings_changed()
-        except InterlockError as error:
-            log.say(
-                "error", "what others changed of the cloud cannot be read; it is when next they do", error=str(error)
-            )
 
     # --- asking for operations
 
@@ -223,7 +175,7 @@ class Engine(Disks, Lifecycle, Lists, Told):
     async def strays(self) -> list[Stray]:
         """Guests that should not be where they are, by host, as the hosts have them now: of no VM here, or of one that
         is recorded elsewhere or as not running. VMs that an operation is just moving are left out."""
-        return await strays(self._opened, self._store)
+        return await strays(self._drivers.opened, self._store)
 
     async def submit(
         self,
@@ -341,88 +293,7 @@ class Engine(Disks, Lifecycle, Lists, Told):
         """What the commit path of this engine has cost so far."""
         return self._store.counters
 
-    # --- the cloud
-
-    async def load(self, cloud: CloudDescription) -> None:
-        """Write a cloud description into the database: new places are added, known ones changed, none removed.
-
-        Raises:
-            InvalidRequest: a place would move to another zone, or shrink below what is held of it; nothing was written.
-            PluginError: a driver that it names first is missing or does not open; nothing was written.
-        """
-        async with self._changing:
-            await open_described(cloud, self._store, self._opened, self._own, self._stack)
-            await write_described(cloud, self._store, self._actor)
-            await self._read_cloud()
-
-    async def _read_cloud(self) -> None:
-        """What is in memory is what is in the database."""
-        self._orchestrator.commits.inventory.load(await self._store.places())
-        await self._orchestrator.commits.reload()
-        await self._open_drivers()
-        self._orchestrator.convergence.look()
-        self._orchestrator.reconciliation.drivers_changed()
-        await self._orchestrator.expiry.look()
-
-    async def settings(self) -> list[SettingState]:
-        """All settings: default, bounds, meaning, and the values that were set, each with its scope and place."""
-        return states(await self._store.settings())
-
-    async def set_setting(self, name: str, value: Value, *, scope: str = "global", place: str | None = None) -> None:
-        """Set a setting for everywhere, or for one place of its scopes; it counts when this returns.
-
-        Args:
-            scope: global, zone, cluster, storage_pool or account.
-            place: the name of that zone, cluster, …
-
-        Raises:
-            InvalidRequest: there is no such setting or place, or it may not have that value or scope.
-        """
-        async with self._changing:
-            await put_setting(self._store, name, value, scope, place, self._actor)
-            await self._settings_changed()
-
-    async def unset_setting(self, name: str, *, scope: str = "global", place: str | None = None) -> None:
-        """Take back a value that was set: a wider one, or the default, is in force again.
-
-        Raises:
-            InvalidRequest: there is no such setting, or it is not set there.
-        """
-        async with self._changing:
-            await remove_setting(self._store, name, scope, place, self._actor)
-            await self._settings_changed()
-
-    async def _settings_changed(self) -> None:
-        self._orchestrator.commits.inventory.set_values(await self._store.settings())
-        self._orchestrator.reconciliation.settings_changed()
-        self._orchestrator.archival.look()
-        await self._orchestrator.expiry.look()
-
-    async def set_rules(
-        self,
-        group: str,
-        *,
-        ingress: Sequence[FirewallRule] | None = None,
-        egress: Sequence[FirewallRule] | None = None,
-        caller: str | None = None,
-    ) -> SecurityGroup:
-        """Give a security group other rules; returns when they are durable. The hosts of its VMs are told from then on,
-        each VM by an operation `secure` of the actor `interlock`; `idle` waits for those that can be told now.
-
-        Args:
-            group: its id, ACCOUNT/NAME.
-            ingress, egress: all that may come in, or go out; None: as it is.
-            caller: the account on whose rights it is asked; None: the operator's.
-
-        Raises:
-            InvalidRequest: a rule is none, or there is no such group; nothing was written.
-        """
-        self._orchestrator.check_open()
-        inventory = self._orchestrator.commits.inventory
-        changed = await write_rules(self._store, inventory, group, ingress, egress, caller, self._actor)
-        inventory.put([changed])
-        self._orchestrator.convergence.look(changed.version - 1)
-        return changed
+    # --- beside own rows
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -433,11 +304,3 @@ class Engine(Disks, Lifecycle, Lists, Told):
         """
         async with transaction(self._store.engine) as connection:
             yield connection
-
-
-def _part(drives: bool, serves: bool, url: str) -> Part:
-    if serves and not drives:
-        raise InvalidRequest("an engine that serves drives; open it with drives=True, or with serves=False")
-    if serves and normal(url).get_backend_name() != "postgresql":
-        raise InvalidRequest("on SQLite no process hears what another asks for; workers need PostgreSQL")
-    return Part.SERVES if serves else Part.ALL_OF_ITS_OWN if drives else Part.ASKS

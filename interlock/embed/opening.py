@@ -1,80 +1,75 @@
-"""Opens the drivers that the cloud's hosts and pools name, and tells each which of them are its own."""
+"""The steps of `Engine.open`, in the order in which it takes them.
+
+Promises: what is opened here is closed when the stack that was handed in is left; nothing is left open by a step that
+fails.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from interlock.drivers.protocol import Driver, Home
-from interlock.embed.cloud import CloudDescription
+from interlock.engine.core.snapshot import Policy, Rules
+from interlock.engine.observer import Observer, Observers
 from interlock.engine.orchestrator import plugins
-from interlock.engine.orchestrator.inventory import Inventory
-from interlock.engine.store import queries
+from interlock.engine.orchestrator.orchestrator import Orchestrator, Part
+from interlock.engine.store.opening import normal
 from interlock.engine.store.store import Store
-from interlock.schema.cloud import Host, StoragePool
+from interlock.planners.protocol import HostPlanner, NetworkGuru
+from interlock.schema.commands import Capability
+from interlock.schema.errors import InvalidRequest
 
 
-async def open_drivers(
-    inventory: Inventory,
-    store: Store,
-    opened: dict[str, Driver],
-    own: Mapping[str, Driver],
-    stack: AsyncExitStack,
-) -> None:
-    """Fill `opened`; those not in `own` are closed when `stack` is.
+def part_of(drives: bool, serves: bool, url: str) -> Part:
+    """What an engine does among others.
 
     Raises:
-        PluginError: a driver is not installed or does not open.
+        InvalidRequest: it is to serve, and cannot.
     """
-    hosts, pools = list(inventory.all(Host)), list(inventory.all(StoragePool))
-    names = {*(host.driver for host in hosts), *(pool.driver for pool in pools)}
-    await _open(names, await _options(store), store, opened, own, stack)
-    for name in sorted(names):
-        await opened[name].attach(
-            [host for host in hosts if host.driver == name], [pool for pool in pools if pool.driver == name]
-        )
+    if serves and not drives:
+        raise InvalidRequest("an engine that serves drives; open it with drives=True, or with serves=False")
+    if serves and normal(url).get_backend_name() != "postgresql":
+        raise InvalidRequest("on SQLite no process hears what another asks for; workers need PostgreSQL")
+    return Part.SERVES if serves else Part.ALL_OF_ITS_OWN if drives else Part.ASKS
 
 
-async def open_described(
-    cloud: CloudDescription, store: Store, opened: dict[str, Driver], own: Mapping[str, Driver], stack: AsyncExitStack
-) -> None:
-    """Open the drivers that a description names before it is written: one that does not open changes nothing.
+async def opened_store(url: str, create: bool, observers: Sequence[Observer], stack: AsyncExitStack) -> Store:
+    """The database, and who is told of what happens there.
 
     Raises:
-        PluginError: a driver is not installed or does not open.
+        StoreError: it cannot be opened.
     """
-    names = {place.driver for place in cloud.places if isinstance(place, Host | StoragePool)}
-    await _open(names, {**await _options(store), **cloud.drivers}, store, opened, own, stack)
+    store = await Store.open(url, create=create)
+    stack.push_async_callback(store.close)
+    store.observer = Observers(observers) if observers else None
+    return store
 
 
-async def _options(store: Store) -> dict[str, dict[str, Any]]:
-    return {name: msgspec.json.decode(text) for name, text in await store.rows(queries.drivers())}
+def rules_of(
+    policy: Policy | None,
+    planners: Mapping[str, HostPlanner] | None,
+    gurus: Mapping[str, NetworkGuru] | None,
+    able: Mapping[str, frozenset[Capability]],
+) -> Rules:
+    """What the core decides by.
+
+    Raises:
+        PluginError: a planner or a guru is none.
+    """
+    return Rules(
+        policy=policy or Policy(),
+        planners=plugins.planners(planners or {}),
+        gurus=plugins.gurus(gurus or {}),
+        capabilities=able,
+    )
 
 
-async def _open(
-    names: Iterable[str],
-    options: Mapping[str, Mapping[str, Any]],
-    store: Store,
-    opened: dict[str, Driver],
-    own: Mapping[str, Driver],
-    stack: AsyncExitStack,
-) -> None:
-    for name in sorted(names):
-        if name in own:
-            opened[name] = own[name]
-        elif name not in opened:
-            opened[name] = await plugins.driver(name, options.get(name, {}), home_of(store))
-            stack.push_async_callback(opened[name].close)
-
-
-def home_of(store: Store) -> Home:
-    """Drivers keep their files beside a SQLite database, or in the working directory."""
-    database = store.engine.url.database or "interlock"
-    if store.dialect == "sqlite":
-        path = Path(database)
-        return Home(path.parent, path.stem)
-    return Home(Path.cwd(), database)
+async def take_over(orchestrator: Orchestrator, *, listen: bool, serves: bool) -> None:
+    """Go on with what is there: operations that nobody drives, rules that hosts were not told, what drivers report,
+    what is to be expunged or archived."""
+    await orchestrator.store.listen(serves=serves)
+    await orchestrator.drives.recovery.look()
+    orchestrator.convergence.look()
+    orchestrator.reconciliation.begin(listen=listen)
+    await orchestrator.expiry.begin()
+    orchestrator.archival.begin()

@@ -14,7 +14,7 @@ from interlock.schema.holdings import LIMITS, METERED, Limited, Metered
 from interlock.schema.interlocks import INTERLOCKS, Holds, HoldsNo, Interlock, Need
 from interlock.schema.machine import CREATED, NOT_YET, Machine, Stability
 from interlock.schema.machines import MACHINES
-from interlock.schema.tables import MEMBERSHIPS
+from interlock.schema.tables.derived import MEMBERSHIPS
 from interlock.schema.tallies import STAYS, TALLIED_BY
 from interlock.schema.transition import CLOUD, CLOUD_STATE
 

@@ -28,7 +28,7 @@ from interlock import Engine
 from interlock.drivers.simulator import Simulator
 from interlock.engine.core import recovery
 from interlock.engine.core.events import Way
-from interlock.engine.orchestrator import commits, convergence, lease, orchestrator
+from interlock.engine.orchestrator import commits, convergence, lease, orchestrator, tasks
 from interlock.engine.store import postgresql, queries
 from interlock.engine.store.commit import Written
 from interlock.engine.store.postgresql import Postgresql
@@ -98,7 +98,7 @@ def _die_with_the_round() -> None:
 def _hurry(seconds: float) -> None:
     lease.LEASE, lease.RENEW = seconds, seconds / 3
     recovery.STRANDED = orchestrator.STRANDED = 0.3
-    orchestrator.LEFT_BEHIND = 2.0
+    tasks.LEFT_BEHIND = 2.0
     convergence.AGAIN_FIRST, convergence.AGAIN_MOST = 0.05, 0.2
     postgresql.IDLE_SECONDS = seconds / 3
     commits.STORE_WAIT_FIRST, commits.STORE_WAIT_MOST = 0.02, 0.2
@@ -164,7 +164,7 @@ async def _live(orders: Orders, diary: Diary) -> None:
         at = await Simulator.at(orders.world, latency=orders.latency, jitter=orders.jitter)
         simulator = await stack.enter_async_context(at)
         engine = await _opened(stack, orders, Watched(simulator, diary))
-        diary.mark(Kind.WORKER, engine._orchestrator._lease.worker_id)
+        diary.mark(Kind.WORKER, engine._orchestrator.drives.lease.worker_id)
         diary.mark(Kind.STAGE, Stage.RECOVERING if orders.successor else Stage.ASKING)
         await Asker(engine, diary, orders.name, orders.seed, orders.asks).run()
         if orders.last:

@@ -1,6 +1,6 @@
 """The first schema: machines, journal, places, workers.
 
-Frozen: it says what release 0.1 made, not what `schema/tables.py` says today; a test compares the two after all
+Frozen: it says what release 0.1 made, not what `schema/tables/` says today; a test compares the two after all
 migrations have run. The helpers below only keep the lines short.
 """
 
