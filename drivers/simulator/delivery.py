@@ -27,7 +27,6 @@ data centre.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
 import msgspec
 
@@ -45,6 +44,7 @@ from interlock.schema.commands import (
     CreateVolume,
     Done,
     LookForDomain,
+    MigrateDomain,
     Outcome,
     Refusal,
     Refused,
@@ -52,8 +52,7 @@ from interlock.schema.commands import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """A command with what goes with it."""
 
     command: AnyCommand
@@ -73,6 +72,31 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozen
     Returns:
         The outcome; None if no answer will ever come.
     """
+    if not _claimed(db, sent):
+        return _with_care(db, sent, now, capabilities)
+    outcome = _stale(db, sent) or incapable(db, sent.command, capabilities) or carry_out(db, sent.command)
+    if not isinstance(outcome, Done):
+        db.execute("DELETE FROM token WHERE token = ?", (sent.token,))
+    return outcome
+
+
+CLAIM = """
+    INSERT OR IGNORE INTO token (token, command, at, subject) SELECT ?, ?, ?, ?
+    WHERE NOT EXISTS (SELECT 1 FROM host WHERE id = ? AND lost IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM fault WHERE times_left > 0)
+"""
+
+
+def _claimed(db: sqlite3.Connection, sent: Sent) -> bool:
+    """Remember the token as Done before the command is, if it is new, its host is heard and no order is open."""
+    command = sent.command
+    if isinstance(command, LookForDomain | MigrateDomain):
+        return False
+    return db.execute(CLAIM, (sent.token, *_gist(command), command.at)).rowcount == 1
+
+
+def _with_care(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
+    """Perform a command that something may befall."""
     if (lost := unreachable(db, sent.command)) is not None:
         return None if lost == SILENT else Refused(kind=Refusal.TRANSIENT, scope=Scope.HOST, reason=lost)
     stale, repeated = _stale(db, sent), _done_before(db, sent)
@@ -90,26 +114,33 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozen
 
 NOTE = """
     INSERT INTO fence (entity, fence) VALUES {}
-    ON CONFLICT (entity) DO UPDATE SET fence = max(fence, excluded.fence) RETURNING entity, fence
+    ON CONFLICT (entity) DO UPDATE SET fence = excluded.fence WHERE excluded.fence >= fence
 """
-NOTES = {number: NOTE.format(", ".join(["(?, ?)"] * number)) for number in (1, 2)}
-"""For so many entities."""
+NOTE_ONE, NOTE_TWO = NOTE.format("(?, ?)"), NOTE.format("(?, ?), (?, ?)")
 
 
 def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
     """Note a higher fence; refuse a lower one."""
-    entities = _fenced(sent.command)
-    row = [each for entity in entities for each in (entity, sent.fence)]
-    for entity, highest in db.execute(NOTES[len(entities)], row).fetchall():
+    vm, subject, fence = *_fenced(sent.command), sent.fence
+    if vm == subject:
+        noted = db.execute(NOTE_ONE, (vm, fence)).rowcount == 1
+    else:
+        noted = db.execute(NOTE_TWO, (vm, fence, subject, fence)).rowcount == 2
+    return None if noted else _too_low(db, sent)
+
+
+def _too_low(db: sqlite3.Connection, sent: Sent) -> Refused:
+    """The refusal of a fence that was not noted for all that the command is about."""
+    for entity in _fenced(sent.command):
+        [highest] = db.execute("SELECT fence FROM fence WHERE entity = ?", (entity,)).fetchone()
         if highest > sent.fence:
-            return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
-    return None
+            break
+    return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
 
 
-def _fenced(command: Command) -> tuple[str, ...]:
+def _fenced(command: Command) -> tuple[str, str]:
     """The entities whose fence the command is held to, and raises: its VM, if it has one, and its subject."""
-    vm = f"vm {command.vm_id}" if command.vm_id else command.subject
-    return (vm, command.subject) if vm != command.subject else (vm,)
+    return f"vm {command.vm_id}" if command.vm_id else command.subject, command.subject
 
 
 def _done_before(db: sqlite3.Connection, sent: Sent) -> bool | Refused:

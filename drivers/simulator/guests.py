@@ -13,7 +13,16 @@ from typing import Any
 import msgspec
 
 from interlock.drivers.simulator.answers import DONE, refused
-from interlock.drivers.simulator.looks import elsewhere, missing, no_room, not_running, on_host, power_on, unready
+from interlock.drivers.simulator.looks import (
+    elsewhere,
+    guests_of,
+    missing,
+    no_room,
+    not_running,
+    on_host,
+    power_on,
+    unready,
+)
 from interlock.drivers.simulator.plugs import in_pool, put_nic, put_volume
 from interlock.drivers.simulator.world import Power
 from interlock.schema import reports
@@ -56,12 +65,13 @@ DEFINE = f"""
 
 def start_domain(db: sqlite3.Connection, command: StartDomain) -> Outcome:
     """Define the guest, with all that is plugged into it, and run it; one that runs there is left alone."""
-    there = power_on(db, command.vm_id, command.at)
+    guests = guests_of(db, command.vm_id)
+    there = guests.get(command.at)
     if there == Power.ON:
         return DONE
     if there == Power.PAUSED:
         return refused(Scope.VM, f"VM {command.vm_id} is halted on host {command.at}; stop it there first")
-    if refusal := elsewhere(db, command.vm_id, command.at) or _cannot_start(db, command):
+    if refusal := elsewhere(command.vm_id, command.at, guests) or _cannot_start(db, command):
         return refusal
     db.execute(DEFINE, (command.vm_id, command.at, *_definition(command)))
     if there is not None:
@@ -162,7 +172,7 @@ def _cannot_arrive(db: sqlite3.Connection, command: MigrateDomain) -> Refused | 
     volumes = "SELECT volume, pool FROM plugged_volume WHERE vm = ? AND host = ? ORDER BY device, volume"
     guest = (command.vm_id, command.at)
     return (
-        elsewhere(db, *guest)
+        elsewhere(*guest, guests_of(db, command.vm_id))
         or no_room(db, command.to_host, command.cpu_held_mhz, command.memory_held_mib)
         or unready(db, command.to_host, db.execute(nics, guest).fetchall())
         or missing(db, db.execute(volumes, guest).fetchall())

@@ -7,7 +7,7 @@ changes nothing. Room is what `host` and `pool` count as used; the file's trigge
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from interlock.drivers.simulator.answers import refused
 from interlock.drivers.simulator.world import Power
@@ -19,11 +19,9 @@ VolumeInPool = tuple[str, str]
 """A volume's id and its pool's."""
 
 
-def unknown_host(db: sqlite3.Connection, host: str) -> Refused | None:
+def no_host(host: str) -> Refused:
     """The host was never attached."""
-    if db.execute("SELECT 1 FROM host WHERE id = ?", (host,)).fetchone() is None:
-        return refused(Scope.HOST, f"there is no host {host}")
-    return None
+    return refused(Scope.HOST, f"there is no host {host}")
 
 
 def no_room(db: sqlite3.Connection, host: str, cpu_mhz: int, memory_mib: int) -> Refused | None:
@@ -32,7 +30,7 @@ def no_room(db: sqlite3.Connection, host: str, cpu_mhz: int, memory_mib: int) ->
         "SELECT cpu_mhz - cpu_used_mhz, memory_mib - memory_used_mib FROM host WHERE id = ?", (host,)
     ).fetchone()
     if row is None:
-        return unknown_host(db, host)
+        return no_host(host)
     cpu, memory = row
     if cpu_mhz > max(cpu, 0):
         return refused(Scope.HOST, f"host {host} has {cpu} MHz free, {cpu_mhz} needed")
@@ -56,12 +54,15 @@ def on_host(nic: NicSpec) -> NicOnHost:
     return nic.id, nic.ip_address, nic.ip6_address, nic.mac_address
 
 
+READY = "SELECT 1 FROM nic WHERE id = ? AND ip = ? AND ip6 IS ? AND mac = ? AND host = ?"
+
+
 def unready(db: sqlite3.Connection, host: str, nics: Iterable[NicOnHost]) -> Refused | None:
     """One of the NICs is not ready on the host, or with other addresses."""
-    for id, *addresses in nics:
-        there = db.execute("SELECT ip, ip6, mac FROM nic WHERE id = ? AND host = ?", (id, host)).fetchone()
-        if there != tuple(addresses):
-            return refused(Scope.HOST, f"NIC {id} ({addresses[0]}) is not ready on host {host}; prepare it there first")
+    for nic in nics:
+        if db.execute(READY, (*nic, host)).fetchone() is None:
+            id, address, *_ = nic
+            return refused(Scope.HOST, f"NIC {id} ({address}) is not ready on host {host}; prepare it there first")
     return None
 
 
@@ -79,14 +80,17 @@ def power_on(db: sqlite3.Connection, vm_id: str, host: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def elsewhere(db: sqlite3.Connection, vm_id: str, host: str) -> Refused | None:
-    """The VM has a guest on another host."""
-    row = db.execute(
-        "SELECT host, power FROM domain WHERE vm = ? AND host != ? ORDER BY power = 'Off', host", (vm_id, host)
-    ).fetchone()
-    if row is None:
+def guests_of(db: sqlite3.Connection, vm_id: str) -> dict[str, str]:
+    """Whether the VM's guests are on, by host."""
+    return dict(db.execute("SELECT host, power FROM domain WHERE vm = ?", (vm_id,)).fetchall())
+
+
+def elsewhere(vm_id: str, host: str, guests: Mapping[str, str]) -> Refused | None:
+    """The VM has one of these guests on another host; one that is on is named first."""
+    others = sorted((power == Power.OFF, other, power) for other, power in guests.items() if other != host)
+    if not others:
         return None
-    other, power = row
+    _, other, power = others[0]
     how = "is still defined, powered off," if power == Power.OFF else "already runs"
     return refused(Scope.VM, f"VM {vm_id} {how} on host {other}; stop it there first")
 
