@@ -60,7 +60,7 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     fence: int
 
 
-def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
+def deliver(db: sqlite3.Cursor, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
     """Perform a command.
 
     Args:
@@ -87,7 +87,7 @@ CLAIM = """
 """
 
 
-def _claimed(db: sqlite3.Connection, sent: Sent) -> bool:
+def _claimed(db: sqlite3.Cursor, sent: Sent) -> bool:
     """Remember the token as Done before the command is, if it is new, its host is heard and no order is open."""
     command = sent.command
     if isinstance(command, LookForDomain | MigrateDomain):
@@ -95,7 +95,7 @@ def _claimed(db: sqlite3.Connection, sent: Sent) -> bool:
     return db.execute(CLAIM, (sent.token, *_gist(command), command.at)).rowcount == 1
 
 
-def _with_care(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
+def _with_care(db: sqlite3.Cursor, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
     """Perform a command that something may befall."""
     if (lost := unreachable(db, sent.command)) is not None:
         return None if lost == SILENT else Refused(kind=Refusal.TRANSIENT, scope=Scope.HOST, reason=lost)
@@ -119,7 +119,7 @@ NOTE = """
 NOTE_ONE, NOTE_TWO = NOTE.format("(?, ?)"), NOTE.format("(?, ?), (?, ?)")
 
 
-def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
+def _stale(db: sqlite3.Cursor, sent: Sent) -> Refused | None:
     """Note a higher fence; refuse a lower one."""
     vm, subject, fence = *_fenced(sent.command), sent.fence
     if vm == subject:
@@ -129,7 +129,7 @@ def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
     return None if noted else _too_low(db, sent)
 
 
-def _too_low(db: sqlite3.Connection, sent: Sent) -> Refused:
+def _too_low(db: sqlite3.Cursor, sent: Sent) -> Refused:
     """The refusal of a fence that was not noted for all that the command is about."""
     for entity in _fenced(sent.command):
         [highest] = db.execute("SELECT fence FROM fence WHERE entity = ?", (entity,)).fetchone()
@@ -143,7 +143,7 @@ def _fenced(command: Command) -> tuple[str, str]:
     return f"vm {command.vm_id}" if command.vm_id else command.subject, command.subject
 
 
-def _done_before(db: sqlite3.Connection, sent: Sent) -> bool | Refused:
+def _done_before(db: sqlite3.Cursor, sent: Sent) -> bool | Refused:
     row = db.execute("SELECT command, at, subject FROM token WHERE token = ?", (sent.token,)).fetchone()
     if row is None:
         return False
@@ -156,7 +156,7 @@ def _gist(command: AnyCommand) -> tuple[str, str, str]:
     return type(command).__name__, command.at, command.subject
 
 
-def _act(db: sqlite3.Connection, sent: Sent) -> Outcome:
+def _act(db: sqlite3.Cursor, sent: Sent) -> Outcome:
     outcome = carry_out(db, sent.command)
     if isinstance(outcome, Done) and not isinstance(sent.command, LookForDomain):
         row = (sent.token, *_gist(sent.command))
@@ -164,7 +164,7 @@ def _act(db: sqlite3.Connection, sent: Sent) -> Outcome:
     return outcome
 
 
-def _go_wrong(db: sqlite3.Connection, sent: Sent, order: Order, due: float) -> Refused | None:
+def _go_wrong(db: sqlite3.Cursor, sent: Sent, order: Order, due: float) -> Refused | None:
     course = order.course
     if course.effect is When.NOW:
         _settle_one(db, sent)
@@ -180,7 +180,7 @@ def _go_wrong(db: sqlite3.Connection, sent: Sent, order: Order, due: float) -> R
     return Refused(kind=course.answer, scope=scope, reason=f"{course.reason} (fault {order.id}, on order)")
 
 
-def settle(db: sqlite3.Connection, now: float) -> None:
+def settle(db: sqlite3.Cursor, now: float) -> None:
     """Let the late effects happen that are due."""
     due = db.execute("SELECT id, token, fence, command FROM late WHERE due <= ? ORDER BY due, id", (now,))
     for number, token, fence, letter in due.fetchall():
@@ -188,7 +188,7 @@ def settle(db: sqlite3.Connection, now: float) -> None:
         _settle_one(db, Sent(msgspec.json.decode(letter, type=AnyCommand), token, fence))
 
 
-def _settle_one(db: sqlite3.Connection, sent: Sent) -> None:
+def _settle_one(db: sqlite3.Cursor, sent: Sent) -> None:
     """An effect whose outcome nobody hears."""
     if _done_before(db, sent) is False and _stale(db, sent) is None:
         _act(db, sent)

@@ -24,7 +24,7 @@ def no_host(host: str) -> Refused:
     return refused(Scope.HOST, f"there is no host {host}")
 
 
-def no_room(db: sqlite3.Connection, host: str, cpu_mhz: int, memory_mib: int) -> Refused | None:
+def no_room(db: sqlite3.Cursor, host: str, cpu_mhz: int, memory_mib: int) -> Refused | None:
     """The host cannot guarantee that much more. What is not more always fits, also where hosts have shrunk."""
     row = db.execute(
         "SELECT cpu_mhz - cpu_used_mhz, memory_mib - memory_used_mib FROM host WHERE id = ?", (host,)
@@ -39,7 +39,7 @@ def no_room(db: sqlite3.Connection, host: str, cpu_mhz: int, memory_mib: int) ->
     return None
 
 
-def no_space(db: sqlite3.Connection, pool: str, size_mib: int) -> Refused | None:
+def no_space(db: sqlite3.Cursor, pool: str, size_mib: int) -> Refused | None:
     """The pool cannot hold that much more; what is not more always fits."""
     row = db.execute("SELECT size_mib - used_mib FROM pool WHERE id = ?", (pool,)).fetchone()
     if row is None:
@@ -57,7 +57,7 @@ def on_host(nic: NicSpec) -> NicOnHost:
 READY = "SELECT 1 FROM nic WHERE id = ? AND ip = ? AND ip6 IS ? AND mac = ? AND host = ?"
 
 
-def unready(db: sqlite3.Connection, host: str, nics: Iterable[NicOnHost]) -> Refused | None:
+def unready(db: sqlite3.Cursor, host: str, nics: Iterable[NicOnHost]) -> Refused | None:
     """One of the NICs is not ready on the host, or with other addresses."""
     for nic in nics:
         if db.execute(READY, (*nic, host)).fetchone() is None:
@@ -66,7 +66,7 @@ def unready(db: sqlite3.Connection, host: str, nics: Iterable[NicOnHost]) -> Ref
     return None
 
 
-def missing(db: sqlite3.Connection, volumes: Iterable[VolumeInPool]) -> Refused | None:
+def missing(db: sqlite3.Cursor, volumes: Iterable[VolumeInPool]) -> Refused | None:
     """One of the volumes is not in its pool."""
     for volume in volumes:
         if db.execute("SELECT 1 FROM volume WHERE id = ? AND pool = ? AND NOT partial", volume).fetchone() is None:
@@ -74,13 +74,13 @@ def missing(db: sqlite3.Connection, volumes: Iterable[VolumeInPool]) -> Refused 
     return None
 
 
-def power_on(db: sqlite3.Connection, vm_id: str, host: str) -> str | None:
+def power_on(db: sqlite3.Cursor, vm_id: str, host: str) -> str | None:
     """Whether the VM's guest on a host is on; None: it is not defined there."""
     row = db.execute("SELECT power FROM domain WHERE vm = ? AND host = ?", (vm_id, host)).fetchone()
     return None if row is None else str(row[0])
 
 
-def guests_of(db: sqlite3.Connection, vm_id: str) -> dict[str, str]:
+def guests_of(db: sqlite3.Cursor, vm_id: str) -> dict[str, str]:
     """Whether the VM's guests are on, by host."""
     return dict(db.execute("SELECT host, power FROM domain WHERE vm = ?", (vm_id,)).fetchall())
 
@@ -95,7 +95,7 @@ def elsewhere(vm_id: str, host: str, guests: Mapping[str, str]) -> Refused | Non
     return refused(Scope.VM, f"VM {vm_id} {how} on host {other}; stop it there first")
 
 
-def not_running(db: sqlite3.Connection, vm_id: str, host: str) -> Refused | None:
+def not_running(db: sqlite3.Cursor, vm_id: str, host: str) -> Refused | None:
     """The VM has no guest on the host, or one that is powered off."""
     if power_on(db, vm_id, host) == Power.ON:
         return None

@@ -13,14 +13,14 @@ PREPARE = """
 """
 
 
-def prepare_nic(db: sqlite3.Connection, command: PrepareNic) -> Outcome:
+def prepare_nic(db: sqlite3.Cursor, command: PrepareNic) -> Outcome:
     """Make it ready; one that is ready already takes its new addresses."""
     nic = command.nic
     made = db.execute(PREPARE, (nic.id, command.vm_id, nic.ip_address, nic.ip6_address, nic.mac_address, command.at))
     return DONE if made.rowcount else no_host(command.at)
 
 
-def release_nic(db: sqlite3.Connection, command: ReleaseNic) -> Outcome:
+def release_nic(db: sqlite3.Cursor, command: ReleaseNic) -> Outcome:
     """Forget it on this host; a guest that has it plugged keeps it, and the world shows so."""
     db.execute("DELETE FROM nic WHERE id = ? AND host = ?", (command.nic_id, command.at))
     return DONE
