@@ -17,6 +17,11 @@ Only Done is remembered: a refusal may be asked again, and a look looks again. A
 fence is looked at, since the answer is true and changes nothing. One token for two different commands is the
 sender's error and is refused.
 
+Most commands meet nothing of this. So the token is claimed first, in one statement that also looks for what may befall
+the command; a command that has claimed it goes the short way, and gives it back if it is not Done (`deliver`). Any
+other goes the long way, which looks at one thing after the other (`_with_care`). Both ways answer and leave the same,
+and nobody sees a claim that is given back, for all is one transaction.
+
 Late effects wait in the file with the time they are due, and are carried out before anything else is read
 or written after that time (`settle`). So no timer runs, an effect is due even if the process that asked has
 died, and nobody can tell the difference. A late effect is held to its fence: once a higher one was seen, it
@@ -27,6 +32,7 @@ data centre.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Set
 
 import msgspec
 
@@ -85,18 +91,20 @@ CLAIM = """
     WHERE NOT EXISTS (SELECT 1 FROM host WHERE id = ? AND lost IS NOT NULL)
       AND NOT EXISTS (SELECT 1 FROM fault WHERE times_left > 0)
 """
+UNCLAIMED: Set[type[Command]] = frozenset({LookForDomain, MigrateDomain})
+"""What goes the long way always: the one is not remembered, the other needs two hosts."""
 
 
 def _claimed(db: sqlite3.Cursor, sent: Sent) -> bool:
     """Remember the token as Done before the command is, if it is new, its host is heard and no order is open."""
     command = sent.command
-    if isinstance(command, LookForDomain | MigrateDomain):
+    if type(command) in UNCLAIMED:
         return False
     return db.execute(CLAIM, (sent.token, *_gist(command), command.at)).rowcount == 1
 
 
 def _with_care(db: sqlite3.Cursor, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
-    """Perform a command that something may befall."""
+    """Perform a command that something may befall. Its token is not claimed."""
     if (lost := unreachable(db, sent.command)) is not None:
         return None if lost == SILENT else Refused(kind=Refusal.TRANSIENT, scope=Scope.HOST, reason=lost)
     stale, repeated = _stale(db, sent), _done_before(db, sent)
@@ -120,7 +128,7 @@ NOTE_ONE, NOTE_TWO = NOTE.format("(?, ?)"), NOTE.format("(?, ?), (?, ?)")
 
 
 def _stale(db: sqlite3.Cursor, sent: Sent) -> Refused | None:
-    """Note a higher fence; refuse a lower one."""
+    """Note a higher fence; refuse a lower one. A row that is not written had a higher one."""
     vm, subject, fence = *_fenced(sent.command), sent.fence
     if vm == subject:
         noted = db.execute(NOTE_ONE, (vm, fence)).rowcount == 1
