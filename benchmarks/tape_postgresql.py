@@ -21,6 +21,7 @@ import asyncpg
 
 from benchmarks.command import Wrong
 from benchmarks.server import connect
+from interlock.engine.store.commit import Ask
 from interlock.engine.store.postgresql import Postgresql
 from interlock.schema.tables import metadata
 
@@ -56,8 +57,8 @@ def recorded() -> Iterator[Tape]:
 
     async def running(self: Any, driver: Any, ask: Any) -> Any:
         answer = await run(self, driver, ask)
-        if ask.rows is not None:
-            open_batch.append((ask.sql, ask.rows))
+        if not isinstance(ask, Ask):
+            open_batch.extend((each.sql, list(each.rows)) for each in ask)
         return answer
 
     with patch.object(Postgresql, "write", writing), patch.object(Postgresql, "_run", running):

@@ -16,7 +16,7 @@ from interlock.schema.cloud import Cluster, Host, Network, PodRange, StoragePool
 from interlock.schema.requests import NicRequest
 
 
-class VolumeDemand(msgspec.Struct, frozen=True, kw_only=True):
+class VolumeDemand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A volume that needs a pool; one that already lies in `pool_id` ties the VM to hosts that reach it."""
 
     id: str
@@ -28,7 +28,7 @@ class VolumeDemand(msgspec.Struct, frozen=True, kw_only=True):
     pool_id: str | None
 
 
-class Demand(msgspec.Struct, frozen=True, kw_only=True):
+class Demand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a VM needs of its host and pools. Mappings of ids give the reason with each."""
 
     vm_id: str
@@ -69,7 +69,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     seed: str
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """A candidate that was looked at and not taken."""
 
     candidate: str
@@ -77,7 +77,7 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A destination: the host, and a pool for each volume.
 
     `rejected_in_all` counts the hosts that were refused before it was found: those looked at one by one, and those of
@@ -91,7 +91,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rejected_in_all: int = 0
 
 
-class NoPlan(msgspec.Struct, frozen=True, kw_only=True):
+class NoPlan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Nowhere: every candidate with its reason.
 
     Where they are many, it may be the first of them, and last the zone, with how many there are for which causes.
@@ -238,7 +238,7 @@ class HostPlanner(Protocol):
         ...
 
 
-class Address(msgspec.Struct, frozen=True, kw_only=True):
+class Address(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a NIC is given. Without `ip_address`, `gateway` and `netmask`: they come with the pod, by `reserve`."""
 
     ip_address: str | None
@@ -248,7 +248,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     netmask: str | None
 
 
-class NoAddress(msgspec.Struct, frozen=True):
+class NoAddress(msgspec.Struct, frozen=True, gc=False):
     """Why a NIC cannot have an address here."""
 
     reason: str
@@ -267,7 +267,7 @@ class AddressView(Protocol):
         ...
 
 
-class PodAddress(msgspec.Struct, frozen=True, kw_only=True):
+class PodAddress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An IPv4 address that came with the pod."""
 
     ip_address: str

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True):
+class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an account or a domain may have, and has. A limit of None: as much as there is."""
 
     id: str
@@ -46,7 +46,7 @@ class Account(Budget, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class Zone(msgspec.Struct, frozen=True, kw_only=True):
+class Zone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A place with its own networks and hosts."""
 
     id: str
@@ -61,7 +61,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class Pod(msgspec.Struct, frozen=True, kw_only=True):
+class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A rack."""
 
     id: str
@@ -71,7 +71,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+class Cluster(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Hosts of one kind that share storage."""
 
     id: str
@@ -84,7 +84,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A hypervisor. VMs hold of it what they are guaranteed: their size divided by the overcommit ratio."""
 
     id: str
@@ -120,7 +120,7 @@ def guaranteed(size: int, ratio: float) -> int:
     return size if ratio == 1.0 else max(1, int(size / ratio))
 
 
-class StoragePool(msgspec.Struct, frozen=True, kw_only=True):
+class StoragePool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where volumes live. Scope zone: every host; cluster: its hosts; host: that one (local storage)."""
 
     id: str
@@ -141,7 +141,7 @@ class StoragePool(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.size_mib * self.overcommit) - self.used_mib
 
 
-class Network(msgspec.Struct, frozen=True, kw_only=True):
+class Network(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A network; its guru gives addresses between `first_ip` and `last_ip`."""
 
     id: str
@@ -167,7 +167,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class PodRange(msgspec.Struct, frozen=True, kw_only=True):
+class PodRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The addresses of a basic zone's network that belong to one pod."""
 
     id: str
@@ -179,7 +179,7 @@ class PodRange(msgspec.Struct, frozen=True, kw_only=True):
     last_ip: str
 
 
-class Offering(msgspec.Struct, frozen=True, kw_only=True):
+class Offering(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A size of VM, and which planner, hosts and storage it gets. A custom one leaves sizes of None to the request."""
 
     id: str
@@ -209,7 +209,7 @@ class Offering(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class DiskOffering(msgspec.Struct, frozen=True, kw_only=True):
+class DiskOffering(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A size of data disk, or of the root disk of a VM that boots an ISO. A size of None is left to the request."""
 
     id: str
@@ -220,7 +220,7 @@ class DiskOffering(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class Template(msgspec.Struct, frozen=True, kw_only=True):
+class Template(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A root disk to start from, or an ISO to boot."""
 
     id: str
@@ -244,7 +244,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class AffinityGroup(msgspec.Struct, frozen=True, kw_only=True):
+class AffinityGroup(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """VMs that shall run together, or apart."""
 
     id: str
@@ -261,7 +261,7 @@ AFFINITIES = (APART, TOGETHER, APART_IF_POSSIBLE, TOGETHER_IF_POSSIBLE, DEDICATE
 """CloudStack's names. Apart: on hosts of their own; together: on one host; the last: only on dedicated places."""
 
 
-class FirewallRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FirewallRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What a security group lets pass: from or to a block of addresses, or members of another group."""
 
     protocol: str
@@ -274,7 +274,7 @@ class FirewallRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     group: str | None = None
 
 
-class SecurityGroup(msgspec.Struct, frozen=True, kw_only=True):
+class SecurityGroup(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A firewall that VMs are in. What a rule of any of a VM's groups lets pass, passes.
 
     Nothing comes in without an ingress rule. As long as none of a VM's groups has an egress rule, everything goes
@@ -291,7 +291,7 @@ class SecurityGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Rises, over all groups of a database, with each change of rules: a VM is told those above what it was told."""
 
 
-class SshKey(msgspec.Struct, frozen=True, kw_only=True):
+class SshKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A public key that VMs are given."""
 
     id: str
@@ -299,7 +299,7 @@ class SshKey(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str
 
 
-class SettingValue(msgspec.Struct, frozen=True, kw_only=True):
+class SettingValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A setting that is not at its default. `value` is JSON text; `settings.py` says what it may be."""
 
     id: str

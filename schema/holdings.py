@@ -12,7 +12,7 @@ Promises: `movements` is pure and total; the sum of all movements of a unit equa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -98,7 +98,7 @@ class Movement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 FREE = "free"
 
 
-def movements(machine: str, holder: str, before: msgspec.Struct | None, after: msgspec.Struct) -> Iterator[Movement]:
+def movements(machine: str, holder: str, before: msgspec.Struct | None, after: msgspec.Struct) -> tuple[Movement, ...]:
     """The double entries that a change of one record makes.
 
     Args:
@@ -108,21 +108,17 @@ def movements(machine: str, holder: str, before: msgspec.Struct | None, after: m
         after: the record as it will be.
     """
     if before is not None and (held := _held[machine])(before) == held(after):
-        return
-    moved = _moved(machine, holder, before, after)
+        return ()
     # Giving back comes first, as in the database: a VM that has migrated holds of its new host only once.
-    yield from sorted(moved, key=lambda movement: movement.giver == FREE)
-
-
-def _moved(machine: str, holder: str, before: msgspec.Struct | None, after: msgspec.Struct) -> Iterator[Movement]:
-    for metered in _METERED_BY[machine]:
-        old, new = _metered(metered, before), _metered(metered, after)
+    given, taken = [], []
+    for thing, holding in _HOLDINGS[machine]:
+        old, new = None if before is None else holding(before), holding(after)
         if old != new:
-            yield from _between(metered.thing, holder, old, new)
-    for unique in _UNIQUE_BY[machine]:
-        old, new = _unique(unique, before), _unique(unique, after)
-        if old != new:
-            yield from _between(unique.thing, holder, old, new)
+            if old:
+                given.append(Movement(thing, old[0], holder, FREE, old[1]))
+            if new:
+                taken.append(Movement(thing, new[0], FREE, holder, new[1]))
+    return (*given, *taken)
 
 
 _HOLDERS = ("vm", "nic", "volume", "operation")
@@ -152,20 +148,21 @@ Holding = tuple[str, int] | None
 """Where, and how much; None holds nothing."""
 
 
-def _metered(rule: Metered, record: msgspec.Struct | None) -> Holding:
-    if record is None or not (where := getattr(record, rule.key)):
-        return None
-    return (where, 1 if rule.amount is None else getattr(record, rule.amount))
+def _metered(rule: Metered) -> Callable[[msgspec.Struct], Holding]:
+    key, amount = attrgetter(rule.key), attrgetter(rule.amount) if rule.amount else lambda _: 1
+    return lambda record: (where, amount(record)) if (where := key(record)) else None
 
 
-def _unique(rule: Unique, record: msgspec.Struct | None) -> Holding:
-    if record is None or not (value := getattr(record, rule.key)):
-        return None
-    return ("/".join([*(getattr(record, column) for column in rule.scope), value]), 1)
+def _unique(rule: Unique) -> Callable[[msgspec.Struct], Holding]:
+    key, scope = attrgetter(rule.key), [attrgetter(column) for column in rule.scope]
+    return lambda record: ("/".join([*(get(record) for get in scope), value]), 1) if (value := key(record)) else None
 
 
-def _between(thing: str, holder: str, old: Holding, new: Holding) -> Iterator[Movement]:
-    if old:
-        yield Movement(thing, old[0], holder, FREE, old[1])
-    if new:
-        yield Movement(thing, new[0], FREE, holder, new[1])
+_HOLDINGS: dict[str, list[tuple[str, Callable[[msgspec.Struct], Holding]]]] = {
+    name: [
+        *((rule.thing, _metered(rule)) for rule in _METERED_BY[name]),
+        *((rule.thing, _unique(rule)) for rule in _UNIQUE_BY[name]),
+    ]
+    for name in _HOLDERS
+}
+"""By holder, what it may hold, and what tells where and how much of it a record holds."""

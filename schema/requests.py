@@ -33,7 +33,7 @@ Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
 Ratio = Annotated[float, Meta(ge=1.0, le=100.0)]
 
 
-class NicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One NIC; without addresses the network's guru picks them."""
 
     network: Id
@@ -42,14 +42,14 @@ class NicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mac_address: str | None = None
 
 
-class DiskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DiskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One data disk; with a size only where the offering leaves it open."""
 
     offering: Id
     size_mib: Mebibytes | None = None
 
 
-class DeployVM(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeployVM(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Create a VM with its NICs and volumes and, unless `start` is false, run it.
 
     Without `name` one is made; without `zone` it is that of the first network named, or any enabled one; without
@@ -93,7 +93,7 @@ class DeployVM(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     start: bool = True
 
 
-class StartVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StartVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Run a VM that is Allocated or Stopped; where, only administrators may say."""
 
     vm: Id
@@ -102,46 +102,46 @@ class StartVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: Id | None = None
 
 
-class StopVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StopVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Stop a Running VM; forced: pull the plug instead of asking the guest."""
 
     vm: Id
     forced: bool = False
 
 
-class RebootVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RebootVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Restart the guest of a Running VM."""
 
     vm: Id
 
 
-class DestroyVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DestroyVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Stop a VM if it runs and mark it Destroyed; its disks and addresses stay until it is expunged."""
 
     vm: Id
     forced: bool = False
 
 
-class RecoverVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecoverVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Bring a Destroyed VM back to Stopped."""
 
     vm: Id
 
 
-class ExpungeVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExpungeVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """End a VM for good: delete its disks, give back its addresses."""
 
     vm: Id
 
 
-class MigrateVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MigrateVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Move a Running VM to another host, one that is named or any other."""
 
     vm: Id
     host: Id | None = None
 
 
-class ScaleVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScaleVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Give a VM another offering; a running one grows or shrinks where its hypervisor can."""
 
     vm: Id
@@ -151,14 +151,14 @@ class ScaleVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_mib: Mebibytes | None = None
 
 
-class RestoreVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RestoreVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Make a Stopped VM's root disk anew from its template, or another one."""
 
     vm: Id
     template: Id | None = None
 
 
-class AssignVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AssignVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Give a Stopped VM to another account; its NICs go to networks that one may use."""
 
     vm: Id
@@ -167,28 +167,28 @@ class AssignVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     security_groups: Ids = ()
 
 
-class AddNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Put a VM on one more network."""
 
     vm: Id
     nic: NicRequest
 
 
-class RemoveNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RemoveNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Take a VM off a network. The default NIC cannot be removed."""
 
     vm: Id
     network: Id
 
 
-class SetDefaultNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SetDefaultNic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Have the guest's default route go through another network."""
 
     vm: Id
     network: Id
 
 
-class CreateDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CreateDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Make a data disk that belongs to no VM yet; it takes space when it is first attached to one that runs."""
 
     name: Name
@@ -198,20 +198,20 @@ class CreateDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     account: Id = "system"
 
 
-class AttachDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AttachDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Give a disk that belongs to no VM to one that is Allocated, Stopped or Running."""
 
     vm: Id
     volume: Id
 
 
-class DetachDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DetachDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Take a data disk from its VM; it keeps its data and its space."""
 
     volume: Id
 
 
-class ResizeDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ResizeDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Change the size of a disk. Shrinking loses data, and must be said."""
 
     volume: Id
@@ -219,19 +219,19 @@ class ResizeDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shrink: bool = False
 
 
-class DeleteDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeleteDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """End a disk that belongs to no VM, for good."""
 
     volume: Id
 
 
-class SecureVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SecureVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Tell the host of a VM the present rules of its security groups."""
 
     vm: Id
 
 
-class FollowVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FollowVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """See where a VM really is, and have its record say so."""
 
     vm: Id
@@ -239,7 +239,7 @@ class FollowVM(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A host it was seen on, which is looked at as well."""
 
 
-class EvictGuest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EvictGuest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Do with a guest that is no VM of ours what setting `vm.unknown.domain` says."""
 
     guest: Id

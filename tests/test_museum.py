@@ -55,7 +55,7 @@ def _product() -> list[object]:
         found += [part for step in program.steps for act in (step.forward, step.undo) for part in _parts(act)]
     modules = [sys.modules[f"interlock.engine.core.operations.{name}"] for name in ("resize_disk", "scale")]
     found += [value for module in modules for value in vars(module).values() if callable(value)]
-    return [*map(id, found), *map(id, holdings._METERED_BY.values())]
+    return [*map(id, found), *map(id, holdings._HOLDINGS.values())]
 
 
 def _parts(act: object) -> tuple[object, ...]:

@@ -6,7 +6,6 @@ the end. The operation's own record moves once for each leg; its journal row say
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from interlock.engine.core.decision import Effect
@@ -182,10 +181,12 @@ def _ways_out(draft: Draft) -> tuple[Way, ...]:
 def _announce(draft: Draft, number: int, direction: str, commands: tuple[AnyCommand, ...]) -> None:
     operation = draft.operation
     prefix = f"{operation.id}/{operation.attempt}/{steps_of(draft)[number].name}/{direction}"
-    subjects = Counter(command.subject for command in commands)
+    subjects = [command.subject for command in commands]
     draft.effects = tuple(
         # Several places may be asked about one subject; all others are named as ever, for operations under way.
-        Effect(token=f"{prefix}/{each.subject}" + (f"/{each.at}" if subjects[each.subject] > 1 else ""), command=each)
+        Effect(
+            token=f"{prefix}/{each.subject}" + (f"/{each.at}" if subjects.count(each.subject) > 1 else ""), command=each
+        )
         for each in commands
     )
     draft.detail["effects"] = [f"{type(command).__name__} {command.subject} at {command.at}" for command in commands]

@@ -20,7 +20,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
 
 
-class Deadline(msgspec.Struct, frozen=True, kw_only=True, order=True):
+class Deadline(msgspec.Struct, frozen=True, kw_only=True, order=True, gc=False):
     """A state that must be left in time."""
 
     at: int
@@ -34,13 +34,23 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 def deadline(operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]) -> Deadline | None:
     """The earliest; None if nothing is transitional. Of two at one moment, the one that wants to stick is taken."""
-    entities: list[Entity] = [operation, *nics, *volumes, *([vm] if vm is not None else [])]
-    due = [(_due(entity, operation), entity) for entity in entities]
-    first = min((at for at, _ in due if at is not None), default=None)
+    first = due_at(operation, vm, nics, volumes)
     if first is None:
         return None
-    found = [_of(entity, operation, at) for at, entity in due if at == first]
+    found = [
+        _of(each, operation, first) for each in _all(operation, vm, nics, volumes) if _due(each, operation) == first
+    ]
     return min(found, key=lambda each: (each.rule is not Overdue.STICK, each.what))
+
+
+def due_at(operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]) -> int | None:
+    """When that is, in µs since 1970: most operations are never overdue, and need no words for it."""
+    times = [_due(each, operation) for each in _all(operation, vm, nics, volumes)]
+    return min([at for at in times if at is not None], default=None)
+
+
+def _all(operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]) -> list[Entity]:
+    return [operation, *nics, *volumes, *([vm] if vm is not None else [])]
 
 
 def _due(entity: Entity, operation: Operation) -> int | None:

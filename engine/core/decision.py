@@ -121,7 +121,7 @@ def change(
         touched: the attributes that may differ, besides those that follow from the row; None: any.
     """
     machine = MACHINE_OF[type(after)]
-    ledger = tuple(movements(machine, after.id, before, after))
+    ledger = movements(machine, after.id, before, after)
     entry = Entry(
         at=author.at,
         machine=machine,

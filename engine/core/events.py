@@ -11,7 +11,7 @@ from interlock.schema.machine import Overdue as Rule
 from interlock.schema.requests import Request
 
 
-class Happened(msgspec.Struct, frozen=True, kw_only=True):
+class Happened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What all events have."""
 
     at: int

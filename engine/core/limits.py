@@ -40,9 +40,12 @@ def exceeded(
     giving = {(what, budget.id) for what, budget in _budgets(cloud, giver or "")}
     for what, budget in _budgets(cloud, account_id):
         for rule in LIMITS:
-            most, used = getattr(budget, rule.total), getattr(budget, rule.used)
+            most = getattr(budget, rule.total)
+            if most is None:
+                continue
+            used = getattr(budget, rule.used)
             wanted = more.get(rule.thing, 0) - (less.get(rule.thing, 0) if (what, budget.id) in giving else 0)
-            if wanted > 0 and most is not None and used + wanted > most:
+            if wanted > 0 and used + wanted > most:
                 return (
                     f"{what} {budget.id} may have {most} {WORDS[rule.thing]} and has {used}, {wanted} more wanted; "
                     "free some, or have the limit raised"

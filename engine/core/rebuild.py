@@ -202,8 +202,8 @@ def _check_ledger(row: Entry, before: Entity | None, after: Entity, changes: dic
     movers = MOVERS[row.machine]
     if row.ledger == "[]" and (not movers or (before is not None and movers.isdisjoint(changes))):
         return
-    moved = list(movements(row.machine, row.entity_id, before, after))
-    if _movements(row.ledger) != moved:
+    moved = movements(row.machine, row.entity_id, before, after)
+    if tuple(_movements(row.ledger)) != moved:
         raise Wrong(Flaw.LEDGER, f"its ledger is {row.ledger}, its changes move {text_of(moved)}")
 
 

@@ -52,7 +52,7 @@ class Cloud(CloudView, Protocol):
         ...
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The knobs of the core. Times in seconds."""
 
     placements: int = 4
@@ -72,7 +72,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     count as lost; too high: VMs of lost hosts are Running in the records for as long, times `tries`."""
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
+class Rules(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Policy, the pure plug-ins by name, and what the drivers that are open can."""
 
     policy: Policy
@@ -81,7 +81,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: Mapping[str, frozenset[Capability]] = {}
 
 
-class Sight(msgspec.Struct, frozen=True, kw_only=True):
+class Sight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the shell calls the cloud and the rules that it shows, for the journal (`inputs.py`)."""
 
     since: int
@@ -92,7 +92,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """Their mark, or themselves."""
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that one decision may depend on, besides the event. Empty but for the cloud before a deploy."""
 
     cloud: Cloud

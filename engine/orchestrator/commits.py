@@ -66,7 +66,7 @@ class Overtaken(InterlockError):
     code = "overtaken"
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request that is durable, and what was written with it of the operation's way, if it had a head start."""
 
     decision: Decision

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from interlock.engine.core.backoff import SECOND
-from interlock.engine.core.deadlines import Deadline, deadline
+from interlock.engine.core.deadlines import Deadline, deadline, due_at
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import (
     Broken,
@@ -142,17 +142,17 @@ class Drive:
         """Perform what was announced, and tell the core; wishes are heard meanwhile."""
         acts = asyncio.gather(*(self._performer.perform(effect, self._fence) for effect in decision.effects))
         acts.add_done_callback(lambda _: self.poke())
-        due = _deadline(decision)
+        until = due_at(decision.operation, decision.vm, decision.nics, decision.volumes)
         try:
             while not acts.done():
-                if not self._wishes and not await self._sleep(due.at if due else None):
+                if not self._wishes and not await self._sleep(until):
                     break
                 if self._wishes:
                     await self._hear()
         finally:
             answered = acts.done()
             await _ended(acts)
-        if not answered and due is not None:
+        if not answered and (due := _deadline(decision)) is not None:
             return await self._overdue(due)
         outcomes = tuple(acts.result())
         return await self._step(lambda at: Settled(at=at, outcomes=outcomes))

@@ -40,14 +40,13 @@ from interlock.schema.cloud import (
     StoragePool,
     Zone,
 )
-from interlock.schema.holdings import COUNTERS, FREE, METERED, Limited, Movement
+from interlock.schema.holdings import COUNTERS, FREE, METERED, Movement
 from interlock.schema.records import Vm
 from interlock.schema.settings import CPU_THRESHOLD, MEMORY_THRESHOLD, POOL_THRESHOLD, Setting, SettingScope, V
 
 P = TypeVar("P", bound=Place)
 _NAME: dict[type[Any], str] = {kind: name for name, kind in PLACES.items()}
 _COUNTER = {rule.thing: (rule.resource, rule.used) for rule in METERED}
-_LIMITED = frozenset(rule.thing for rule in METERED if isinstance(rule, Limited))
 _id = attrgetter("id")
 
 
@@ -336,7 +335,8 @@ class Inventory:
 
     def _apply(self, decision: Decision, sign: int = 1) -> None:
         """Count what it moves; with sign −1 take all back, the last first."""
-        self._count(((movement, decision.vm) for movement in decision.ledger[::sign]), sign)
+        if ledger := decision.ledger[::sign]:
+            self._count([(movement, decision.vm) for movement in ledger], sign)
 
     def _count(self, moved: Iterable[tuple[Movement, Vm | Tenant | None]], sign: int = 1) -> None:
         """Count movements, each place once, and the VMs that come to hosts by them or leave."""
@@ -346,21 +346,16 @@ class Inventory:
             if movement.thing in ADDRESSES:
                 self.books.move(movement, taking > 0)
             elif movement.thing in _COUNTER:
-                self._sum(movement, taking * movement.amount, sums)
+                name, column = _COUNTER[movement.thing]
+                columns = sums.setdefault((name, movement.where), {})
+                columns[column] = columns.get(column, 0) + taking * movement.amount
             if movement.thing == "cpu" and vm is not None:
                 self._tenancy.count(movement.where, vm.account_id, vm.planner, vm.affinity_groups, taking)
         for (name, place_id), columns in sums.items():
             self._add(name, place_id, columns)
-
-    def _sum(self, movement: Movement, more: int, sums: dict[tuple[str, str], dict[str, int]]) -> None:
-        """Note what a movement adds to counters."""
-        name, column = _COUNTER[movement.thing]
-        places = [(name, movement.where)]
-        if movement.thing in _LIMITED:
-            places += [("domain", domain_id) for domain_id in self.domains_above(movement.where)]
-        for place in places:
-            columns = sums.setdefault(place, {})
-            columns[column] = columns.get(column, 0) + more
+            if name == "account":  # what an account has, its domain and all above it have
+                for domain_id in self.domains_above(place_id):
+                    self._add("domain", domain_id, columns)
 
     def _add(self, name: str, place_id: str, columns: Mapping[str, int]) -> None:
         place = self._places[name].get(place_id)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Final, NamedTuple
 
 from interlock.engine.orchestrator.slices import (
@@ -150,7 +149,7 @@ class HostRows:
         number = self.changes - since
         if number > len(self._noted) or number > 64 + (len(self.hosts) >> 8):
             return None
-        return set(islice(self._noted, len(self._noted) - number, None))
+        return set(self._noted[len(self._noted) - number :])
 
     # --- sets
 

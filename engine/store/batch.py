@@ -20,7 +20,7 @@ from interlock.schema.rows import columns_of
 from interlock.schema.transition import Entry
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """One statement and the rows to run it with."""
 
     statement: Statement

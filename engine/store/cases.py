@@ -35,7 +35,7 @@ Read = Callable[[Select[Any]], Awaitable[Sequence[Row]]]
 _operation, _vm, _nic, _volume = reader(Operation), reader(Vm), reader(Nic), reader(Volume)
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an operation is about, as the database has it."""
 
     operation: Operation | None
@@ -45,7 +45,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Those of the VM, and the one the operation is about, wherever that is."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whose case; of an operation it says which VM and volume."""
 
     operation_id: str | None = None
@@ -128,7 +128,7 @@ def _each_once(rows: Sequence[Row]) -> Sequence[Operation] | Exception:
         return error
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _Found(msgspec.Struct, frozen=True, gc=False):
     operations: Rows
     volumes: Rows
     """Those that were asked for."""

@@ -25,13 +25,17 @@ from interlock.engine.store.verdict import Committed, Lost, Verdict, Why, why
 from interlock.schema.transition import Entry
 
 
-class Ask(msgspec.Struct, frozen=True):
-    """SQL to run: once, or once for each of `rows`."""
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """SQL to run: once, or among several once for each of `rows`."""
 
     sql: str
-    rows: list[tuple[Any, ...]] | None = None
+    rows: Sequence[tuple[Any, ...]] = ()
     together: Statement | None = None
     """The same as a statement of which many rows may be made one, since they do not depend on their order."""
+
+
+Asked = Ask | list[Ask]
+"""What is to be run next: one, or several with rows, in their order; of those, nothing is wanted as an answer."""
 
 
 class RowRefused(Exception):
@@ -48,7 +52,7 @@ class Counters(msgspec.Struct):
     """Batches that were written decision by decision because one of them was refused, or might have to be."""
 
 
-class Written(msgspec.Struct, frozen=True):
+class Written(msgspec.Struct, frozen=True, gc=False):
     """The verdicts of a batch in order, and the number of the journal's last row before and after."""
 
     verdicts: list[Verdict]
@@ -60,7 +64,7 @@ class Written(msgspec.Struct, frozen=True):
 
 IsStale = Callable[[int], bool]
 """Told the journal's head as found; says whether the figures decided on are older than it."""
-Conversation = Generator[Ask, Any, Written]
+Conversation = Generator[Asked, Any, Written]
 
 
 def commit(
@@ -93,7 +97,7 @@ def _left(decisions: Sequence[Decision], verdicts: Sequence[Verdict], head: int)
 
 def _together(
     decisions: Sequence[Decision], head: int, statements: Statements, begin_again: Sequence[str]
-) -> Generator[Ask, Any, list[Verdict] | None]:
+) -> Generator[Asked, Any, list[Verdict] | None]:
     if not begin_again:
         yield Ask("SAVEPOINT batch")
     try:
@@ -112,7 +116,7 @@ def _together(
 
 def _one_by_one(
     decisions: Sequence[Decision], head: int, stale: bool, statements: Statements
-) -> Generator[Ask, Any, list[Verdict]]:
+) -> Generator[Asked, Any, list[Verdict]]:
     verdicts: list[Verdict] = []
     for decision in decisions:
         if stale and decision.if_fresh:
@@ -124,7 +128,7 @@ def _one_by_one(
     return verdicts
 
 
-def _alone(decision: Decision, first_seq: int, statements: Statements) -> Generator[Ask, Any, Verdict]:
+def _alone(decision: Decision, first_seq: int, statements: Statements) -> Generator[Asked, Any, Verdict]:
     yield Ask("SAVEPOINT one")
     try:
         of_cloud = yield from _write([decision], first_seq, statements, together=False)
@@ -137,11 +141,11 @@ def _alone(decision: Decision, first_seq: int, statements: Statements) -> Genera
 
 def _write(
     decisions: Sequence[Decision], first_seq: int, statements: Statements, *, together: bool
-) -> Generator[Ask, Any, dict[int, list[Entry]]]:
+) -> Generator[Asked, Any, dict[int, list[Entry]]]:
     """Returns the rows of the cloud that were written before the rows of a decision, by the decision's number."""
     of_cloud = yield from _made_groups(decisions, statements)
-    for job in jobs(decisions, first_seq, statements, of_cloud):
-        yield Ask(job.statement.sql, job.rows, job.statement if together else None)
+    work = jobs(decisions, first_seq, statements, of_cloud)
+    yield [Ask(job.statement.sql, job.rows, job.statement if together else None) for job in work]
     return of_cloud
 
 

@@ -6,7 +6,7 @@ first and kept until the embedder ends the transaction, so it should be short: a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.store import postgresql
-from interlock.engine.store.commit import Ask, RowRefused, Written, commit
+from interlock.engine.store.commit import Ask, Asked, RowRefused, Written, commit
 from interlock.engine.store.postgresql import CUT_OFF, JOURNAL_LOCK, TAKE_LOCK
 from interlock.engine.store.statements import Statements, statements
 from interlock.engine.store.verdict import Verdict
@@ -109,7 +109,7 @@ async def _converse(connection: AsyncConnection, decision: Decision, compiled: S
             try:
                 answer = await _run(connection, ask)
             except DBAPIError as error:
-                if ask.rows is None or not _is_about_the_row(error):
+                if isinstance(ask, Ask) or not _is_about_the_row(error):
                     raise
                 ask = talk.throw(RowRefused(str(error.orig)))
             else:
@@ -123,9 +123,14 @@ def _is_about_the_row(error: DBAPIError) -> bool:
     return isinstance(error, IntegrityError) or str(getattr(error.orig, "sqlstate", "")).startswith("22")
 
 
-async def _run(connection: AsyncConnection, ask: Ask) -> Any:
-    if ask.rows is not None:
+async def _run_all(connection: AsyncConnection, asks: Sequence[Ask]) -> None:
+    for ask in asks:
         await connection.exec_driver_sql(ask.sql, ask.rows)
+
+
+async def _run(connection: AsyncConnection, ask: Asked) -> Any:
+    if not isinstance(ask, Ask):
+        await _run_all(connection, ask)
         return None
     result = await connection.exec_driver_sql(ask.sql)
     return result.scalar() if result.returns_rows else None

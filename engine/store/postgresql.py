@@ -24,9 +24,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.core.decision import Decision
-from interlock.engine.store.commit import Ask, Conversation, Counters, IsStale, RowRefused, Written, commit
+from interlock.engine.store.commit import Ask, Asked, Conversation, Counters, IsStale, RowRefused, Written, commit
 from interlock.engine.store.conflicts import Conflicts
 from interlock.engine.store.listening import Word, telling
+from interlock.engine.store.script import script
 from interlock.engine.store.statements import Statements
 from interlock.schema.errors import StoreError
 
@@ -35,13 +36,17 @@ T = TypeVar("T")
 JOURNAL_LOCK = 0x1_7E41_0C4
 """The advisory lock under which the journal grows; any number that no other program on the database uses."""
 TAKE_LOCK = f"SELECT pg_advisory_xact_lock({JOURNAL_LOCK})"
-ISOLATION = "read_committed"
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Whatever the database's default: a stricter one would read the journal as it was before the lock was waited for."""
 
 IDLE_SECONDS = 10.0
 """How long the server lets a transaction of ours stand still. A process that is paused or cut off in the middle of a
 batch holds the lock for which all others wait: the server ends its session then, and the batch with it. Too low: a busy
 machine writes its batches twice; too high, above all higher than a lease: others cannot take over in time."""
+
+FEW = 64
+"""Rows that go as one script. Too low: a commit of few operations is many round trips, with the lock held; too high:
+the server parses what it has compiled already."""
 
 CUT_OFF = """
     SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -107,10 +112,11 @@ class Postgresql:
     async def _locked(self, *also: str) -> AsyncIterator[Any]:
         """A transaction that holds the lock. It is waited for no longer than somebody who is alive would keep it.
         `also` is run with it, in the same round trip."""
-        async with self._driver() as driver, driver.transaction(isolation=ISOLATION):
-            begin = (f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}", TAKE_LOCK, *also)
-            await driver.execute("; ".join(begin))
+        async with self._driver() as driver:
+            wait = f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}"
+            await driver.execute("; ".join((BEGIN, wait, TAKE_LOCK, *also)))
             yield driver
+            await driver.execute("COMMIT")
 
     async def _with_the_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """Work that takes the lock; once more, if its holder was paused."""
@@ -156,10 +162,11 @@ class Postgresql:
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
-        """The bare connection; after any error it is thrown away, because nobody knows its state."""
+        """The bare connection; after any error it is thrown away, because nobody knows its state; and with it what was
+        begun and has not been committed."""
         try:
             yield await self._connected()
-        except Exception as error:
+        except BaseException as error:
             await self._forget()
             if not isinstance(error, _TROUBLES):
                 raise
@@ -187,7 +194,7 @@ class Postgresql:
                 try:
                     answer = await self._run(driver, ask)
                 except _REFUSALS as error:
-                    if ask.rows is None:
+                    if isinstance(ask, Ask):
                         raise
                     ask = talk.throw(RowRefused(str(error)))
                 else:
@@ -195,10 +202,17 @@ class Postgresql:
         except StopIteration as end:
             return cast(Written, end.value)
 
-    async def _run(self, driver: Any, ask: Ask) -> Any:
-        if ask.rows is not None:
-            self.counters.statements += 1
+    async def _run_all(self, driver: Any, asks: Sequence[Ask]) -> None:
+        self.counters.statements += len(asks)
+        if sum(len(ask.rows) for ask in asks) <= FEW and (said := script((ask.sql, ask.rows) for ask in asks)):
+            await driver.execute(said)
+            return
+        for ask in asks:
             await driver.executemany(ask.sql, ask.rows)
+
+    async def _run(self, driver: Any, ask: Asked) -> Any:
+        if not isinstance(ask, Ask):
+            await self._run_all(driver, ask)
             return None
         if ask.sql.startswith("SELECT"):
             self.counters.statements += 1

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.store import setwise
-from interlock.engine.store.commit import Ask, Conversation, Counters, IsStale, RowRefused, Written, commit
+from interlock.engine.store.commit import Ask, Asked, Conversation, Counters, IsStale, RowRefused, Written, commit
 from interlock.engine.store.statements import Statements
 from interlock.schema.errors import StoreError
 
@@ -144,7 +144,7 @@ class Sqlite:
                 try:
                     answer = self._run(database, ask)
                 except _REFUSALS as error:
-                    if ask.rows is None:
+                    if isinstance(ask, Ask):
                         raise
                     ask = talk.throw(RowRefused(str(error)))
                 else:
@@ -152,15 +152,19 @@ class Sqlite:
         except StopIteration as end:
             return cast(Written, end.value)
 
-    def _run(self, database: sqlite3.Connection, ask: Ask) -> Any:
-        if ask.together is not None and ask.rows is not None and len(ask.rows) >= setwise.LEAST:
-            for sql, values in setwise.calls(ask.together, ask.rows):
+    def _run_all(self, database: sqlite3.Connection, asks: Sequence[Ask]) -> None:
+        for ask in asks:
+            if ask.together is not None and len(ask.rows) >= setwise.LEAST:
+                for sql, values in setwise.calls(ask.together, ask.rows):
+                    self.counters.statements += 1
+                    database.execute(sql, values)
+            else:
                 self.counters.statements += 1
-                database.execute(sql, values)
-            return None
-        if ask.rows is not None:
-            self.counters.statements += 1
-            database.executemany(ask.sql, ask.rows)
+                database.executemany(ask.sql, ask.rows)
+
+    def _run(self, database: sqlite3.Connection, ask: Asked) -> Any:
+        if not isinstance(ask, Ask):
+            self._run_all(database, ask)
             return None
         self.counters.statements += ask.sql.startswith("SELECT")
         row = database.execute(ask.sql).fetchone()

@@ -23,13 +23,13 @@ class Why(StrEnum):
     DEFECT = "defect"  # no race explains it: the core decided what the database does not allow
 
 
-class Committed(msgspec.Struct, frozen=True):
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """It is durable. `first_seq` is the number of its first journal row."""
 
     first_seq: int
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """Nothing of it was written."""
 
     why: Why

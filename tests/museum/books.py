@@ -169,7 +169,8 @@ def _taken_elsewhere(given: Movement, ledger: list[Movement]) -> bool:
 )
 def migrating_not_counted(fired: Fired) -> Iterator[None]:
     """What a VM holds of the host it migrates to is missing in the table of what is held."""
-    rows = tuple(row for row in holdings._METERED_BY["vm"] if row.key != "target_host_id")
+    known = zip(holdings._METERED_BY["vm"], holdings._HOLDINGS["vm"], strict=True)
+    rest = [holding for rule, holding in known if rule.key != "target_host_id"]
     right = MemoryStore._write
 
     def write(self: MemoryStore, change: Change) -> None:
@@ -177,7 +178,7 @@ def migrating_not_counted(fired: Fired) -> Iterator[None]:
             fired()
         right(self, change)
 
-    with entry(holdings._METERED_BY, "vm", rows), swapped(MemoryStore, _write=write):
+    with entry(holdings._HOLDINGS, "vm", rest), swapped(MemoryStore, _write=write):
         yield
 
 

@@ -24,7 +24,7 @@ SCOPES = {LOCAL: ("host",), "shared": ("cluster", "zone")}
 """Which pools hold each kind of storage."""
 
 
-class Disk(msgspec.Struct, frozen=True, kw_only=True):
+class Disk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A volume that is to be made; the first of a VM is the root disk."""
 
     size_mib: int
@@ -185,7 +185,7 @@ def zone_must_allow_storage(disk: Disk, zone: Zone, what: str) -> None:
 def zone_must_have_pool(cloud: Cloud, disk: Disk, zone: Zone, what: str) -> None:
     """Some enabled pool of the zone is of the disk's kind of storage and has its tags."""
     scopes, tags = SCOPES.get(disk.storage, ()), set(disk.storage_tags)
-    if any(pool.enabled and pool.scope in scopes and tags <= set(pool.tags) for pool in cloud.pools(zone.id)):
+    if any(pool.enabled and pool.scope in scopes and tags.issubset(pool.tags) for pool in cloud.pools(zone.id)):
         return
     wanted = f"{disk.storage} storage" + (f" with tags {', '.join(disk.storage_tags)}" if tags else "")
     raise InvalidRequest(

@@ -7,8 +7,6 @@ and `AssignVM` meet the same rules. Addresses are the gurus' business.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from interlock.engine.core.access import is_for
 from interlock.engine.core.admission.lookup import existing, must_be_enabled
 from interlock.engine.core.snapshot import Cloud
@@ -74,8 +72,8 @@ def network_must_be_for(cloud: Cloud, network: Network, account: Account) -> Non
 
 def networks_must_differ(nics: tuple[NicRequest, ...]) -> None:
     """A VM is on each network once."""
-    twice = [network for network, times in Counter(nic.network for nic in nics).items() if times > 1]
-    if twice:
+    named = [nic.network for nic in nics]
+    if twice := [network for network in dict.fromkeys(named) if named.count(network) > 1]:
         raise InvalidRequest(f"each network may be named once; leave out the other {', '.join(twice)}")
 
 

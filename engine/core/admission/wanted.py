@@ -23,7 +23,7 @@ from interlock.schema.cloud import Account, Network, Offering, SecurityGroup, Te
 from interlock.schema.requests import DeployVM, NicRequest
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a deploy wants, with every rule asked and every default filled in."""
 
     account: Account

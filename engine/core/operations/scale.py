@@ -36,7 +36,7 @@ from interlock.schema.records import Vm, Volume
 from interlock.schema.requests import ScaleVM
 
 
-class Size(msgspec.Struct, frozen=True, kw_only=True):
+class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a VM is, and holds of its host; its fields are those of the VM's record."""
 
     offering_id: str
