@@ -20,7 +20,7 @@ VolumeInPool = tuple[str, str]
 
 
 def no_host(host: str) -> Refused:
-    """The host was never attached."""
+    """The refusal where the host was never attached; whoever asks has looked."""
     return refused(Scope.HOST, f"there is no host {host}")
 
 

@@ -23,7 +23,6 @@ BATCH = 1000
 
 T = TypeVar("T")
 
-
 Waiting: TypeAlias = tuple[Job, asyncio.Future[Any]]
 """A job, and who waits for its answer."""
 
