@@ -16,7 +16,7 @@ from typing import Any
 from interlock.drivers.simulator import FaultKind, Power, Simulator, World, outside, world
 from interlock.drivers.simulator.capabilities import ALL
 from interlock.drivers.simulator.delivery import Sent, deliver
-from interlock.drivers.simulator.file import WorldFile
+from interlock.drivers.simulator.file import Job, WorldFile
 from interlock.schema import commands as c
 from interlock.schema.cloud import FirewallRule, Host, StoragePool
 from interlock.schema.commands import AnyCommand, Done, NicSpec, Outcome, RuleSpec, VolumeSpec
@@ -268,12 +268,14 @@ class Synchronous:
     def say(self, command: AnyCommand, token: str | None = None, fence: int = 1) -> Outcome | None:
         """Perform one command, under a new token if none is given."""
         self._said += 1
-        sent = Sent(command, token or f"token-{self._said}", fence)
-        job = partial(deliver, sent=sent, now=0.0, capabilities=self.capabilities)
-        [answer] = self.file.run([job])
+        [answer] = self.file.run([self.job(command, token or f"token-{self._said}", fence)])
         if isinstance(answer, Exception):
             raise answer
         return answer  # type: ignore[no-any-return]
+
+    def job(self, command: AnyCommand, token: str, fence: int = 1) -> Job:
+        """What performs a command in a transaction."""
+        return partial(deliver, sent=Sent(command, token, fence), now=0.0, capabilities=self.capabilities)
 
     def world(self) -> World:
         """All there is."""

@@ -408,7 +408,7 @@ def test_a_guest_that_is_off_takes_no_room_and_can_be_started_again(sim: Synchro
 
 
 def test_a_job_that_raises_does_not_disturb_the_others(sim: Synchronous) -> None:
-    def bug(db: sqlite3.Connection) -> None:
+    def bug(db: sqlite3.Cursor) -> None:
         db.execute("DELETE FROM host")
         raise ZeroDivisionError
 

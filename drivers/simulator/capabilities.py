@@ -48,7 +48,7 @@ NEEDS: Mapping[type[Command], Capability] = {
 """All others need nothing special; of these, some only in the cases of `_is_special`."""
 
 
-def incapable(db: sqlite3.Connection, command: AnyCommand, capabilities: frozenset[Capability]) -> Refused | None:
+def incapable(db: sqlite3.Cursor, command: AnyCommand, capabilities: frozenset[Capability]) -> Refused | None:
     """The command needs a capability that is not among these."""
     needed = NEEDS.get(type(command))
     if needed is None or needed in capabilities or not _is_special(db, command):
@@ -59,7 +59,7 @@ def incapable(db: sqlite3.Connection, command: AnyCommand, capabilities: frozens
     )
 
 
-def _is_special(db: sqlite3.Connection, command: AnyCommand) -> bool:
+def _is_special(db: sqlite3.Cursor, command: AnyCommand) -> bool:
     """Whether the command, of a kind that may need a capability, does need it."""
     match command:
         case CreateVolume():
@@ -76,5 +76,5 @@ def _is_special(db: sqlite3.Connection, command: AnyCommand) -> bool:
             return True
 
 
-def _has(db: sqlite3.Connection, query: str, *key: str) -> bool:
+def _has(db: sqlite3.Cursor, query: str, *key: str) -> bool:
     return db.execute(query, key).fetchone() is not None

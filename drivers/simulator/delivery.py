@@ -17,6 +17,11 @@ Only Done is remembered: a refusal may be asked again, and a look looks again. A
 fence is looked at, since the answer is true and changes nothing. One token for two different commands is the
 sender's error and is refused.
 
+Most commands meet nothing of this. So the token is claimed first, in one statement that also looks for what may befall
+the command; a command that has claimed it goes the short way, and gives it back if it is not Done (`deliver`). Any
+other goes the long way, which looks at one thing after the other (`_with_care`). Both ways answer and leave the same,
+and nobody sees a claim that is given back, for all is one transaction.
+
 Late effects wait in the file with the time they are due, and are carried out before anything else is read
 or written after that time (`settle`). So no timer runs, an effect is due even if the process that asked has
 died, and nobody can tell the difference. A late effect is held to its fence: once a higher one was seen, it
@@ -27,7 +32,7 @@ data centre.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Set
 
 import msgspec
 
@@ -45,6 +50,7 @@ from interlock.schema.commands import (
     CreateVolume,
     Done,
     LookForDomain,
+    MigrateDomain,
     Outcome,
     Refusal,
     Refused,
@@ -52,8 +58,7 @@ from interlock.schema.commands import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """A command with what goes with it."""
 
     command: AnyCommand
@@ -61,7 +66,7 @@ class Sent:
     fence: int
 
 
-def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
+def deliver(db: sqlite3.Cursor, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
     """Perform a command.
 
     Args:
@@ -73,6 +78,33 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozen
     Returns:
         The outcome; None if no answer will ever come.
     """
+    if not _claimed(db, sent):
+        return _with_care(db, sent, now, capabilities)
+    outcome = _stale(db, sent) or incapable(db, sent.command, capabilities) or carry_out(db, sent.command)
+    if not isinstance(outcome, Done):
+        db.execute("DELETE FROM token WHERE token = ?", (sent.token,))
+    return outcome
+
+
+CLAIM = """
+    INSERT OR IGNORE INTO token (token, command, at, subject) SELECT ?, ?, ?, ?
+    WHERE NOT EXISTS (SELECT 1 FROM host WHERE id = ? AND lost IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM fault WHERE times_left > 0)
+"""
+UNCLAIMED: Set[type[Command]] = frozenset({LookForDomain, MigrateDomain})
+"""What goes the long way always: the one is not remembered, the other needs two hosts."""
+
+
+def _claimed(db: sqlite3.Cursor, sent: Sent) -> bool:
+    """Remember the token as Done before the command is, if it is new, its host is heard and no order is open."""
+    command = sent.command
+    if type(command) in UNCLAIMED:
+        return False
+    return db.execute(CLAIM, (sent.token, *_gist(command), command.at)).rowcount == 1
+
+
+def _with_care(db: sqlite3.Cursor, sent: Sent, now: float, capabilities: frozenset[Capability]) -> Outcome | None:
+    """Perform a command that something may befall. Its token is not claimed."""
     if (lost := unreachable(db, sent.command)) is not None:
         return None if lost == SILENT else Refused(kind=Refusal.TRANSIENT, scope=Scope.HOST, reason=lost)
     stale, repeated = _stale(db, sent), _done_before(db, sent)
@@ -90,29 +122,36 @@ def deliver(db: sqlite3.Connection, sent: Sent, now: float, capabilities: frozen
 
 NOTE = """
     INSERT INTO fence (entity, fence) VALUES {}
-    ON CONFLICT (entity) DO UPDATE SET fence = max(fence, excluded.fence) RETURNING entity, fence
+    ON CONFLICT (entity) DO UPDATE SET fence = excluded.fence WHERE excluded.fence >= fence
 """
-NOTES = {number: NOTE.format(", ".join(["(?, ?)"] * number)) for number in (1, 2)}
-"""For so many entities."""
+NOTE_ONE, NOTE_TWO = NOTE.format("(?, ?)"), NOTE.format("(?, ?), (?, ?)")
 
 
-def _stale(db: sqlite3.Connection, sent: Sent) -> Refused | None:
-    """Note a higher fence; refuse a lower one."""
-    entities = _fenced(sent.command)
-    row = [each for entity in entities for each in (entity, sent.fence)]
-    for entity, highest in db.execute(NOTES[len(entities)], row).fetchall():
+def _stale(db: sqlite3.Cursor, sent: Sent) -> Refused | None:
+    """Note a higher fence; refuse a lower one. A row that is not written had a higher one."""
+    vm, subject, fence = *_fenced(sent.command), sent.fence
+    if vm == subject:
+        noted = db.execute(NOTE_ONE, (vm, fence)).rowcount == 1
+    else:
+        noted = db.execute(NOTE_TWO, (vm, fence, subject, fence)).rowcount == 2
+    return None if noted else _too_low(db, sent)
+
+
+def _too_low(db: sqlite3.Cursor, sent: Sent) -> Refused:
+    """The refusal of a fence that was not noted for all that the command is about."""
+    for entity in _fenced(sent.command):
+        [highest] = db.execute("SELECT fence FROM fence WHERE entity = ?", (entity,)).fetchone()
         if highest > sent.fence:
-            return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
-    return None
+            break
+    return refused(Scope.VM, f"fence {sent.fence} of {entity} is too low: {highest} was seen")
 
 
-def _fenced(command: Command) -> tuple[str, ...]:
+def _fenced(command: Command) -> tuple[str, str]:
     """The entities whose fence the command is held to, and raises: its VM, if it has one, and its subject."""
-    vm = f"vm {command.vm_id}" if command.vm_id else command.subject
-    return (vm, command.subject) if vm != command.subject else (vm,)
+    return f"vm {command.vm_id}" if command.vm_id else command.subject, command.subject
 
 
-def _done_before(db: sqlite3.Connection, sent: Sent) -> bool | Refused:
+def _done_before(db: sqlite3.Cursor, sent: Sent) -> bool | Refused:
     row = db.execute("SELECT command, at, subject FROM token WHERE token = ?", (sent.token,)).fetchone()
     if row is None:
         return False
@@ -125,7 +164,7 @@ def _gist(command: AnyCommand) -> tuple[str, str, str]:
     return type(command).__name__, command.at, command.subject
 
 
-def _act(db: sqlite3.Connection, sent: Sent) -> Outcome:
+def _act(db: sqlite3.Cursor, sent: Sent) -> Outcome:
     outcome = carry_out(db, sent.command)
     if isinstance(outcome, Done) and not isinstance(sent.command, LookForDomain):
         row = (sent.token, *_gist(sent.command))
@@ -133,7 +172,7 @@ def _act(db: sqlite3.Connection, sent: Sent) -> Outcome:
     return outcome
 
 
-def _go_wrong(db: sqlite3.Connection, sent: Sent, order: Order, due: float) -> Refused | None:
+def _go_wrong(db: sqlite3.Cursor, sent: Sent, order: Order, due: float) -> Refused | None:
     course = order.course
     if course.effect is When.NOW:
         _settle_one(db, sent)
@@ -149,7 +188,7 @@ def _go_wrong(db: sqlite3.Connection, sent: Sent, order: Order, due: float) -> R
     return Refused(kind=course.answer, scope=scope, reason=f"{course.reason} (fault {order.id}, on order)")
 
 
-def settle(db: sqlite3.Connection, now: float) -> None:
+def settle(db: sqlite3.Cursor, now: float) -> None:
     """Let the late effects happen that are due."""
     due = db.execute("SELECT id, token, fence, command FROM late WHERE due <= ? ORDER BY due, id", (now,))
     for number, token, fence, letter in due.fetchall():
@@ -157,7 +196,7 @@ def settle(db: sqlite3.Connection, now: float) -> None:
         _settle_one(db, Sent(msgspec.json.decode(letter, type=AnyCommand), token, fence))
 
 
-def _settle_one(db: sqlite3.Connection, sent: Sent) -> None:
+def _settle_one(db: sqlite3.Cursor, sent: Sent) -> None:
     """An effect whose outcome nobody hears."""
     if _done_before(db, sent) is False and _stale(db, sent) is None:
         _act(db, sent)

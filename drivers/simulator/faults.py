@@ -133,14 +133,14 @@ MATCHING = """
 COUNT = "UPDATE fault SET times_left = times_left - 1, fired = fired + 1 WHERE id = ?"
 
 
-def place(db: sqlite3.Connection, fault: Fault) -> int:
+def place(db: sqlite3.Cursor, fault: Fault) -> int:
     """Write an order into the book; the answer is its number."""
     f = fault
     row = db.execute(PLACE, (f.kind, f.command, f.at, f.vm_id, f.subject, f.seconds, f.times))
     return int(row.lastrowid or 0)
 
 
-def take(db: sqlite3.Connection, command: AnyCommand, *, repeated: bool) -> Order | None:
+def take(db: sqlite3.Cursor, command: AnyCommand, *, repeated: bool) -> Order | None:
     """The order that hits this command, counted as fired."""
     filters = (type(command).__name__, command.at, command.vm_id, command.subject)
     for number, kind, seconds in db.execute(MATCHING, filters).fetchall():
@@ -151,12 +151,12 @@ def take(db: sqlite3.Connection, command: AnyCommand, *, repeated: bool) -> Orde
     return None
 
 
-def fired(db: sqlite3.Connection, number: int) -> int | None:
+def fired(db: sqlite3.Cursor, number: int) -> int | None:
     """How often an order has fired; None if there is no such order."""
     row = db.execute("SELECT fired FROM fault WHERE id = ?", (number,)).fetchone()
     return None if row is None else int(row[0])
 
 
-def recall(db: sqlite3.Connection, number: int) -> None:
+def recall(db: sqlite3.Cursor, number: int) -> None:
     """Take an order back; what has fired stays counted."""
     db.execute("UPDATE fault SET times_left = 0 WHERE id = ?", (number,))

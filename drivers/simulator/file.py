@@ -29,8 +29,11 @@ LOCK_SECONDS = 10.0
 STATEMENTS = 256
 """Compiled statements kept. Too low: each is compiled anew. Too high: nothing, there are about 70."""
 
-Job: TypeAlias = Callable[[sqlite3.Connection], Any]
-"""Something to do in a transaction; called again if the batch it was in was rolled back."""
+Job: TypeAlias = Callable[[sqlite3.Cursor], Any]
+"""Something to do in a transaction; called again if the batch it was in was rolled back.
+
+All jobs have one cursor, for a connection makes one anew for each statement: what a statement found is fetched before
+the next one is said."""
 
 
 class WorldFile:
@@ -61,7 +64,7 @@ class WorldFile:
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
-    def _is_new(self, db: sqlite3.Connection) -> bool:
+    def _is_new(self, db: sqlite3.Cursor) -> bool:
         """Whether the file is empty; asked before anything is written to what may be a stranger's file."""
         mark, format = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in tables.HEADERS)
         if (mark, format) == (tables.MARK, tables.FORMAT):
@@ -72,7 +75,7 @@ class WorldFile:
             f"{self.path} is no simulated world of format {tables.FORMAT}; move it away, or name another file"
         )
 
-    def _build(self, db: sqlite3.Connection) -> None:
+    def _build(self, db: sqlite3.Cursor) -> None:
         if self._is_new(db):
             for statement in tables.BUILD:
                 db.execute(statement)
@@ -86,17 +89,17 @@ class WorldFile:
         except Exception:
             return [self._alone(job) for job in jobs]
 
-    def _settle(self, db: sqlite3.Connection) -> None:
+    def _settle(self, db: sqlite3.Cursor) -> None:
         settle(db, self._clock())
 
     def _together(self, jobs: Sequence[Job]) -> list[Any]:
-        db = self._connection()
+        db = self._connection().cursor()
         db.execute("BEGIN IMMEDIATE")
         try:
             answers = [job(db) for job in jobs]
             db.execute("COMMIT")
         finally:
-            if db.in_transaction:
+            if db.connection.in_transaction:
                 db.execute("ROLLBACK")
         self.transactions += 1
         return answers

@@ -13,7 +13,16 @@ from typing import Any
 import msgspec
 
 from interlock.drivers.simulator.answers import DONE, refused
-from interlock.drivers.simulator.looks import elsewhere, missing, no_room, not_running, on_host, power_on, unready
+from interlock.drivers.simulator.looks import (
+    elsewhere,
+    guests_of,
+    missing,
+    no_room,
+    not_running,
+    on_host,
+    power_on,
+    unready,
+)
 from interlock.drivers.simulator.plugs import in_pool, put_nic, put_volume
 from interlock.drivers.simulator.world import Power
 from interlock.schema import reports
@@ -54,14 +63,15 @@ DEFINE = f"""
 """  # noqa: S608 - made of the names above
 
 
-def start_domain(db: sqlite3.Connection, command: StartDomain) -> Outcome:
+def start_domain(db: sqlite3.Cursor, command: StartDomain) -> Outcome:
     """Define the guest, with all that is plugged into it, and run it; one that runs there is left alone."""
-    there = power_on(db, command.vm_id, command.at)
+    guests = guests_of(db, command.vm_id)
+    there = guests.get(command.at)
     if there == Power.ON:
         return DONE
     if there == Power.PAUSED:
         return refused(Scope.VM, f"VM {command.vm_id} is halted on host {command.at}; stop it there first")
-    if refusal := elsewhere(db, command.vm_id, command.at) or _cannot_start(db, command):
+    if refusal := elsewhere(command.vm_id, command.at, guests) or _cannot_start(db, command):
         return refusal
     db.execute(DEFINE, (command.vm_id, command.at, *_definition(command)))
     if there is not None:
@@ -73,7 +83,7 @@ def start_domain(db: sqlite3.Connection, command: StartDomain) -> Outcome:
     return DONE
 
 
-def _cannot_start(db: sqlite3.Connection, command: StartDomain) -> Refused | None:
+def _cannot_start(db: sqlite3.Cursor, command: StartDomain) -> Refused | None:
     return (
         no_room(db, command.at, command.cpu_held_mhz, command.memory_held_mib)
         or unready(db, command.at, map(on_host, command.nics))
@@ -82,7 +92,7 @@ def _cannot_start(db: sqlite3.Connection, command: StartDomain) -> Refused | Non
 
 
 def _definition(command: StartDomain) -> tuple[Any, ...]:
-    """The values of `DEFINED`."""
+    """The values of `DEFINED`. JSON goes as text: for bytes, sqlite3 looks for an adapter each time."""
     return (
         command.name,
         command.instance_name,
@@ -93,20 +103,20 @@ def _definition(command: StartDomain) -> tuple[Any, ...]:
         command.memory_held_mib,
         command.iso,
         None if command.user_data is None else hashlib.sha256(command.user_data.encode()).hexdigest(),
-        msgspec.json.encode(command.ssh_keys),
-        msgspec.json.encode(command.details),
-        msgspec.json.encode(command.rules),
+        msgspec.json.encode(command.ssh_keys).decode(),
+        msgspec.json.encode(command.details).decode(),
+        msgspec.json.encode(command.rules).decode(),
     )
 
 
-def _unplug(db: sqlite3.Connection, command: StartDomain) -> None:
+def _unplug(db: sqlite3.Cursor, command: StartDomain) -> None:
     """Forget what was plugged into the guest that was defined there before."""
     guest = (command.vm_id, command.at)
     db.execute("DELETE FROM plugged_nic WHERE vm = ? AND host = ?", guest)
     db.execute("DELETE FROM plugged_volume WHERE vm = ? AND host = ?", guest)
 
 
-def stop_domain(db: sqlite3.Connection, command: StopDomain) -> Outcome:
+def stop_domain(db: sqlite3.Cursor, command: StopDomain) -> Outcome:
     """Remove the guest from this host; its volumes and the NICs that are ready stay."""
     if command.unless_up and power_on(db, command.vm_id, command.at) not in (None, Power.OFF):
         return refused(
@@ -116,7 +126,7 @@ def stop_domain(db: sqlite3.Connection, command: StopDomain) -> Outcome:
     return DONE
 
 
-def look_for_domain(db: sqlite3.Connection, command: LookForDomain) -> Outcome:
+def look_for_domain(db: sqlite3.Cursor, command: LookForDomain) -> Outcome:
     """Say what there is."""
     row = db.execute(
         "SELECT power, reason FROM domain WHERE vm = ? AND host = ?", (command.vm_id, command.at)
@@ -127,7 +137,7 @@ def look_for_domain(db: sqlite3.Connection, command: LookForDomain) -> Outcome:
     return Done(found=reports.Found(reports.Power(power.lower()), reason))
 
 
-def quarantine_domain(db: sqlite3.Connection, command: QuarantineDomain) -> Outcome:
+def quarantine_domain(db: sqlite3.Cursor, command: QuarantineDomain) -> Outcome:
     """Halt it; it keeps what it holds of the host."""
     db.execute(
         "UPDATE domain SET power = ? WHERE vm = ? AND host = ? AND power = ?",
@@ -136,7 +146,7 @@ def quarantine_domain(db: sqlite3.Connection, command: QuarantineDomain) -> Outc
     return DONE
 
 
-def reboot_domain(db: sqlite3.Connection, command: RebootDomain) -> Outcome:
+def reboot_domain(db: sqlite3.Cursor, command: RebootDomain) -> Outcome:
     """Restart the guest where it runs."""
     if refusal := not_running(db, command.vm_id, command.at):
         return refusal
@@ -144,7 +154,7 @@ def reboot_domain(db: sqlite3.Connection, command: RebootDomain) -> Outcome:
     return DONE
 
 
-def migrate_domain(db: sqlite3.Connection, command: MigrateDomain) -> Outcome:
+def migrate_domain(db: sqlite3.Cursor, command: MigrateDomain) -> Outcome:
     """Move the guest as it runs, with all that is plugged into it. The source host holds nothing of it afterwards."""
     if power_on(db, command.vm_id, command.to_host) == Power.ON:
         return DONE
@@ -157,19 +167,19 @@ def migrate_domain(db: sqlite3.Connection, command: MigrateDomain) -> Outcome:
     return DONE
 
 
-def _cannot_arrive(db: sqlite3.Connection, command: MigrateDomain) -> Refused | None:
+def _cannot_arrive(db: sqlite3.Cursor, command: MigrateDomain) -> Refused | None:
     nics = "SELECT nic, ip, ip6, mac FROM plugged_nic WHERE vm = ? AND host = ? ORDER BY device, nic"
     volumes = "SELECT volume, pool FROM plugged_volume WHERE vm = ? AND host = ? ORDER BY device, volume"
     guest = (command.vm_id, command.at)
     return (
-        elsewhere(db, *guest)
+        elsewhere(*guest, guests_of(db, command.vm_id))
         or no_room(db, command.to_host, command.cpu_held_mhz, command.memory_held_mib)
         or unready(db, command.to_host, db.execute(nics, guest).fetchall())
         or missing(db, db.execute(volumes, guest).fetchall())
     )
 
 
-def scale_domain(db: sqlite3.Connection, command: ScaleDomain) -> Outcome:
+def scale_domain(db: sqlite3.Cursor, command: ScaleDomain) -> Outcome:
     """Give the guest another size as it runs; the host must have room for what it holds more."""
     if refusal := not_running(db, command.vm_id, command.at) or _no_room_to_grow(db, command):
         return refusal
@@ -184,7 +194,7 @@ def scale_domain(db: sqlite3.Connection, command: ScaleDomain) -> Outcome:
     return DONE
 
 
-def _no_room_to_grow(db: sqlite3.Connection, command: ScaleDomain) -> Refused | None:
+def _no_room_to_grow(db: sqlite3.Cursor, command: ScaleDomain) -> Refused | None:
     cpu, memory = db.execute(
         "SELECT cpu_held_mhz, memory_held_mib FROM domain WHERE vm = ? AND host = ?", (command.vm_id, command.at)
     ).fetchone()

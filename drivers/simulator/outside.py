@@ -26,7 +26,7 @@ SHUT_DOWN, CRASHED, HOST_DIED = "shut down from inside", "crashed", "its host di
 Told = list[Report]
 
 
-def unreachable(db: sqlite3.Connection, command: AnyCommand) -> str | None:
+def unreachable(db: sqlite3.Cursor, command: AnyCommand) -> str | None:
     """Why the command does not arrive: one of the hosts that it needs is lost. None if it does."""
     if isinstance(command, AtPool):
         return None
@@ -41,7 +41,7 @@ def unreachable(db: sqlite3.Connection, command: AnyCommand) -> str | None:
 # Guests
 
 
-def switch(db: sqlite3.Connection, vm_id: str, power: Power, reason: str, now: float) -> Told | None:
+def switch(db: sqlite3.Cursor, vm_id: str, power: Power, reason: str, now: float) -> Told | None:
     """The guest goes on or off by itself, wherever it is; one that is so already stays so."""
     hosts = _hosts_of(db, vm_id)
     if not hosts:
@@ -56,14 +56,14 @@ def switch(db: sqlite3.Connection, vm_id: str, power: Power, reason: str, now: f
     return told
 
 
-def undefine(db: sqlite3.Connection, vm_id: str, now: float) -> Told | None:
+def undefine(db: sqlite3.Cursor, vm_id: str, now: float) -> Told | None:
     """Somebody removes the guest, wherever it is; of a guest that forgets itself when it goes off, the same."""
     hosts = _hosts_of(db, vm_id)
     db.execute("DELETE FROM domain WHERE vm = ?", (vm_id,))
     return [_event(db, host, vm_id, now) for host, _ in hosts] or None
 
 
-def move(db: sqlite3.Connection, vm_id: str, to_host: str, now: float) -> Told | None:
+def move(db: sqlite3.Cursor, vm_id: str, to_host: str, now: float) -> Told | None:
     """Somebody moves the guest. The host that it leaves says so first."""
     hosts = [host for host, _ in _hosts_of(db, vm_id)]
     if not hosts:
@@ -74,7 +74,7 @@ def move(db: sqlite3.Connection, vm_id: str, to_host: str, now: float) -> Told |
     return [_event(db, host, vm_id, now) for host in (hosts[0], to_host)]
 
 
-def appear(db: sqlite3.Connection, vm_id: str, host: str, now: float) -> Told:
+def appear(db: sqlite3.Cursor, vm_id: str, host: str, now: float) -> Told:
     """A guest runs that nobody here has started: a stranger, or the ghost of a VM. It holds nothing for certain."""
     db.execute(
         """
@@ -91,7 +91,7 @@ def appear(db: sqlite3.Connection, vm_id: str, host: str, now: float) -> Told:
 # Hosts
 
 
-def lose(db: sqlite3.Connection, host: str, *, dies: bool, silent: bool, now: float) -> Told | None:
+def lose(db: sqlite3.Cursor, host: str, *, dies: bool, silent: bool, now: float) -> Told | None:
     """The host is not heard any more."""
     row = db.execute("SELECT epoch, lost FROM host WHERE id = ?", (host,)).fetchone()
     if row is None:
@@ -105,7 +105,7 @@ def lose(db: sqlite3.Connection, host: str, *, dies: bool, silent: bool, now: fl
     return [] if lost else [HostLost(host_id=host, epoch=epoch, observed_at=int(now * SECOND))]
 
 
-def bring_back(db: sqlite3.Connection, host: str, now: float) -> Told | None:
+def bring_back(db: sqlite3.Cursor, host: str, now: float) -> Told | None:
     """The host is heard again, and reports what it has."""
     row = db.execute("SELECT epoch, lost FROM host WHERE id = ?", (host,)).fetchone()
     if row is None:
@@ -116,7 +116,7 @@ def bring_back(db: sqlite3.Connection, host: str, now: float) -> Told | None:
     return [back, *survey(db, [host], now)] if lost else []
 
 
-def survey(db: sqlite3.Connection, hosts: Collection[str], now: float) -> list[HostReport]:
+def survey(db: sqlite3.Cursor, hosts: Collection[str], now: float) -> list[HostReport]:
     """What those of these hosts report that are not lost, by id."""
     epochs = {
         host: epoch
@@ -131,11 +131,11 @@ def survey(db: sqlite3.Connection, hosts: Collection[str], now: float) -> list[H
     return [HostReport(host_id=host, epoch=epochs[host], observed_at=at, guests=guests[host]) for host in epochs]
 
 
-def _hosts_of(db: sqlite3.Connection, vm_id: str) -> list[tuple[str, str]]:
+def _hosts_of(db: sqlite3.Cursor, vm_id: str) -> list[tuple[str, str]]:
     return db.execute("SELECT host, power FROM domain WHERE vm = ? ORDER BY power = 'Off', host", (vm_id,)).fetchall()
 
 
-def _event(db: sqlite3.Connection, host: str, vm_id: str, now: float) -> GuestEvent:
+def _event(db: sqlite3.Cursor, host: str, vm_id: str, now: float) -> GuestEvent:
     [epoch] = db.execute("SELECT coalesce(max(epoch), 1) FROM host WHERE id = ?", (host,)).fetchone()
     row = db.execute("SELECT power FROM domain WHERE vm = ? AND host = ?", (vm_id, host)).fetchone()
     power = reports.Power.ABSENT if row is None else reports.Power(row[0].lower())

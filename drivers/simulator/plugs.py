@@ -25,7 +25,7 @@ from interlock.schema.commands import (
 )
 
 
-def plug_nic(db: sqlite3.Connection, command: PlugNic) -> Outcome:
+def plug_nic(db: sqlite3.Cursor, command: PlugNic) -> Outcome:
     """Give it to the guest; one that is plugged already takes its new addresses."""
     refusal = not_running(db, command.vm_id, command.at) or unready(db, command.at, [on_host(command.nic)])
     if refusal:
@@ -34,7 +34,7 @@ def plug_nic(db: sqlite3.Connection, command: PlugNic) -> Outcome:
     return DONE
 
 
-def unplug_nic(db: sqlite3.Connection, command: UnplugNic) -> Outcome:
+def unplug_nic(db: sqlite3.Cursor, command: UnplugNic) -> Outcome:
     """Take it from the guest; it stays ready on the host."""
     db.execute(
         "DELETE FROM plugged_nic WHERE vm = ? AND nic = ? AND host = ?",
@@ -43,7 +43,7 @@ def unplug_nic(db: sqlite3.Connection, command: UnplugNic) -> Outcome:
     return DONE
 
 
-def plug_volume(db: sqlite3.Connection, command: PlugVolume) -> Outcome:
+def plug_volume(db: sqlite3.Cursor, command: PlugVolume) -> Outcome:
     """Give it to the guest; one that is plugged already stays as it is."""
     refusal = not_running(db, command.vm_id, command.at) or missing(db, [in_pool(command.volume)])
     if refusal:
@@ -52,7 +52,7 @@ def plug_volume(db: sqlite3.Connection, command: PlugVolume) -> Outcome:
     return DONE
 
 
-def unplug_volume(db: sqlite3.Connection, command: UnplugVolume) -> Outcome:
+def unplug_volume(db: sqlite3.Cursor, command: UnplugVolume) -> Outcome:
     """Take it from the guest; it stays in its pool."""
     db.execute(
         "DELETE FROM plugged_volume WHERE vm = ? AND volume = ? AND host = ?",
@@ -61,7 +61,7 @@ def unplug_volume(db: sqlite3.Connection, command: UnplugVolume) -> Outcome:
     return DONE
 
 
-def apply_rules(db: sqlite3.Connection, command: ApplyRules) -> Outcome:
+def apply_rules(db: sqlite3.Cursor, command: ApplyRules) -> Outcome:
     """Filter by these rules instead of what there was."""
     applied = db.execute(
         "UPDATE domain SET rules = ? WHERE vm = ? AND host = ?",
@@ -81,18 +81,18 @@ Guest: TypeAlias = tuple[str, str]
 """Its VM's id, and its host's."""
 
 
-def put_nic(db: sqlite3.Connection, guest: Guest, nic: NicSpec) -> None:
+def put_nic(db: sqlite3.Cursor, guest: Guest, nic: NicSpec) -> None:
     """Write down that the guest has it."""
     db.execute(
         """
         INSERT OR REPLACE INTO plugged_nic (vm, host, nic, device, is_default, ip, ip6, mac)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (*guest, nic.id, nic.device, nic.is_default, nic.ip_address, nic.ip6_address, nic.mac_address),
+        (*guest, nic.id, nic.device, int(nic.is_default), nic.ip_address, nic.ip6_address, nic.mac_address),
     )
 
 
-def put_volume(db: sqlite3.Connection, guest: Guest, volume: VolumeSpec) -> None:
+def put_volume(db: sqlite3.Cursor, guest: Guest, volume: VolumeSpec) -> None:
     """Write down that the guest has it, with the size that it finds."""
     db.execute(
         """

@@ -36,7 +36,7 @@ from interlock.drivers.simulator import guests, nics, plugs, volumes
 from interlock.schema import commands
 from interlock.schema.commands import AnyCommand, AtPool, Command, Outcome, Scope
 
-RULES: Mapping[type[Command], Callable[[sqlite3.Connection, Any], Outcome]] = {
+RULES: Mapping[type[Command], Callable[[sqlite3.Cursor, Any], Outcome]] = {
     commands.PrepareNic: nics.prepare_nic,
     commands.ReleaseNic: nics.release_nic,
     commands.CreateVolume: volumes.create_volume,
@@ -57,7 +57,7 @@ RULES: Mapping[type[Command], Callable[[sqlite3.Connection, Any], Outcome]] = {
 }
 
 
-def carry_out(db: sqlite3.Connection, command: AnyCommand) -> Outcome:
+def carry_out(db: sqlite3.Cursor, command: AnyCommand) -> Outcome:
     """Do what the command says, or refuse."""
     return RULES[type(command)](db, command)
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
+from sqlite3 import Cursor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -118,9 +118,8 @@ class Simulator:
         try:
             if self._latency or self._jitter or self._slow:
                 await self._travel(command.at, token)
-            sent = Sent(command, token, fence)
-            job = partial(deliver, sent=sent, now=self._clock(), capabilities=self.capabilities)
-            outcome = await self._worker.submit(job)
+            sent, now = Sent(command, token, fence), self._clock()
+            outcome = await self._worker.submit(lambda db: deliver(db, sent, now, self.capabilities))
             if outcome is None:
                 await self._closing.wait()
                 raise self._is_closed()
@@ -256,7 +255,7 @@ class Simulator:
     ) -> None:
         await self.close()
 
-    async def _do(self, job: Callable[[Connection], T]) -> T:
+    async def _do(self, job: Callable[[Cursor], T]) -> T:
         with self._counted():
             return await self._worker.submit(job)
 

@@ -17,7 +17,7 @@ Make: TypeAlias = tuple[str, int, str | None, str | None]
 """What a volume was made for and from: VM, size, template, kind of clone."""
 
 
-def create_volume(db: sqlite3.Connection, command: CreateVolume) -> Outcome:
+def create_volume(db: sqlite3.Cursor, command: CreateVolume) -> Outcome:
     """Make it, unless just this volume is there; a copy that broke off is begun anew."""
     volume = command.volume
     make = (command.vm_id, volume.size_mib, volume.template_id, volume.clone)
@@ -37,7 +37,7 @@ def create_volume(db: sqlite3.Connection, command: CreateVolume) -> Outcome:
     return DONE
 
 
-def half_of_a_volume(db: sqlite3.Connection, command: CreateVolume) -> None:
+def half_of_a_volume(db: sqlite3.Cursor, command: CreateVolume) -> None:
     """Copy half of it, and leave that."""
     volume, there = command.volume, (command.volume.id, command.at)
     if db.execute("SELECT 1 FROM volume WHERE id = ? AND pool = ?", there).fetchone() is None:
@@ -55,13 +55,13 @@ def _other_make(id: str, pool: str, there: Make) -> Refused:
     return refused(Scope.VM, f"volume {id} is in pool {pool} already, but {made}; delete that one first")
 
 
-def delete_volume(db: sqlite3.Connection, command: DeleteVolume) -> Outcome:
+def delete_volume(db: sqlite3.Cursor, command: DeleteVolume) -> Outcome:
     """Delete it from this pool, also from under a guest."""
     db.execute("DELETE FROM volume WHERE id = ? AND pool = ?", (command.volume_id, command.at))
     return DONE
 
 
-def resize_volume(db: sqlite3.Connection, command: ResizeVolume) -> Outcome:
+def resize_volume(db: sqlite3.Cursor, command: ResizeVolume) -> Outcome:
     """Give it another size, and tell the guest that has it plugged on the host named, if there is one."""
     if refusal := missing(db, [(command.volume_id, command.at)]) or _no_space_to_grow(db, command):
         return refusal
@@ -73,14 +73,14 @@ def resize_volume(db: sqlite3.Connection, command: ResizeVolume) -> Outcome:
     return DONE
 
 
-def _no_space_to_grow(db: sqlite3.Connection, command: ResizeVolume) -> Refused | None:
+def _no_space_to_grow(db: sqlite3.Cursor, command: ResizeVolume) -> Refused | None:
     [size_mib] = db.execute(
         "SELECT size_mib FROM volume WHERE id = ? AND pool = ?", (command.volume_id, command.at)
     ).fetchone()
     return no_space(db, command.at, command.size_mib - size_mib)
 
 
-def _tell_guest(db: sqlite3.Connection, command: ResizeVolume) -> None:
+def _tell_guest(db: sqlite3.Cursor, command: ResizeVolume) -> None:
     db.execute(
         """
         UPDATE plugged_volume SET size_mib = ? WHERE vm = ? AND volume = ? AND pool = ? AND host = ?

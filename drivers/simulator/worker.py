@@ -13,10 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from sqlite3 import Connection
-from typing import Any, TypeVar
+from sqlite3 import Cursor
+from typing import Any, TypeAlias, TypeVar
 
 from interlock.drivers.simulator.file import Job, WorldFile
 
@@ -25,13 +23,8 @@ BATCH = 1000
 
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A job and who waits for its answer."""
-
-    job: Job
-    answer: asyncio.Future[Any]
+Waiting: TypeAlias = tuple[Job, asyncio.Future[Any]]
+"""A job, and who waits for its answer."""
 
 
 class Worker:
@@ -55,10 +48,10 @@ class Worker:
             self._thread.shutdown()
             raise
 
-    def submit(self, job: Callable[[Connection], T]) -> asyncio.Future[T]:
+    def submit(self, job: Callable[[Cursor], T]) -> asyncio.Future[T]:
         """Have a job done, with the others of this moment; its answer comes when it is committed."""
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._queue.append(Waiting(job, answer))
+        self._queue.append((job, answer))
         if not self._busy:
             self._busy = True
             self._loop.call_soon(self._send)
@@ -66,21 +59,25 @@ class Worker:
 
     def _send(self) -> None:
         """Take what waits into the thread."""
-        waiting = [one for one in self._queue if not one.answer.cancelled()]
+        waiting = [one for one in self._queue if not one[1].cancelled()]
         batch, self._queue = waiting[:BATCH], waiting[BATCH:]
         self._busy = bool(batch)
         if batch:
-            hop = self._loop.run_in_executor(self._thread, self.file.run, [one.job for one in batch])
-            hop.add_done_callback(partial(self._answer, batch))
+            self._thread.submit(self._run, batch)
 
-    def _answer(self, batch: list[Waiting], hop: asyncio.Future[list[Any]]) -> None:
-        for one, answer in zip(batch, hop.result(), strict=True):
-            if one.answer.cancelled():
+    def _run(self, batch: list[Waiting]) -> None:
+        """In the thread: do a batch, and hop back with its answers."""
+        answers = self.file.run([job for job, _ in batch])
+        self._loop.call_soon_threadsafe(self._answer, batch, answers)
+
+    def _answer(self, batch: list[Waiting], answers: list[Any]) -> None:
+        for (_, waits), answer in zip(batch, answers, strict=True):
+            if waits.cancelled():
                 continue
             if isinstance(answer, Exception):
-                one.answer.set_exception(answer)
+                waits.set_exception(answer)
             else:
-                one.answer.set_result(answer)
+                waits.set_result(answer)
         self._send()
 
     async def close(self) -> None:

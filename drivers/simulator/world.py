@@ -122,7 +122,7 @@ NICS = "SELECT id, host, vm, ip, ip6, mac FROM nic ORDER BY id, host"
 T = TypeVar("T")
 
 
-def read(db: sqlite3.Connection) -> World:
+def read(db: sqlite3.Cursor) -> World:
     """The world as it is."""
     return World(
         domains=_domains(db),
@@ -131,7 +131,7 @@ def read(db: sqlite3.Connection) -> World:
     )
 
 
-def _domains(db: sqlite3.Connection) -> tuple[Domain, ...]:
+def _domains(db: sqlite3.Cursor) -> tuple[Domain, ...]:
     nics, volumes = _plugged(db, PLUGGED_NICS, PluggedNic), _plugged(db, PLUGGED_VOLUMES, PluggedVolume)
     cursor = db.execute(DOMAINS)
     fields = [_FIELD_OF.get(column, column) for column, *_ in cursor.description]
@@ -161,7 +161,7 @@ def _domain(guest: dict[str, Any], nics: Sequence[PluggedNic], volumes: Sequence
     )
 
 
-def _plugged(db: sqlite3.Connection, query: str, kind: type[T]) -> dict[Key, list[T]]:
+def _plugged(db: sqlite3.Cursor, query: str, kind: type[T]) -> dict[Key, list[T]]:
     """What is plugged, by guest."""
     found: dict[Key, list[T]] = {}
     for vm_id, host_id, *row in db.execute(query):
@@ -178,7 +178,7 @@ POOL = """
 """
 
 
-def attach(db: sqlite3.Connection, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
+def attach(db: sqlite3.Cursor, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
     """Build or resize hosts and pools: a host with what it has, for overcommit is in what guests hold; a pool with
     overcommit. None is ever torn down: another engine's may share the file."""
     db.executemany(HOST, [(host.id, host.cpu_mhz, host.memory_mib) for host in hosts])

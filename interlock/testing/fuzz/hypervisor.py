@@ -151,13 +151,14 @@ class MemoryHypervisor:
         _EMPTY.append(db)
 
 
-_EMPTY: list[sqlite3.Connection] = []
+_EMPTY: list[sqlite3.Cursor] = []
 """Worlds that nobody uses now: to build one, and to compile its statements, takes as long as ten events."""
 
 
-def _empty() -> sqlite3.Connection:
+def _empty() -> sqlite3.Cursor:
     """A world without anything. Whoever has it has it alone, but the next one may be another thread."""
-    db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS, check_same_thread=False)
+    memory = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS, check_same_thread=False)
+    db = memory.cursor()
     for statement in tables.BUILD:
         db.execute(statement)
     return db
