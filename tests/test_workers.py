@@ -12,9 +12,10 @@ import pytest
 from interlock import CloudDescription, DeployVM, Engine
 from interlock.engine.orchestrator import elsewhere, wishes
 from interlock.engine.orchestrator.inventory import Inventory
+from interlock.engine.orchestrator.orchestrator import Orchestrator, Part
 from interlock.engine.store import queries
 from interlock.engine.store.joined import TAKE_LOCK
-from interlock.engine.store.listening import SERVING
+from interlock.engine.store.listening import SERVING, Word
 from interlock.engine.store.workers import Workers
 from interlock.schema.cloud import Account
 from interlock.schema.errors import InvalidRequest
@@ -108,12 +109,29 @@ async def test_two_that_ask_for_the_same_are_given_different_ones(tmp_path: Path
         asked = [(await asking.deploy(wish(number))).id for number in range(12)]
         workers = Workers(lab.engine._store)
         given = await asyncio.gather(*(workers.take(f"w-{number % 3}", 3) for number in range(6)))
-        assert sorted(each for some in given for each in some) == sorted(asked)
+        assert sorted(each for some, _ in given for each in some) == sorted(asked)
         # They were given to nobody that has a lease: whoever opens takes them.
         async with serving(lab, url) as worker:
             await until(lambda: worker.under_way() > 0 or worker.counters.decisions > 0)
             await worker.idle()
         await lab.assert_sound()
+
+
+async def test_one_whose_find_another_has_just_been_given_looks_again(tmp_path: Path, url: str) -> None:
+    """Nobody says a second time that something waits."""
+    async with world(tmp_path, url=url, description=cloud()) as lab, Engine.open(url, drives=False) as asking:
+        first, second = [await asking.deploy(wish(number)) for number in range(2)]
+        async with bare(url) as other, bare(url) as looking:
+            await other.run("BEGIN")
+            await other.run(f"INSERT INTO claim (operation_id, worker_id) VALUES ('{first.id}', 'other')")
+            async with serving(lab, url, in_flight=1) as worker:
+                here = "datname = current_database() AND wait_event = 'transactionid'"
+                blocked = f"SELECT count(*) FROM pg_stat_activity WHERE {here}"
+                while not await value(looking, blocked):
+                    await asyncio.sleep(0.01)
+                assert worker.counters.decisions == 0
+                await other.run("COMMIT")
+                assert (await asyncio.wait_for(second.ended(), PATIENCE)).state == "Succeeded"
 
 
 async def test_with_nobody_that_serves_an_engine_that_opens_takes_what_waits(tmp_path: Path, url: str) -> None:
@@ -293,6 +311,38 @@ async def test_a_deadlock_with_another_program_is_asked_again_and_counted(tmp_pa
         assert lab.engine.conflicts.deadlocks >= 1
         assert lab.engine.conflicts.serialization_failures == 0
         await lab.assert_sound()
+
+
+async def test_who_waits_looks_once_for_the_end_and_not_for_each_step(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words: list[Word] = []
+    looked: list[list[str]] = []
+    heard, ended = Orchestrator.heard, elsewhere.Elsewhere._ended
+
+    def hearing(self: Orchestrator, word: Word) -> None:
+        if self.part is Part.ASKS and word.wrote:
+            words.append(word)
+        heard(self, word)
+
+    async def looking(self: elsewhere.Elsewhere) -> list[str]:
+        looked.append(await ended(self))
+        return looked[-1]
+
+    monkeypatch.setattr(Orchestrator, "heard", hearing)
+    monkeypatch.setattr(elsewhere.Elsewhere, "_ended", looking)
+    made, wrap = noted(Holding)
+    async with world(tmp_path, url=url, wrap=wrap), Engine.open(url, drives=False) as asking:
+        await asking._store.listen()
+        made[-1].hold("StartDomain")
+        async with Engine.open(url, serves=True, drivers={"simulator": made[-1]}, policy=QUICK):
+            handle = await asking.deploy(wish(1))
+            ends = asyncio.create_task(handle.ended())
+            await until(lambda: handle.id in asking._orchestrator.elsewhere._waiting and len(words) == 2)
+            made[-1].let_go.set()
+            assert (await asyncio.wait_for(ends, PATIENCE)).state == "Succeeded"
+    assert [word.midway for word in words] == [True, True, False]
+    assert looked == [[handle.id]]
 
 
 async def test_a_second_who_waits_does_not_take_the_word_from_the_first(tmp_path: Path, url: str) -> None:

@@ -177,19 +177,21 @@ class Commits:
             raise Busy(f"{what} is busy: operation {active.id} ({active.kind}) is {active.state}; {hint}")
 
     async def write(
-        self, case: Case, event: Callable[[int], Event], worker_id: str | None
+        self, case: Case, event: Callable[[int], Event], worker_id: str | None, *, on_fresh: bool = True
     ) -> tuple[Case, Decision, int]:
         """Decide and commit an event of an operation under way; returns the case after it and the journal number.
 
         Args:
             worker_id: who must be driving it; None when it is only being claimed.
+            on_fresh: whether to count first what others have written: where nothing is chosen it costs a round trip for
+                nothing. The database decides either way, and what loses is decided again on fresh figures.
 
         Raises:
             Overtaken: somebody else drives it.
             EngineClosed: the store could not write until the engine closed.
         """
         for race in range(RACES):
-            decision = await self.patiently(partial(self._decide, case, event))
+            decision = await self.patiently(partial(self._decide, case, event, on_fresh or race > 0))
             if race > RUSHED:
                 decision = msgspec.structs.replace(decision, if_fresh=False)
             commit = partial(self._store.commit, decision)
@@ -284,8 +286,8 @@ class Commits:
         rows = await self._store.rows(queries.journal_head())
         return int(rows[0][0])
 
-    async def _decide(self, case: Case | None, event: Callable[[int], Event]) -> Decision:
-        if self._store.overtaken:
+    async def _decide(self, case: Case | None, event: Callable[[int], Event], on_fresh: bool = True) -> Decision:
+        if on_fresh and self._store.overtaken:
             await self._catch_up()
         read = False
         while True:

@@ -33,7 +33,7 @@ from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.commits import Accepted, Commits, Overtaken
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.store.cases import Case
-from interlock.schema.commands import Outcome
+from interlock.schema.commands import Done, Outcome
 from interlock.schema.errors import EngineClosed, InterlockError, InvalidRequest, StoreError
 from interlock.schema.words import clean
 
@@ -123,12 +123,13 @@ class Drive:
             return decision
         return await self._overdue(due)
 
-    async def _step(self, event: Callable[[int], Event]) -> Decision:
-        """Decide and commit. The commit's journal number becomes the fence of what it announces: a command that was
-        sent earlier, by this worker or another, is refused if it arrives late."""
+    async def _step(self, event: Callable[[int], Event], *, on_fresh: bool = True) -> Decision:
+        """Decide and commit; `on_fresh`: see `Commits.write`. The commit's journal number becomes the fence of what it
+        announces: a command that was sent earlier, by this worker or another, is refused if it arrives late."""
         worker_id = self._worker_id if self._claimed else None
         try:
-            self.case, decision, self._fence = await self._commits.write(self.case, event, worker_id)
+            written = await self._commits.write(self.case, event, worker_id, on_fresh=on_fresh)
+            self.case, decision, self._fence = written
         except (InvalidRequest, Overtaken, EngineClosed, StoreError):
             raise
         except Exception as error:
@@ -155,7 +156,8 @@ class Drive:
         if not answered and (due := _deadline(decision)) is not None:
             return await self._overdue(due)
         outcomes = tuple(acts.result())
-        return await self._step(lambda at: Settled(at=at, outcomes=outcomes))
+        went_well = all(isinstance(outcome, Done) for outcome in outcomes)
+        return await self._step(lambda at: Settled(at=at, outcomes=outcomes), on_fresh=not went_well)
 
     async def _rest(self, decision: Decision) -> Decision | None:
         """Wait until the operation wants to go on; a wish or closing ends the wait."""

@@ -49,7 +49,7 @@ class Elsewhere:
         """Have an event set when an operation may have ended."""
         news = asyncio.Event()
         async with self._beginning:
-            if not self._waiting:
+            if not self._waiting and self._store.dialect == "postgresql":
                 self._read_to = await self._head()
             self._waiting.setdefault(operation_id, set()).add(news)
         try:
@@ -77,7 +77,7 @@ class Elsewhere:
             self.wake(operation_id)
 
     def heard(self) -> None:
-        """Another engine has written."""
+        """Another engine has written, and perhaps an operation has ended."""
         self._again = bool(self._waiting)
         if self._again and not self._reading:
             self._reading = True
@@ -97,9 +97,9 @@ class Elsewhere:
             self._reading = False
 
     async def _ended(self) -> list[str]:
-        head = await self._head()
-        after, self._read_to = self._read_to, head
-        return [row[0] for row in await self._store.rows(queries.ended(after, head))]
+        rows = await self._store.rows(queries.ended(self._read_to))
+        self._read_to = rows[-1][0] if rows else self._read_to
+        return [operation_id for _, operation_id in rows]
 
     async def _head(self) -> int:
         return int((await self._store.rows(queries.journal_head()))[0][0])

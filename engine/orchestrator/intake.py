@@ -4,7 +4,8 @@ Promises: no more than there is room for is taken, the oldest first, and no oper
 Nothing is asked of the database but when somebody says that there is something, or may be more, and there is room.
 
 Races considered. The store cannot go on: it is waited out, like everywhere. The engine closes: what was taken and not
-begun is given back with its lease.
+begun is given back with its lease. Another worker takes what this one has just found: it looks again at once, for
+nobody says a second time that there is something.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Intake:
 
     async def _take_at_most(self, most: int) -> None:
         await self._commits.patiently(self._ensure)
-        taken = await self._commits.patiently(partial(self._workers.take, self._worker_id, most))
-        self._more |= len(taken) == most
+        taken, more = await self._commits.patiently(partial(self._workers.take, self._worker_id, most))
+        self._more |= more
         for operation_id in taken:
             self._take(operation_id)

@@ -215,7 +215,7 @@ class Orchestrator:
         """Another engine has told something."""
         if self._closed:
             return
-        if word.wrote:
+        if word.wrote and not word.midway:
             self.elsewhere.heard()
         if word.cloud:
             self._tasks.spawn(self._catch_up(), "interlock cloud")

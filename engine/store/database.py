@@ -26,8 +26,9 @@ class Database(Protocol):
         """Run one statement for each row, in one transaction of its own."""
         ...
 
-    async def read(self, sql: str) -> Sequence[Sequence[Any]]:
-        """All rows of a query: between two batches, never during one."""
+    async def read(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
+        """All rows of a query, with `values` for its parameters (`?`, or as the database writes them): between two
+        batches, never during one. What changes something is a transaction of its own."""
         ...
 
     async def locked_read(self, sql: str) -> Sequence[Sequence[Any]]:

@@ -93,13 +93,14 @@ class Feed:
         self.head, self.hinted = head, False
         self._missed.clear()
 
-    def query(self) -> str | None:
-        """SQL for the rows of others, asked between two batches of ours; None: figures must be read as a whole."""
+    def query(self) -> tuple[str, tuple[int, ...]] | None:
+        """SQL for the rows of others with its values, asked between two batches of ours; None: figures must be read as
+        a whole."""
         if self.head is None or sum(end - after for after, end in self._missed) > MOST:
             return None
-        ranges = [f"(seq > {after} AND seq <= {end})" for after, end in self._missed]
-        ranges.append(f"(seq > {self.head} AND seq <= {_HEAD})")
-        return f"{_SELECT} {' OR '.join(ranges)} ORDER BY seq LIMIT {MOST + 1}"
+        ranges = ["(seq > ? AND seq <= ?)"] * len(self._missed) + [f"(seq > ? AND seq <= {_HEAD})"]
+        values = (*(bound for missed in self._missed for bound in missed), self.head)
+        return f"{_SELECT} {' OR '.join(ranges)} ORDER BY seq LIMIT {MOST + 1}", values
 
     def news(self, rows: Sequence[Sequence[Any]]) -> News | None:
         """What the rows tell; None if they do not tell all."""

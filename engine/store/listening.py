@@ -36,6 +36,8 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which open database says it."""
     wrote: bool = False
     """Rows of the journal."""
+    midway: bool = False
+    """No operation ends with them: who waits for one need not look."""
     queued: bool = False
     """Among them is an operation that nobody drives yet."""
     cloud: bool = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from asyncpg.exceptions import (
@@ -73,6 +74,19 @@ def limit_idling(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
+@lru_cache(maxsize=64)
+def _numbered(sql: str) -> str:
+    """SQL as PostgreSQL wants its parameters. The driver keeps a statement by its text: with values in it, it would ask
+    the server anew what the statement is, each time."""
+    first, *rest = sql.split("?")
+    return first + "".join(f"${number}{text}" for number, text in enumerate(rest, 1))
+
+
+def _word(name: str, decisions: Sequence[Decision]) -> Word:
+    midway = all(decision.outcome is None for decision in decisions)
+    return Word(by=name, wrote=True, midway=midway, queued=any(map(_is_queued, decisions)))
+
+
 def _is_queued(decision: Decision) -> bool:
     """Whether it makes an operation that is left to whoever takes it."""
     return decision.operation.state == "Queued" and decision.operation.worker_id is None
@@ -91,7 +105,7 @@ class Postgresql:
         self._engine = engine
         self._statements = statements
         self._conflicts = conflicts
-        self._words = {queued: telling(Word(by=name, wrote=True, queued=queued)) for queued in (False, True)}
+        self._name = name
         self._connection: AsyncConnection | None = None
 
     async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
@@ -104,8 +118,7 @@ class Postgresql:
         return written
 
     async def _write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
-        word = self._words[any(map(_is_queued, decisions))]
-        async with self._locked(word) as driver:
+        async with self._locked(telling(_word(self._name, decisions))) as driver:
             return await self._converse(driver, commit(decisions, is_stale, self._statements))
 
     @asynccontextmanager
@@ -139,11 +152,11 @@ class Postgresql:
         self.counters.statements += 1
         self.counters.commits += 1
 
-    async def read(self, sql: str) -> Sequence[Sequence[Any]]:
+    async def read(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
         """See `Database.read`."""
         self.counters.statements += 1
         async with self._driver() as driver:
-            return cast(Sequence[Sequence[Any]], await driver.fetch(sql))
+            return cast(Sequence[Sequence[Any]], await driver.fetch(_numbered(sql) if values else sql, *values))
 
     async def locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
         """See `Database.locked_read`."""

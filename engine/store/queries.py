@@ -109,11 +109,13 @@ def driven() -> Select[Any]:
     )
 
 
-def ended(after: int, head: int) -> Select[Any]:
-    """The operations that ended or got stuck after one number of the journal, up to another."""
+def ended(after: int) -> Select[Any]:
+    """The operations that ended or got stuck after a number of the journal, each with the number of that, in order.
+    Both bounds are given: a planner that knows nothing of the table might not take the index for one alone."""
     over = (*MACHINES["operation"].names(Stability.TERMINAL), *MACHINES["operation"].names(Stability.STABLE))
-    rows = (journal.c.seq > after, journal.c.seq <= head)
-    return select(journal.c.entity_id).where(*rows, journal.c.machine == "operation", journal.c.destination.in_(over))
+    rows = (journal.c.seq > after, journal.c.seq <= select(func.max(journal.c.seq)).scalar_subquery())
+    about = (journal.c.machine == "operation", journal.c.destination.in_(over))
+    return select(journal.c.seq, journal.c.entity_id).where(*rows, *about).order_by(journal.c.seq)
 
 
 def active_on(column: str, ids: Sequence[str]) -> Select[Any]:

@@ -102,10 +102,10 @@ class Sqlite:
         self.counters.statements += 1
         self.counters.commits += 1
 
-    async def read(self, sql: str) -> Sequence[Sequence[Any]]:
+    async def read(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
         """See `Database.read`."""
         self.counters.statements += 1
-        return await self._hop(lambda database: database.execute(sql).fetchall())
+        return await self._hop(lambda database: database.execute(sql, values).fetchall())
 
     async def locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
         """See `Database.locked_read`."""

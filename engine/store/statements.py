@@ -107,6 +107,15 @@ def _dialect(name: str) -> Dialect:
     return sqlite.aiosqlite.dialect()
 
 
+def compiled(statement: ClauseElement, dialect: str) -> Statement:
+    """Another statement, for the bare driver; its parameters are named in it and have no values.
+
+    Args:
+        dialect: sqlite or postgresql.
+    """
+    return _compiled(statement, _dialect(dialect))
+
+
 def _compiled(
     statement: ClauseElement, dialect: Dialect, table: str = "", key: str = "", unless: str = ""
 ) -> Statement:

@@ -203,6 +203,19 @@ class Store(Reads):
         """
         await self._writer.between(lambda database: self._read(database, then, asked))
 
+    async def run_alone(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Run one statement between two commits of ours, as a transaction of its own; the rows that it returns.
+
+        Raises:
+            StoreError: it cannot be run now.
+        """
+
+        async def once() -> Sequence[Sequence[Any]]:
+            found: Sequence[Sequence[Any]] = await self._writer.between(lambda database: database.read(sql, values))
+            return found
+
+        return await self.conflicts.again(once)
+
     async def refresh(self, then: Callable[..., None], *asked: Select[Any]) -> None:
         """Like `read_between`; what is handed in afterwards counts as decided on these figures, all else on older."""
 
@@ -224,7 +237,7 @@ class Store(Reads):
 
         async def work(database: Database) -> bool:
             query = self.feed.query()
-            news = None if query is None else self.feed.news(await database.read(query))
+            news = None if query is None else self.feed.news(await database.read(*query))
             if news is None:
                 return False
             if news.moved or news.cloud:

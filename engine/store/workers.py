@@ -8,13 +8,16 @@ for what it was given stands beside its lease. None of this moves an operation: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Delete,
+    Integer,
     Select,
+    String,
     and_,
+    bindparam,
     cast,
     column,
     delete,
@@ -28,10 +31,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningInsert
 
 from interlock.engine.store import queries
 from interlock.engine.store.listening import SERVING, Word
+from interlock.engine.store.statements import Statement, compiled
 from interlock.engine.store.store import Store
 from interlock.schema.tables.records import WAITING, operation
 from interlock.schema.tables.workers import claim, worker
@@ -85,38 +88,42 @@ class Workers:
             query = query.where(not_(left))
         return await self._store.rows(query)
 
-    async def take(self, worker_id: str, most: int) -> list[str]:
+    async def take(self, worker_id: str, most: int) -> tuple[list[str], bool]:
         """Give a worker operations that were only asked for, the oldest first; on PostgreSQL only.
 
         Args:
             worker_id: it must hold its lease.
             most: how many at most.
+
+        Returns:
+            Which, and whether there may be more: also where another was faster with all that were found.
         """
 
-        async def work(connection: AsyncConnection) -> list[str]:
-            await connection.execute(_begun(worker_id))
-            return list((await connection.execute(_given(worker_id, most))).scalars())
+        taking = _taking()
+        values = {"worker": worker_id, "most": most}
+        rows = await self._store.run_alone(taking.sql, [values[name] for name in taking.order])
+        return [taken for _, taken in rows if taken is not None], len(rows) == most
 
-        return await self._store.write(work)
 
-
-def _given(worker_id: str, most: int) -> ReturningInsert[Any]:
-    """Give a worker the oldest that nobody was given."""
+@cache
+def _taking() -> Statement:
+    """Give a worker the oldest that nobody was given; and what it was given before and drives by now stands in the
+    operation itself. One statement, compiled once: a worker that drives one operation at a time asks for each."""
     taken = select(claim.c.operation_id).where(claim.c.operation_id == operation.c.id).exists()
     oldest = (
-        select(operation.c.id, literal(worker_id))
+        select(operation.c.id, bindparam("worker", type_=String))
         .where(text(WAITING), ~taken)
         .order_by(operation.c.id)
-        .limit(most)
+        .limit(bindparam("most", type_=Integer))
         .with_for_update(of=operation, skip_locked=True)
         .cte("oldest")
     )
+    driven = select(operation.c.id).where(operation.c.id == claim.c.operation_id, text(f"NOT ({WAITING})")).exists()
+    begun = delete(claim).where(claim.c.worker_id == bindparam("worker", type_=String), driven).cte("begun")
     # Another may have given the same to somebody else since this statement began to look.
     given = insert(claim).from_select(["operation_id", "worker_id"], select(oldest)).on_conflict_do_nothing()
-    return given.returning(claim.c.operation_id)
-
-
-def _begun(worker_id: str) -> Delete:
-    """What a worker was given and drives by now stands in the operation itself."""
-    begun = select(operation.c.id).where(operation.c.id == claim.c.operation_id, text(f"NOT ({WAITING})")).exists()
-    return delete(claim).where(claim.c.worker_id == worker_id, begun)
+    taking = given.returning(claim.c.operation_id).cte("given")
+    found = select(oldest.c.id, taking.c.operation_id)
+    return compiled(
+        found.select_from(oldest.outerjoin(taking, taking.c.operation_id == oldest.c.id)).add_cte(begun), "postgresql"
+    )
