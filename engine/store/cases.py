@@ -57,7 +57,7 @@ class Cases:
     """Reads them.
 
     Args:
-        reading: a transaction that only reads.
+        reading: a connection for reads.
     """
 
     def __init__(self, reading: Callable[[], AbstractAsyncContextManager[AsyncConnection]]) -> None:

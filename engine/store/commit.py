@@ -31,7 +31,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     sql: str
     rows: Sequence[tuple[Any, ...]] = ()
     together: Statement | None = None
-    """The same as a statement of which many rows may be made one, since they do not depend on their order."""
+    """The same as a statement of which many rows may be made one, since they do not depend on their order: all
+    decisions are written at once, and nothing comes after it in the transaction."""
 
 
 Asked = Ask | list[Ask]

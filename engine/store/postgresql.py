@@ -82,6 +82,12 @@ def _numbered(sql: str) -> str:
     return first + "".join(f"${number}{text}" for number, text in enumerate(rest, 1))
 
 
+def _beginning(*also: str) -> str:
+    """A message that begins a transaction with the lock, and runs `also` in it. The lock is waited for no longer than
+    somebody who is alive would keep it."""
+    return "; ".join((BEGIN, f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}", TAKE_LOCK, *also))
+
+
 def _word(name: str, decisions: Sequence[Decision]) -> Word:
     midway = all(decision.outcome is None for decision in decisions)
     return Word(by=name, wrote=True, midway=midway, queued=any(map(_is_queued, decisions)))
@@ -118,18 +124,19 @@ class Postgresql:
         return written
 
     async def _write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
-        async with self._locked(telling(_word(self._name, decisions))) as driver:
-            return await self._converse(driver, commit(decisions, is_stale, self._statements))
+        begin = _beginning(telling(_word(self._name, decisions)))
+        async with self._locked(begin) as driver:
+            talk = commit(decisions, is_stale, self._statements, (f"ROLLBACK; {begin}",))
+            return await self._converse(driver, talk)
 
     @asynccontextmanager
-    async def _locked(self, *also: str) -> AsyncIterator[Any]:
-        """A transaction that holds the lock. It is waited for no longer than somebody who is alive would keep it.
-        `also` is run with it, in the same round trip."""
+    async def _locked(self, begin: str) -> AsyncIterator[Any]:
+        """A transaction that holds the lock; it may be committed inside."""
         async with self._driver() as driver:
-            wait = f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}"
-            await driver.execute("; ".join((BEGIN, wait, TAKE_LOCK, *also)))
+            await driver.execute(begin)
             yield driver
-            await driver.execute("COMMIT")
+            if driver.is_in_transaction():
+                await driver.execute("COMMIT")
 
     async def _with_the_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """Work that takes the lock; once more, if its holder was paused."""
@@ -164,7 +171,7 @@ class Postgresql:
         return await self._with_the_lock(lambda: self._locked_read(sql))
 
     async def _locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
-        async with self._locked() as driver:
+        async with self._locked(_beginning()) as driver:
             return cast(Sequence[Sequence[Any]], await driver.fetch(sql))
 
     async def close(self) -> None:
@@ -218,7 +225,8 @@ class Postgresql:
     async def _run_all(self, driver: Any, asks: Sequence[Ask]) -> None:
         self.counters.statements += len(asks)
         if sum(len(ask.rows) for ask in asks) <= FEW and (said := script((ask.sql, ask.rows) for ask in asks)):
-            await driver.execute(said)
+            # A batch as a whole is the last of its transaction: it is ended in the same message.
+            await driver.execute(f"{said}; COMMIT" if asks[0].together else said)
             return
         for ask in asks:
             await driver.executemany(ask.sql, ask.rows)

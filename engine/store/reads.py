@@ -39,7 +39,7 @@ class Reads(ABC):
 
     @abstractmethod
     def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction that only reads."""
+        """A connection for reads, none of which writes."""
 
     async def rows(self, query: Select[Any]) -> Sequence[Any]:
         """Run a read.
@@ -65,7 +65,7 @@ class Reads(ABC):
     @asynccontextmanager
     async def _moment(self) -> AsyncIterator[AsyncConnection]:
         async with self._reading() as connection:
-            if self.dialect == "postgresql":
+            if self.dialect == "postgresql":  # a transaction, not each read for itself
                 await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 

@@ -182,12 +182,15 @@ class Store(Reads):
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads."""
+        """Reads; on PostgreSQL each is of its own moment, and no transaction is begun and ended around it: two round
+        trips for nothing."""
         if self._closed:
             raise EngineClosed("the engine is closed; open it again")
         self._reads += 1
         try:
             async with self.engine.connect() as connection:
+                if self.dialect == "postgresql":
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield connection
         except TROUBLES as error:
             raise StoreError(f"the database cannot be read now: {said(error)}") from error
