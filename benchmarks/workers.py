@@ -47,7 +47,7 @@ def _read(arguments: Sequence[str]) -> Namespace:
     asked.add_argument("--deploys", type=int, default=500, help="deploys of one engine in a round (500)")
     asked.add_argument("--in-flight", type=int, default=64, help="of them at once (64)")
     asked.add_argument("--crews", type=_counts, default=(1, 2, 4, 8), help="numbers of workers (1,2,4,8)")
-    asked.add_argument("--each", type=int, default=30, help="deploys for each worker of a crew (30)")
+    asked.add_argument("--each", type=int, default=40, help="deploys for each worker of a crew (40)")
     asked.add_argument("--at-once", type=int, default=1, help="deploys that a worker of a crew drives at once (1)")
     asked.add_argument("--latency", type=int, default=50, help="ms that the simulator takes for an effect (50)")
     asked.add_argument("--busy", type=int, default=400, help="deploys of a crew at latency 0; 0: none (400)")

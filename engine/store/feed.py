@@ -25,15 +25,22 @@ _tables = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _movements = msgspec.json.Decoder(tuple[Movement, ...])
 
 _ABOUT = "account_id || '\n' || planner || '\n' || affinity_groups"
+_CHANGED_HANDS = """machine = 'vm' AND version > 1 AND (changes LIKE '%"account_id":%' OR changes LIKE '%"planner":%'
+            OR changes LIKE '%"affinity_groups":%')"""
 _SELECT = f"""
-    SELECT seq, machine, entity_id, ledger,
-        CASE WHEN machine = 'vm' AND ledger LIKE '%"cpu"%' THEN (SELECT {_ABOUT} FROM vm WHERE vm.id = entity_id) END,
-        CASE WHEN machine = 'cloud' THEN changes END,
-        CASE WHEN machine = 'vm' AND version > 1 AND (changes LIKE '%"account_id":%' OR changes LIKE '%"planner":%'
-            OR changes LIKE '%"affinity_groups":%') THEN 1 ELSE 0 END
-    FROM journal WHERE """  # noqa: S608 - nothing in it comes from outside
-"""One statement, so that VMs are as they are when its last row is the head. The bounds of a range are both given: a
-planner that knows nothing of the table takes an index for those, and for one alone perhaps not."""
+    SELECT told.number, told.head, seq, machine, entity_id, ledger, about, cloud, changed_hands FROM
+    (SELECT count(*) AS number, max(seq) AS head FROM journal WHERE {{ranges}}) AS told LEFT JOIN (
+        SELECT seq, machine, entity_id, ledger,
+            CASE WHEN machine = 'vm' AND ledger LIKE '%"cpu"%'
+                THEN (SELECT {_ABOUT} FROM vm WHERE vm.id = entity_id) END AS about,
+            CASE WHEN machine = 'cloud' THEN changes END AS cloud,
+            CASE WHEN {_CHANGED_HANDS} THEN 1 ELSE 0 END AS changed_hands
+        FROM journal WHERE ({{ranges}}) AND (ledger <> '[]' OR machine = 'cloud' OR {_CHANGED_HANDS})
+    ) AS telling ON told.number <= {MOST} ORDER BY seq
+"""  # noqa: S608 - nothing in it comes from outside
+"""How many rows there are and up to where, and those that tell something: two in three move nothing. One statement, so
+that VMs are as they are when its last row is the head. The bounds of a range are both given: a planner that knows
+nothing of the table takes an index for those, and for one alone perhaps not."""
 _HEAD = "(SELECT max(seq) FROM journal)"
 
 
@@ -100,16 +107,18 @@ class Feed:
             return None
         ranges = ["(seq > ? AND seq <= ?)"] * len(self._missed) + [f"(seq > ? AND seq <= {_HEAD})"]
         values = (*(bound for missed in self._missed for bound in missed), self.head)
-        return f"{_SELECT} {' OR '.join(ranges)} ORDER BY seq LIMIT {MOST + 1}", values
+        return _SELECT.format(ranges=" OR ".join(ranges)), (*values, *values)
 
     def news(self, rows: Sequence[Sequence[Any]]) -> News | None:
         """What the rows tell; None if they do not tell all."""
-        head = max(self.head or 0, rows[-1][0] if rows else 0)
+        number, last = rows[0][:2]
+        head = max(self.head or 0, last or 0)
         expected = sum(end - after for after, end in self._missed) + head - (self.head or 0)
-        if len(rows) != expected or len(rows) > MOST or not _are_known(rows):
+        telling = [row[2:] for row in rows if row[2] is not None]
+        if number != expected or number > MOST or not _are_known(telling):
             return None
-        moved = tuple(each for row in rows if row[3] != "[]" for each in _moved(row))
-        return News(head, moved, frozenset(each for row in rows if row[5] is not None for each in _tables(row[5])))
+        moved = tuple(each for row in telling if row[3] != "[]" for each in _moved(row))
+        return News(head, moved, frozenset(each for row in telling if row[5] is not None for each in _tables(row[5])))
 
 
 def _moved(row: Sequence[Any]) -> Iterable[Moved]:
