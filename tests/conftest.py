@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -39,6 +40,14 @@ LIVING = ("web", "two")
 """The VMs that run in the last of them."""
 
 Copy: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_global_is_left() -> Iterator[None]:
+    """A test that leaves logging configured would make another one fail, that prints what is in the documents."""
+    yield
+    structlog = sys.modules.get("structlog")
+    assert structlog is None or not structlog.is_configured(), "call structlog.reset_defaults() in the end"
 
 
 @pytest.fixture(scope="session")

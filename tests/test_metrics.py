@@ -11,13 +11,14 @@ import tempfile
 import threading
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -505,10 +506,18 @@ def _raises(*_: Any) -> Any:
     raise ValueError("a bug in the observer")
 
 
+@pytest.fixture
+def unconfigured() -> Iterator[None]:
+    """Afterwards, structlog is as if nobody had configured it; what captures its lines leaves it configured."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("unconfigured")
 async def test_an_observer_that_raises_stops_nothing_and_is_named(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     with capture_logs() as said, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log, "logger", lambda: __import__("structlog").get_logger())
+        patch.setattr(log, "logger", structlog.get_logger)
         async with world(tmp_path, observers=[Bad(), Metrics(registry)]) as lab:
             assert (await lab.deploy()).state == "Succeeded"
             (await Truth.of(lab)).assert_counted(Scrape(registry))

@@ -75,7 +75,8 @@ def commit(
 
     Args:
         begin_again: SQL that ends the transaction without a trace and begins another, where the transaction is ours
-            alone; a savepoint around the whole batch, which SQLite pays for with a copy of every page, is spared then.
+            alone; a savepoint around the whole batch is spared then, which costs SQLite a copy of every page, and
+            PostgreSQL a round trip.
 
     Answers expected: for an Ask without rows, the value of the first column of the first row, or None.
     """

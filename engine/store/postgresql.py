@@ -226,7 +226,7 @@ class Postgresql:
         self.counters.statements += len(asks)
         if sum(len(ask.rows) for ask in asks) <= FEW and (said := script((ask.sql, ask.rows) for ask in asks)):
             # A batch as a whole is the last of its transaction: it is ended in the same message.
-            await driver.execute(f"{said}; COMMIT" if asks[0].together else said)
+            await driver.execute(f"{said}; COMMIT" if asks[0].together is not None else said)
             return
         for ask in asks:
             await driver.executemany(ask.sql, ask.rows)
