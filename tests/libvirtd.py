@@ -178,6 +178,14 @@ class Libvirtd:
         with (self.folder / "said").open("a") as said:
             subprocess.run(entered, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=60)
 
+    def ensure(self) -> None:
+        """Begin it again if it has died by itself, as systemd would: libvirtd itself crashes now and then over clients
+        that left while it stood still, and takes all that come later along."""
+        try:
+            self.daemon()
+        except AssertionError:
+            self.restart()
+
     def _child(self) -> int:
         """The first process of the namespace: the keeper's child's child."""
         pid = self._keeper.pid

@@ -114,10 +114,13 @@ async def test_an_engine_that_was_open_all_along_takes_over_what_somebody_waits_
 
 
 async def test_an_engine_that_is_refused_for_what_nobody_drives_takes_it_over(tmp_path: Path, empty_url: str) -> None:
-    async with world(tmp_path, url=empty_url) as idle:
+    made, wrap = noted(Holding)
+    async with world(tmp_path, url=empty_url, wrap=wrap) as idle:
+        made[-1].hold("StartDomain")  # it may hear of the death before it is asked, and must not be done by then
         await _left_in_flight(tmp_path, empty_url)
         with pytest.raises(InvalidRequest, match="is busy"):
             await idle.engine.stop("web")
+        made[-1].let_go.set()
         await asyncio.wait_for(_runs(idle), 10)
         await idle.engine.idle()
         assert (await idle.run("stop")).state == "Succeeded"
