@@ -21,7 +21,7 @@ from interlock.schema.cloud import Account
 from interlock.schema.errors import InvalidRequest
 from interlock.schema.holdings import COUNTERS
 from interlock.schema.settings import EXPUNGE_DELAY
-from tests.bare import bare, value
+from tests.bare import Bare, bare, value
 from tests.conftest import copied_database
 from tests.dying import Holding, doomed
 from tests.postgres import Server
@@ -59,6 +59,13 @@ async def until(met: Callable[[], bool]) -> None:
 
 def serving(lab: World, url: str, **more: Any) -> Any:
     return Engine.open(url, serves=True, drivers={"simulator": lab.simulator}, policy=QUICK, **more)
+
+
+async def held_up(looking: Bare) -> None:
+    """Return when somebody waits for a row that another's transaction holds."""
+    here = "datname = current_database() AND wait_event = 'transactionid'"
+    while not await value(looking, f"SELECT count(*) FROM pg_stat_activity WHERE {here}"):
+        await asyncio.sleep(0.01)
 
 
 # --- what is only asked for
@@ -125,22 +132,22 @@ async def test_one_whose_find_another_has_just_been_given_looks_again(tmp_path: 
             await other.run("BEGIN")
             await other.run(f"INSERT INTO claim (operation_id, worker_id) VALUES ('{first.id}', 'other')")
             async with serving(lab, url, in_flight=1) as worker:
-                here = "datname = current_database() AND wait_event = 'transactionid'"
-                blocked = f"SELECT count(*) FROM pg_stat_activity WHERE {here}"
-                while not await value(looking, blocked):
-                    await asyncio.sleep(0.01)
+                await held_up(looking)
                 assert worker.counters.decisions == 0
                 await other.run("COMMIT")
                 assert (await asyncio.wait_for(second.ended(), PATIENCE)).state == "Succeeded"
 
 
 async def test_with_nobody_that_serves_an_engine_that_opens_takes_what_waits(tmp_path: Path, url: str) -> None:
-    async with world(tmp_path, url=url, description=cloud()) as lab:
+    made, wrap = noted(Holding)
+    async with world(tmp_path, url=url, description=cloud(), wrap=wrap) as lab:
         async with Engine.open(url, drives=False) as asking:
             handle = await asking.deploy(wish(1))
-        async with Engine.open(url, drivers={"simulator": lab.simulator}, policy=QUICK) as other:
+        made[-1].hold("StartDomain")  # else it may be done before the engine is open
+        async with Engine.open(url, drivers={"simulator": made[-1]}, policy=QUICK) as other:
             assert other.under_way() == 1
             assert (await other.handle(handle.id)).id == handle.id
+            made[-1].let_go.set()
             await other.idle()
         assert (await lab.vm("vm-1")).state == "Running"
 
@@ -301,10 +308,7 @@ async def test_a_deadlock_with_another_program_is_asked_again_and_counted(tmp_pa
         await other.run("UPDATE host SET cpu_used_mhz = cpu_used_mhz")
         deploying = asyncio.create_task(lab.deploy("web"))
         async with bare(url) as looking, asyncio.timeout(PATIENCE):
-            here = "datname = current_database() AND wait_event = 'transactionid'"
-            waits = f"SELECT count(*) FROM pg_stat_activity WHERE {here}"
-            while not await value(looking, waits):
-                await asyncio.sleep(0.01)
+            await held_up(looking)
         await other.run(TAKE_LOCK)
         await other.run("COMMIT")
         assert (await asyncio.wait_for(deploying, PATIENCE)).state == "Succeeded"

@@ -34,23 +34,25 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True, order=True, gc=False):
 
 def deadline(operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]) -> Deadline | None:
     """The earliest; None if nothing is transitional. Of two at one moment, the one that wants to stick is taken."""
-    first = due_at(operation, vm, nics, volumes)
+    due = _dues(operation, vm, nics, volumes)
+    first = min([at for at, _ in due], default=None)
     if first is None:
         return None
-    found = [
-        _of(each, operation, first) for each in _all(operation, vm, nics, volumes) if _due(each, operation) == first
-    ]
+    found = [_of(entity, operation, at) for at, entity in due if at == first]
     return min(found, key=lambda each: (each.rule is not Overdue.STICK, each.what))
 
 
 def due_at(operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]) -> int | None:
     """When that is, in µs since 1970: most operations are never overdue, and need no words for it."""
-    times = [_due(each, operation) for each in _all(operation, vm, nics, volumes)]
-    return min([at for at in times if at is not None], default=None)
+    return min([at for at, _ in _dues(operation, vm, nics, volumes)], default=None)
 
 
-def _all(operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]) -> list[Entity]:
-    return [operation, *nics, *volumes, *([vm] if vm is not None else [])]
+def _dues(
+    operation: Operation, vm: Vm | None, nics: Iterable[Nic], volumes: Iterable[Volume]
+) -> list[tuple[int, Entity]]:
+    """Those that are in a transitional state, each with when that must be left."""
+    entities: list[Entity] = [operation, *nics, *volumes, *([vm] if vm is not None else [])]
+    return [(at, each) for each in entities if (at := _due(each, operation)) is not None]
 
 
 def _due(entity: Entity, operation: Operation) -> int | None:

@@ -20,6 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from interlock.engine.store.script import literal
+
 CHANNEL = "interlock"
 SERVING = 0x1_7E41_0C5
 """The advisory lock that the sessions of all engines share that drive what others only asked for."""
@@ -55,8 +57,7 @@ MISSED = Word(wrote=True, queued=True, cloud=True, lease_until=0)
 
 def telling(word: Word) -> str:
     """SQL that tells it once the transaction has committed."""
-    text = msgspec.json.encode(word).decode().replace("'", "''")
-    return f"NOTIFY {CHANNEL}, '{text}'"
+    return f"NOTIFY {CHANNEL}, {literal(msgspec.json.encode(word).decode())}"
 
 
 class Listening:
