@@ -18,6 +18,7 @@ from interlock.drivers.simulator import Simulator
 from interlock.schema import commands as c
 from interlock.schema.cloud import Host, StoragePool
 from interlock.schema.commands import AnyCommand, Capability, Done, Outcome, Refusal, Refused, Scope
+from interlock.testing.kits.driver import TURNS
 
 UNDOING = (c.ReleaseNic, c.DeleteVolume, c.StopDomain, c.UnplugNic, c.UnplugVolume)
 
@@ -235,7 +236,17 @@ class LeavesATask(Honest):
         self.task = asyncio.create_task(asyncio.sleep(60), name="left-behind")
 
 
-class ActsAgainWhenCancelled(Honest):
+class Lingers(Honest):
+    """It answers after more turns of the loop than any call of the kit is left alone: each is cancelled before."""
+
+    async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Any:
+        outcome = await super().perform(command, token=token, fence=fence)
+        for _ in range(2 * max(TURNS)):
+            await asyncio.sleep(0)
+        return outcome
+
+
+class ActsAgainWhenCancelled(Lingers):
     """The effect goes on under a token that is not its own."""
 
     async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Any:
@@ -246,7 +257,7 @@ class ActsAgainWhenCancelled(Honest):
             raise
 
 
-class WillNotBeCancelled(Honest):
+class WillNotBeCancelled(Lingers):
     async def perform(self, command: AnyCommand, *, token: str, fence: int) -> Any:
         try:
             return await super().perform(command, token=token, fence=fence)
