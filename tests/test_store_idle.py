@@ -98,9 +98,10 @@ async def test_an_engine_that_was_just_opened_runs_no_sql(
     for name in ("sqlite", "postgresql"):
         (tmp_path / name).mkdir()
     async with (
-        on_sqlite(files, tmp_path, statements) as (_, one_mark),
-        on_postgresql(server, tmp_path) as (_, other_mark),
+        on_sqlite(files, tmp_path, statements) as (one, one_mark),
+        on_postgresql(server, tmp_path) as (other, other_mark),
     ):
+        await asyncio.gather(one.engine.idle(), other.engine.idle())  # the look at the hosts, with which it begins
         before = await one_mark(), await other_mark()
         await asyncio.sleep(0.5)
         assert (await one_mark(), await other_mark()) == before
