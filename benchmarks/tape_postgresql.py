@@ -47,16 +47,16 @@ def recorded() -> Iterator[Tape]:
     tape, open_batch = Tape(), list[Call]()
     write, run = Postgresql.write, Postgresql._run
 
-    async def writing(self: Any, decisions: Any, is_stale: Any) -> Any:
+    async def writing(self: Any, decisions: Any, is_stale: Any, more: Any) -> Any:
         open_batch.clear()
-        written = await write(self, decisions, is_stale)
+        written = await write(self, decisions, is_stale, more)
         if written.alone:
             raise Wrong("a batch was written decision by decision")
         tape.batches.append(list(open_batch))
         return written
 
-    async def running(self: Any, driver: Any, ask: Any) -> Any:
-        answer = await run(self, driver, ask)
+    async def running(self: Any, driver: Any, ask: Any, end: str) -> Any:
+        answer = await run(self, driver, ask, end)
         if not isinstance(ask, Ask):
             open_batch.extend((each.sql, list(each.rows)) for each in ask)
         return answer

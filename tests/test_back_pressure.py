@@ -40,14 +40,14 @@ class HeldUp:
         self._write = writer.database.write
         monkeypatch.setattr(writer.database, "write", self.write)
 
-    async def write(self, decisions: Any, is_stale: Any) -> Written:
+    async def write(self, decisions: Any, is_stale: Any, more: Any) -> Written:
         """In place of the database's."""
         self.here.set()
         self.held = len(decisions)
         await self.go.wait()
         self.look()
         self.batches.append(len(decisions))
-        return await self._write(decisions, is_stale)
+        return await self._write(decisions, is_stale, more)
 
     async def piled_up(self) -> None:
         """Return when a batch is held up, and all that can pile up behind it has."""

@@ -25,7 +25,7 @@ class Noting:
         self.counters = Counters()
         self.batches: list[list[object]] = []
 
-    async def write(self, decisions: Sequence[object], is_stale: object) -> Written:
+    async def write(self, decisions: Sequence[object], is_stale: object, more: object) -> Written:
         self.batches.append(list(decisions))
         await asyncio.sleep(0)
         return Written([Committed(1) for _ in decisions], 0, 0, alone=False)
@@ -65,6 +65,40 @@ async def test_who_is_alone_waits_for_nobody() -> None:
 async def test_those_who_come_one_after_the_other_are_one_batch() -> None:
     assert await batches(4, 0, 1, 2, 3) == [4]
     assert await batches(4, 0, TURNS - 1, 2 * TURNS - 2, 3 * TURNS - 3) == [4]
+
+
+class Locked(Noting):
+    """Waits for a lock that others hold before each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = asyncio.Event()
+        self.stale: list[bool] = []
+
+    async def write(self, decisions: Sequence[object], is_stale: Any, more: Any) -> Written:
+        await self.free.wait()
+        written = await super().write([*decisions, *more()], is_stale, more)
+        self.stale.append(is_stale(0))
+        return written
+
+
+async def test_who_comes_while_others_are_waited_for_goes_along_and_no_more_than_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writers, "BATCH", 4)
+    locked, wrote = Locked(), list[int]()
+    writer = Writer(cast(Any, locked), lambda head: False, lambda decisions, written: wrote.append(len(decisions)))
+    tasks = [asyncio.create_task(hand_in(writer, "first", 0))]
+    for _ in range(2 * TURNS):
+        await asyncio.sleep(0)
+    tasks += [asyncio.create_task(hand_in(writer, str(number), 0)) for number in range(5)]
+    for _ in range(2 * TURNS):
+        await asyncio.sleep(0)
+    writer.outdate()  # those that wait behind the first were decided on older figures
+    locked.free.set()
+    await asyncio.gather(*tasks)
+    assert locked.batches == [["first", "0", "1", "2"], ["3", "4"]]
+    assert (wrote, locked.stale) == ([4, 2], [True, True])
 
 
 async def test_who_does_not_come_is_not_waited_for() -> None:

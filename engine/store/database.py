@@ -6,11 +6,14 @@ then; or, if the connection broke during the commit itself, perhaps all was: who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from interlock.engine.core.decision import Decision
 from interlock.engine.store.commit import Counters, IsStale, Written
+
+More: TypeAlias = Callable[[], Sequence[Decision]]
+"""Hands over what has come since; asked at most once for each time that the lock was waited for."""
 
 
 class Database(Protocol):
@@ -18,8 +21,9 @@ class Database(Protocol):
 
     counters: Counters
 
-    async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
-        """Commit all decisions in one transaction, each accepted or refused on its own."""
+    async def write(self, decisions: Sequence[Decision], is_stale: IsStale, more: More) -> Written:
+        """Commit all decisions in one transaction, each accepted or refused on its own; and those that have come while
+        others were waited for (`more`), whose verdicts follow. Where nobody is waited for, it need not be asked."""
         ...
 
     async def run(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:

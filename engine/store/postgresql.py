@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from interlock.engine.core.decision import Decision
 from interlock.engine.store.commit import Ask, Asked, Conversation, Counters, IsStale, RowRefused, Written, commit
 from interlock.engine.store.conflicts import Conflicts
+from interlock.engine.store.database import More
 from interlock.engine.store.listening import Word, telling
 from interlock.engine.store.script import script
 from interlock.engine.store.statements import Statements
@@ -82,10 +83,10 @@ def _numbered(sql: str) -> str:
     return first + "".join(f"${number}{text}" for number, text in enumerate(rest, 1))
 
 
-def _beginning(*also: str) -> str:
-    """A message that begins a transaction with the lock, and runs `also` in it. The lock is waited for no longer than
-    somebody who is alive would keep it."""
-    return "; ".join((BEGIN, f"SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}", TAKE_LOCK, *also))
+def _beginning() -> str:
+    """A message that begins a transaction with the lock, which is waited for no longer than somebody who is alive would
+    keep it."""
+    return f"{BEGIN}; SET LOCAL lock_timeout = {int(2000 * IDLE_SECONDS)}; {TAKE_LOCK}"
 
 
 def _word(name: str, decisions: Sequence[Decision]) -> Word:
@@ -114,29 +115,27 @@ class Postgresql:
         self._name = name
         self._connection: AsyncConnection | None = None
 
-    async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
+    async def write(self, decisions: Sequence[Decision], is_stale: IsStale, more: More) -> Written:
         """See `Database.write`."""
-        written = await self._with_the_lock(lambda: self._write(decisions, is_stale))
+        batch = list(decisions)
+        written = await self._with_the_lock(lambda: self._write(batch, is_stale, more))
         self.counters.statements += 1
         self.counters.commits += 1
-        self.counters.decisions += len(decisions)
+        self.counters.decisions += len(batch)
         self.counters.retried_alone += written.alone
         return written
 
-    async def _write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
-        begin = _beginning(telling(_word(self._name, decisions)))
-        async with self._locked(begin) as driver:
-            talk = commit(decisions, is_stale, self._statements, (f"ROLLBACK; {begin}",))
-            return await self._converse(driver, talk)
-
-    @asynccontextmanager
-    async def _locked(self, begin: str) -> AsyncIterator[Any]:
-        """A transaction that holds the lock; it may be committed inside."""
+    async def _write(self, batch: list[Decision], is_stale: IsStale, more: More) -> Written:
+        """`batch` grows by what came while the lock was waited for: else engines that take turns have small ones."""
         async with self._driver() as driver:
-            await driver.execute(begin)
-            yield driver
+            await driver.execute(_beginning())
+            batch += more()
+            end = f"{telling(_word(self._name, batch))}; COMMIT"
+            talk = commit(batch, is_stale, self._statements, (f"ROLLBACK; {_beginning()}",))
+            written = await self._converse(driver, talk, end)
             if driver.is_in_transaction():
-                await driver.execute("COMMIT")
+                await driver.execute(end)
+            return written
 
     async def _with_the_lock(self, work: Callable[[], Awaitable[T]]) -> T:
         """Work that takes the lock; once more, if its holder was paused."""
@@ -171,8 +170,11 @@ class Postgresql:
         return await self._with_the_lock(lambda: self._locked_read(sql))
 
     async def _locked_read(self, sql: str) -> Sequence[Sequence[Any]]:
-        async with self._locked(_beginning()) as driver:
-            return cast(Sequence[Sequence[Any]], await driver.fetch(sql))
+        async with self._driver() as driver:
+            await driver.execute(_beginning())
+            found = await driver.fetch(sql)
+            await driver.execute("COMMIT")
+            return cast(Sequence[Sequence[Any]], found)
 
     async def close(self) -> None:
         """See `Database.close`."""
@@ -207,33 +209,33 @@ class Postgresql:
             await connection.invalidate()
             await connection.close()
 
-    async def _converse(self, driver: Any, talk: Conversation) -> Written:
+    async def _converse(self, driver: Any, talk: Conversation, end: str) -> Written:
         try:
             ask = next(talk)
             while True:
                 try:
-                    answer = await self._run(driver, ask)
+                    answer = await self._run(driver, ask, end)
                 except _REFUSALS as error:
                     if isinstance(ask, Ask):
                         raise
                     ask = talk.throw(RowRefused(str(error)))
                 else:
                     ask = talk.send(answer)
-        except StopIteration as end:
-            return cast(Written, end.value)
+        except StopIteration as said:
+            return cast(Written, said.value)
 
-    async def _run_all(self, driver: Any, asks: Sequence[Ask]) -> None:
+    async def _run_all(self, driver: Any, asks: Sequence[Ask], end: str) -> None:
         self.counters.statements += len(asks)
         if sum(len(ask.rows) for ask in asks) <= FEW and (said := script((ask.sql, ask.rows) for ask in asks)):
             # A batch as a whole is the last of its transaction: it is ended in the same message.
-            await driver.execute(f"{said}; COMMIT" if asks[0].together is not None else said)
+            await driver.execute(f"{said}; {end}" if asks[0].together is not None else said)
             return
         for ask in asks:
             await driver.executemany(ask.sql, ask.rows)
 
-    async def _run(self, driver: Any, ask: Asked) -> Any:
+    async def _run(self, driver: Any, ask: Asked, end: str) -> Any:
         if not isinstance(ask, Ask):
-            await self._run_all(driver, ask)
+            await self._run_all(driver, ask, end)
             return None
         if ask.sql.startswith("SELECT"):
             self.counters.statements += 1

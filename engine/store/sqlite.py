@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from interlock.engine.core.decision import Decision
 from interlock.engine.store import setwise
 from interlock.engine.store.commit import Ask, Asked, Conversation, Counters, IsStale, RowRefused, Written, commit
+from interlock.engine.store.database import More
 from interlock.engine.store.statements import Statements
 from interlock.schema.errors import StoreError
 
@@ -75,8 +76,8 @@ class Sqlite:
         raw = await connection.get_raw_connection()
         return cls(connection, raw.driver_connection, statements)
 
-    async def write(self, decisions: Sequence[Decision], is_stale: IsStale) -> Written:
-        """See `Database.write`."""
+    async def write(self, decisions: Sequence[Decision], is_stale: IsStale, more: More) -> Written:
+        """See `Database.write`. Other processes are waited for in the driver's thread, where nothing can be asked."""
 
         def work(database: sqlite3.Connection) -> Written:
             database.execute("BEGIN IMMEDIATE")

@@ -2,7 +2,7 @@
 
 Promises: decisions are written in the order they were handed in; each gets its own verdict; an acknowledged one is
 durable. While nothing waits, nothing runs. Work handed to `between` runs on the writing connection between batches,
-so that what it reads is exactly what has been committed.
+so that what it reads is exactly what has been committed. While the database waits for other writers, a batch grows.
 
 What waits here is bounded by who hands in: so many requests as the door lets in, and one decision for each operation
 under way (`engine/orchestrator/door.py`). Work between batches is done before each, so reads never wait for two.
@@ -135,18 +135,31 @@ class Writer:
                 answer.set_result(result)
 
     async def _write(self, batch: list[tuple[Decision, asyncio.Future[Verdict]]]) -> None:
-        outdated, self._outdated = self._outdated > 0, max(0, self._outdated - len(batch))
+        outdated = self._take_outdated(len(batch))
+
+        def more() -> Sequence[Decision]:
+            nonlocal outdated
+            late, self._waiting = self._waiting[: BATCH - len(batch)], self._waiting[BATCH - len(batch) :]
+            outdated |= self._take_outdated(len(late))
+            batch.extend(late)
+            return [decision for decision, _ in late]
+
         decisions = [decision for decision, _ in batch]
         try:
-            written = await self.database.write(decisions, lambda head: self._is_stale(head) or outdated)
+            written = await self.database.write(decisions, lambda head: self._is_stale(head) or outdated, more)
         except Exception as error:
             for _, answer in batch:
                 _fail(answer, error)
             return
-        self._wrote(decisions, written)
+        self._wrote([decision for decision, _ in batch], written)
         for (_, answer), verdict in zip(batch, written.verdicts, strict=True):
             if not answer.done():
                 answer.set_result(verdict)
+
+    def _take_outdated(self, number: int) -> bool:
+        """Whether some of the next so many that wait were decided on older figures."""
+        found, self._outdated = self._outdated > 0, max(0, self._outdated - number)
+        return found and number > 0
 
 
 def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
