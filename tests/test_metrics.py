@@ -11,7 +11,7 @@ import tempfile
 import threading
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.effects import Performer
 from interlock.engine.orchestrator.view import View
 from interlock.engine.store import standing
+from interlock.engine.store.commit import IsStale, Written
+from interlock.engine.store.database import More
 from interlock.engine.store.store import Store
 from interlock.schema.cloud import Cluster, Host, StoragePool
 from interlock.schema.errors import StoreError
@@ -194,13 +196,13 @@ async def test_a_request_in_the_callers_own_transaction_is_counted_when_it_is_co
 async def test_what_was_written_though_the_connection_broke_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry, broken = CollectorRegistry(), []
+    registry, broken = CollectorRegistry(), list[Written]()
     async with world(tmp_path, observers=[Metrics(registry)]) as lab:
         database = lab.engine._store._writer.database
         write = database.write
 
-        async def breaks(decisions: list[Decision], is_stale: Any) -> Any:
-            written = await write(decisions, is_stale)
+        async def breaks(decisions: Sequence[Decision], is_stale: IsStale, more: More) -> Written:
+            written = await write(decisions, is_stale, more)
             if len(broken) < 3 and decisions[0].operation.version > 1:
                 broken.append(written)
                 raise StoreError("the connection broke after the commit")
@@ -400,10 +402,9 @@ def test_places_are_bounded_and_nothing_is_lost(rows: list[tuple[str, int, int, 
         summed = fill.summed(((zone, str(place)), held, held + more) for zone, place, held, more in rows)
         bounded = fill.bounded(summed)
     for zone in "ab":
-        for column in (1, 2):
-            assert sum(row[column] for row in bounded if row[0][0] == zone) == sum(
-                row[column + 1] if column == 1 else row[2] + row[3] for row in rows if row[0] == zone
-            )
+        kept, told = [row for row in bounded if row[0][0] == zone], [row for row in rows if row[0] == zone]
+        assert sum(row[1] for row in kept) == sum(row[2] for row in told)
+        assert sum(row[2] for row in kept) == sum(row[2] + row[3] for row in told)
     named = [row for row in bounded if row[0][1] != fill.OTHERS]
     assert len(named) <= 4 and len(bounded) <= 4 + 2
     others = [row for row in summed if row[0] not in {each[0] for each in named}]

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,10 +27,12 @@ import msgspec
 from interlock import Engine
 from interlock.drivers.simulator import Simulator
 from interlock.engine.core import recovery
+from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Way
 from interlock.engine.orchestrator import commits, convergence, lease, orchestrator, tasks
 from interlock.engine.store import postgresql, queries
-from interlock.engine.store.commit import Written
+from interlock.engine.store.commit import IsStale, Written
+from interlock.engine.store.database import More
 from interlock.engine.store.postgresql import Postgresql
 from interlock.engine.store.sqlite import Sqlite
 from interlock.engine.store.verdict import Committed
@@ -42,6 +44,8 @@ from tests.killing.diary import Diary, Kind, Stage
 from tests.killing.fleet import description
 from tests.world import QUICK
 
+Write = Callable[[Any, Sequence[Decision], IsStale, More], Coroutine[Any, Any, Written]]
+"""A database's `write`, of its class."""
 PR_SET_PDEATHSIG = 1
 """Linux's number for it."""
 OPENINGS = 3
@@ -97,7 +101,7 @@ def _die_with_the_round() -> None:
 
 def _hurry(seconds: float) -> None:
     lease.LEASE, lease.RENEW = seconds, seconds / 3
-    recovery.STRANDED = orchestrator.STRANDED = 0.3
+    recovery.STRANDED = orchestrator.STRANDED = 0.3  # type: ignore[attr-defined]  # its own name for the same
     tasks.LEFT_BEHIND = 2.0
     convergence.AGAIN_FIRST, convergence.AGAIN_MOST = 0.05, 0.2
     postgresql.IDLE_SECONDS = seconds / 3
@@ -107,18 +111,25 @@ def _hurry(seconds: float) -> None:
 def _watch(diary: Diary) -> None:
     """Tell of each batch that goes to the database, and which rows it wrote."""
     for kind in (Sqlite, Postgresql):
-        kind.write = _told(diary, kind.write)  # type: ignore[method-assign]
+        kind.write = _told(diary, kind.write)  # type: ignore[method-assign, assignment]
 
 
-def _told(diary: Diary, write: Callable[..., Any]) -> Callable[..., Any]:
-    async def tell(self: Any, decisions: Sequence[Any], is_stale: Any) -> Written:
+def _told(diary: Diary, write: Write) -> Write:
+    async def tell(self: Any, decisions: Sequence[Decision], is_stale: IsStale, more: More) -> Written:
+        batch = list(decisions)
+
+        def late() -> Sequence[Decision]:
+            come = more()
+            batch.extend(come)
+            return come
+
         diary.mark(Kind.COMMIT)
         try:
-            written: Written = await write(self, decisions, is_stale)
+            written = await write(self, decisions, is_stale, late)
         except BaseException:
             diary.mark(Kind.COMMITTED)
             raise
-        won = zip(decisions, written.verdicts, strict=True)
+        won = zip(batch, written.verdicts, strict=True)
         rows = [
             (verdict.first_seq, verdict.first_seq + len(each.changes) - 1)
             for each, verdict in won
