@@ -6,6 +6,11 @@ Promises: every error an embedder can meet derives from `InterlockError`, and ca
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interlock.schema.records import Operation
+
 
 class InterlockError(Exception):
     """Base of all. `code` is stable across releases; the message may change."""
@@ -85,7 +90,7 @@ class OperationFailed(InterlockError):
 
     code = "operation-failed"
 
-    def __init__(self, message: str, operation: object) -> None:
+    def __init__(self, message: str, operation: Operation) -> None:
         super().__init__(message)
         self.operation = operation
 

@@ -6,7 +6,7 @@ Promises: what `Engine` promises. Rows come in the order of their commits, none 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 
 from interlock.engine.store import queries
@@ -51,7 +51,9 @@ class Told:
         """All transitions of some entities (a page of them, of any machine) by id, in order."""
         return await self._store.journal(queries.journal_about(entity_ids))
 
-    async def subscribe(self, after: int | None = None, *, poll: float | None = None) -> AsyncIterator[Transition]:
+    async def subscribe(
+        self, after: int | None = None, *, poll: float | None = None
+    ) -> AsyncGenerator[Transition, None]:
         """Transitions as they are committed, in order, none missed, for as long as the engine is open.
 
         Args:
