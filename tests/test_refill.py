@@ -114,7 +114,9 @@ async def test_what_is_filled_is_guarded_and_goes_on(copy: Copy, lived_url: str)
         await filled(new, await journal_of(lived_url))
         async with clerk(new) as desk:
             await desk.deploy("three")
-            assert await desk.store.put({"setting": []}) is None
+            scope = {"name": "vm.name.scope", "scope": "global", "place_id": None, "value": '"zone"'}
+            await desk.store.put({"setting": [{"id": "vm.name.scope@global", **scope}]})
+            assert "vm.name.scope@global" in {row[0] for row in await desk.store.rows(queries.all_of("setting"))}
         async with bare(new) as database:
             for statement in ("DELETE FROM journal", "UPDATE vm SET state = 'Expunged'", "UPDATE journal SET at = 1"):
                 with pytest.raises(Refused, match="interlock:"):
