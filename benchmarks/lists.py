@@ -27,6 +27,7 @@ import msgspec
 
 from benchmarks import filled
 from benchmarks.command import ROOT, Measured, Wrong, begin, ended, parser
+from benchmarks.lab import PER_HOST
 from benchmarks.result import Curve, Figure, figure, flat, line
 from interlock import DeployVM, Engine
 from interlock.drivers.simulator import Simulator
@@ -153,7 +154,7 @@ async def _measured(options: Namespace) -> Measured:
 
 
 async def _fill(options: Namespace, folder: Path, vms: int) -> None:
-    spare = 2 + (2 * options.rounds * options.deploys + 2 * WARM) // filled.PER_HOST
+    spare = 2 + (2 * options.rounds * options.deploys + 2 * WARM) // PER_HOST
     known = options.filled / f"{vms}.db" if options.filled is not None else None
     if known is not None and known.exists():
         (folder / f"{vms}.db").symlink_to(known.resolve())
@@ -205,8 +206,11 @@ async def _round(options: Namespace, lab: Lab, costs: dict[str, list[Cost]]) -> 
     counters = lab.engine.counters
     before = counters.statements
     for name, in_flight in (("a deploy, alone", 1), ("a deploy, in flight", 64)):
-        cost = await _timed(lambda lab, flying=in_flight: lab.deploy(options.deploys, flying), lab, options.deploys)
-        costs.setdefault(name, []).append(cost)
+
+        async def deploys(lab: Lab, flying: int = in_flight) -> None:
+            await lab.deploy(options.deploys, flying)
+
+        costs.setdefault(name, []).append(await _timed(deploys, lab, options.deploys))
     executions = (counters.statements - before) / options.deploys / 2
     costs.setdefault("SQL executions of a deploy", []).append(Cost(executions, executions))
     for name, work in PAGES.items():

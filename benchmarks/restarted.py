@@ -79,7 +79,8 @@ class Holding:
             await self._simulator.perform(command, token=token, fence=fence)
         self.held += 1
         self.changed.set()
-        return await asyncio.get_running_loop().create_future()
+        never: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def close(self) -> None:
         """As the simulator does."""

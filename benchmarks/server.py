@@ -75,10 +75,11 @@ async def run(url: str, sql: str) -> None:
 async def connect(url: str) -> asyncpg.Connection:
     """A bare connection."""
     parsed = make_url(url)
-    return await asyncpg.connect(
+    connection: asyncpg.Connection = await asyncpg.connect(
         host=parsed.query.get("host") or parsed.host,
         port=parsed.port,
         user=parsed.username,
         password=parsed.password,
         database=parsed.database,
     )
+    return connection

@@ -181,7 +181,7 @@ def changes(name: str) -> str:
 
 
 def _change(after: Sequence[Reading], name: str) -> float:
-    seen = [getattr(each, name) for each in after]
+    seen: list[float] = [getattr(each, name) for each in after]
     return max(seen) - min(seen)
 
 

@@ -10,9 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import msgspec
 
+from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.events import Event
 from interlock.engine.core.snapshot import Rules, Snapshot
@@ -75,7 +77,7 @@ class Account:
 @contextmanager
 def account() -> Iterator[Account]:
     """Keeps an account of the runs that are played meanwhile, in this process."""
-    kept, happen, decide = Account(), Universe.happen, worker.decide
+    kept, happen, wrote = Account(), Universe.happen, Blind.wrote
 
     def happened(universe: Universe, event: e.Event) -> bool:
         applied = happen(universe, event)
@@ -91,14 +93,13 @@ def account() -> Iterator[Account]:
         finally:
             kept.decided += time.process_time() - began
 
-    wrote = Blind.wrote
-
     def written(oracle: Blind, decision: Decision) -> None:
         kept.moves += [(each.machine, each.entry.source, each.entry.event) for each in decision.changes]
         wrote(oracle, decision)
 
-    Universe.happen, worker.decide, Blind.wrote = happened, decided, written  # type: ignore[method-assign]
-    try:
+    with (
+        patch.object(Universe, "happen", happened),
+        patch.object(worker, "decide", decided),
+        patch.object(Blind, "wrote", written),
+    ):
         yield kept
-    finally:
-        Universe.happen, worker.decide, Blind.wrote = happen, decide, wrote  # type: ignore[method-assign]

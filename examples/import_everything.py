@@ -37,8 +37,8 @@ names = [
 for name in names:
     try:
         importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        if extra_of(name) is None or f"interlock[{extra_of(name)}]" not in str(missing):
+    except ModuleNotFoundError as error:
+        if extra_of(name) is None or f"interlock[{extra_of(name)}]" not in str(error):
             raise
 rooms = {name.split(".")[1] for name in names}
 missing = {

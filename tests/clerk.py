@@ -25,6 +25,7 @@ from interlock.engine.store.cases import Case
 from interlock.engine.store.store import Store
 from interlock.engine.store.verdict import Committed, Verdict
 from interlock.schema.commands import Done
+from interlock.schema.records import Vm
 from interlock.schema.requests import Request
 
 CLOUD = """
@@ -157,6 +158,12 @@ def of_vm(decision: Decision) -> Case:
     """The VM as the decision leaves it, with no operation of its own."""
     case = after(decision)
     return Case(operation=None, vm=case.vm, nics=case.nics, volumes=case.volumes)
+
+
+def vm_in(decision: Decision) -> Vm:
+    """The VM that a decision is about."""
+    assert decision.vm is not None
+    return decision.vm
 
 
 @asynccontextmanager

@@ -6,8 +6,9 @@ sends. `SITUATIONS` is held complete by a test.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from tests.world import World
 
 SIZE, GREATER, LESS = 2000, 3000, 1500
 DONE = "Succeeded"
-Asked = Callable[[World], Awaitable[Operation]]
+Asked = Callable[[World], Coroutine[Any, Any, Operation]]
 
 
 async def ended(asked: Awaitable[Handle]) -> Operation:

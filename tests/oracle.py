@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -247,7 +247,7 @@ def _pod_addresses(state: State) -> Iterator[str]:
 def _names(state: State) -> Iterator[str]:
     living = [vm for vm in state.vms if vm["state"] not in HOLDING_NO_NAME]
     scope = state.settings.get("vm.distinct.hostname.scope@global", "account")
-    within = {
+    within: Callable[[Row], str] | None = {
         "account": lambda vm: vm["account_id"],
         "domain": lambda vm: state.above(vm["account_id"])[0],
         "global": lambda vm: "",

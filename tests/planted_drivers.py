@@ -296,8 +296,8 @@ class StopsAllWhenAttached(Honest):
     async def attach(self, hosts: Sequence[Host], pools: Sequence[StoragePool]) -> None:
         await super().attach(hosts, pools)
         for domain in (await self.simulator.world()).domains:
-            about = {"driver": "kit", "at": domain.host_id, "vm_id": domain.vm_id, "subject": f"vm {domain.vm_id}"}
-            await self.act(c.StopDomain(**about, forced=True), 10_000)
+            vm, at = domain.vm_id, domain.host_id
+            await self.act(c.StopDomain(driver="kit", at=at, vm_id=vm, subject=f"vm {vm}", forced=True), 10_000)
 
 
 class Hangs(Honest):

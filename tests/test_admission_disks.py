@@ -95,7 +95,7 @@ tags = st.frozensets(st.sampled_from(["ssd", "fast"])).map(lambda found: tuple(s
 
 @st.composite
 def pools(draw: st.DrawFn) -> StoragePool:
-    owner = draw(st.sampled_from([{}, {"cluster_id": "c1"}, {"host_id": "h1"}]))
+    owner: dict[str, Any] = draw(st.sampled_from([{}, {"cluster_id": "c1"}, {"host_id": "h1"}]))
     zone = draw(st.sampled_from(["z", "z", "y"]))
     return a_pool("only", tags=draw(tags), enabled=draw(st.sampled_from([True, True, False])), zone_id=zone, **owner)
 

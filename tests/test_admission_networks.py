@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,7 +52,7 @@ def test_named_networks_are_the_accounts_in_the_zone_once_and_one_is_default(
     cloud = a_cloud(*found, Zone(id="y"))
     mine = {network.id for network in found if is_acmes(network)}
     fits = set(named) <= mine and len(set(named)) == len(named) and default < len(named)
-    wishes = {"nics": tuple(map(NicRequest, named)), "default_nic": default, "zone": "z"}
+    wishes: dict[str, Any] = {"nics": tuple(map(NicRequest, named)), "default_nic": default, "zone": "z"}
     assert accepts(cloud, **wishes) == fits
     if fits:
         nics = ask(cloud, **wishes).nics

@@ -58,7 +58,7 @@ def test_offerings_for_domains_are_for_accounts_in_them_and_below(allowed: froze
 
 
 @pytest.mark.parametrize("kind", [Offering, Template])
-def test_what_is_the_systems_own_is_for_administrators(kind: type) -> None:
+def test_what_is_the_systems_own_is_for_administrators(kind: type[Offering | Template]) -> None:
     cloud = a_cloud(but(kind, {Offering: "small", Template: "t"}[kind], is_system=True))
     assert accepts(cloud)
     assert accepts(cloud, caller="system")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,7 +64,7 @@ def lie_in_each_other(choice: dict[str, str]) -> bool:
 
 @given(choices, st.sampled_from([None, "system", "boss", "acme"]))
 def test_a_place_is_chosen_by_administrators_in_the_zone_and_in_itself(
-    choice: dict[str, str], caller: str | None
+    choice: dict[str, Any], caller: str | None
 ) -> None:
     cloud = a_cloud(*TREE)
     fits = lie_in_each_other(choice) and (not choice or caller in (None, "system"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from tests.fakes import a_host, a_network, a_pool
 
 ABOVE_ACME = ("acme-corp", "customers", "ROOT")
 
-dedications = st.sampled_from(
+dedications: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {},
         {"dedicated_account_id": "acme"},
@@ -76,7 +78,7 @@ def test_the_zone_follows_from_what_is_named_in_it() -> None:
     host = a_host("k", "d", zone_id="y", pod_id="q")
     cloud = a_cloud(*places, host, Zone(id="y"), a_network("n", zone_id="y", is_default=True), a_pool("s", zone_id="y"))
     for wish in ({"pod": "q"}, {"cluster": "d"}, {"host": "k"}, {"nics": (NicRequest("n"),)}):
-        decision = ask(cloud, **wish)  # type: ignore[arg-type]
+        decision = ask(cloud, **wish)
         assert decision.vm is not None
         assert decision.vm.zone_id == "y"
 

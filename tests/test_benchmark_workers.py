@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from benchmarks import lone, tape_postgresql, workers
+from benchmarks.command import Wrong
 from benchmarks.result import Result
 from tests.postgres import Server
 
@@ -44,5 +45,5 @@ async def test_a_floor_that_did_less_than_the_engine_gives_no_figures(
 ) -> None:
     play = tape_postgresql.play
     monkeypatch.setattr(lone, "play", lambda url, batches, begin: play(url, batches[:-1], begin))
-    with pytest.raises(lone.Wrong, match="other work"):
+    with pytest.raises(Wrong, match="other work"):
         await lone.alone(server.url("postgres"), tmp_path, 8, 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -25,7 +25,7 @@ from interlock.schema.cloud import Host, Place
 from interlock.schema.errors import InvalidRequest, NotFound
 from interlock.schema.holdings import METERED
 from interlock.schema.machines import MACHINES
-from interlock.schema.records import MOVED, RECORDS
+from interlock.schema.records import MOVED, RECORDS, Entity, Vm
 from interlock.schema.transition import Transition
 from tests.histories import history, paged, rows_of
 
@@ -182,9 +182,8 @@ def test_of_one_vm_only_what_is_its_own_differs(journal: list[Transition]) -> No
     before, after = Fleet(PLACES), fleet_at(journal, Moment())
     vm = next(vm for vm in after.records("vm").values() if vm.state == "Running")
     found = difference(before, after, vm.id)
-    assert {each.after.id for each in found.made} == {vm.id} | {
-        each.id for each in (*after.nics(vm.id), *after.volumes(vm.id), *after.operations(vm.id))
-    }
+    its: list[Entity] = [*after.nics(vm.id), *after.volumes(vm.id), *after.operations(vm.id)]
+    assert {each.after.id for each in found.made} == {vm.id} | {each.id for each in its}
     assert vm.host_id in {each.after.id for each in found.places if each.after and each.kind == "host"}
     assert len(found.places) < len(difference(before, after).places)
     hosts = {each.after.id for each in difference(before, after).places if each.kind == "host" and each.after}
@@ -289,8 +288,9 @@ def _said(fleet: Fleet, text: str) -> tuple[bool, str]:
 
 def test_predicates_see_what_is_there(journal: list[Transition]) -> None:
     fleet = fleet_at(journal, Moment())
-    vm = next(vm for vm in fleet.records("vm").values() if vm.state == "Running" and fleet.find(vm.name) is vm)
-    host = fleet.place("host", vm.host_id)
+    vms: Mapping[str, Vm] = fleet.records("vm")
+    vm = next(vm for vm in vms.values() if vm.state == "Running" and fleet.find(vm.name) is vm)
+    host = fleet.place("host", vm.host_id or "")
     assert isinstance(host, Host)
     percent = 100 * host.cpu_used_mhz / host.cpu_mhz
     for text, expected in (

@@ -195,7 +195,7 @@ async def test_who_is_on_a_host_is_read_as_counts(tmp_path: Path, database_url: 
 
 def spoken(query: Any) -> str:
     """SQLite's SQL, with its values in it."""
-    return str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))  # type: ignore[no-untyped-call]
+    return str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
 
 
 @pytest.mark.parametrize(

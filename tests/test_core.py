@@ -53,7 +53,7 @@ from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import MACHINE_OF, Entity, Nic, Operation, Vm, Volume
 from interlock.schema.reports import Found, Power
-from interlock.schema.requests import KINDS, Request
+from interlock.schema.requests import KINDS, Request, subject_of
 from tests.world import cloud
 
 RULES = Rules(
@@ -133,7 +133,7 @@ class Shell:
 
     def request(self, request: Request) -> Decision:
         """Ask for an operation."""
-        vm_id = None if isinstance(request, DeployVM) else request.vm
+        vm_id, _ = subject_of(request)
         ids = tuple(next(self.ids) for _ in range(ids_needed(request)))
         event = Requested(at=self.at, request=request, actor="test", ids=ids)
         return self.decide(self.snapshot(None, vm_id), event)
@@ -141,7 +141,7 @@ class Shell:
     def feed(self, decision: Decision, event: Event) -> Decision:
         """Tell the core what happened."""
         self.at = max(self.at + 1, event.at)
-        return self.decide(self.snapshot(decision.operation.id, decision.vm.id), event)
+        return self.decide(self.snapshot(decision.operation.id, decision.operation.vm_id), event)
 
     def holdings(self) -> dict[tuple[str, str], dict[str, int]]:
         """Who owns what, without what is free."""
@@ -213,7 +213,7 @@ def vm_of(shell: Shell) -> Vm:
 def request_of(kind: str, vm: Vm) -> Request:
     """The operation asked of the VM, with what it must be told besides."""
     wishes = {"scale": ("medium" if vm.offering_id == "small" else "small",), "assign": ("eve",)}
-    return KINDS[kind](vm.id, *wishes.get(kind, ()))  # type: ignore[call-arg, arg-type]
+    return KINDS[kind](vm.id, *wishes.get(kind, ()))  # type: ignore[call-arg]
 
 
 def requests_for(vm: Vm) -> list[str]:
@@ -305,8 +305,8 @@ def _until(shell: Shell, kind: str) -> Iterator[Decision]:
     if kind != "deploy":
         decision = all_done(shell, decision)
         for earlier in {"start": ["stop"], "expunge": ["destroy"]}.get(kind, []):
-            decision = all_done(shell, shell.request(KINDS[earlier](decision.vm.id)))  # type: ignore[call-arg, arg-type]
-        decision = shell.request(KINDS[kind](decision.vm.id))  # type: ignore[call-arg, arg-type]
+            decision = all_done(shell, shell.request(request_of(earlier, vm_of(shell))))
+        decision = shell.request(request_of(kind, vm_of(shell)))
     decision = shell.feed(decision, Claimed(at=shell.at, worker_id="w"))
     while decision.outcome is None:
         yield decision
@@ -350,7 +350,7 @@ def test_what_refused_is_avoided_for_as_long_as_configured() -> None:
     shell = Shell(cloud(hosts=1))
     refused = Refused(kind=Refusal.PERMANENT, scope=Scope.HOST, reason="no")
     decision = all_done(shell, shell.request(msgspec.structs.replace(REQUEST, start=False)))
-    first = shell.feed(shell.request(KINDS["start"](decision.vm.id)), Claimed(at=shell.at, worker_id="w"))  # type: ignore[call-arg, arg-type]
+    first = shell.feed(shell.request(request_of("start", vm_of(shell))), Claimed(at=shell.at, worker_id="w"))
     assert first.operation.avoid == ()
     decision = shell.feed(first, Settled(at=shell.at, outcomes=(refused, refused, refused)))
     (entry, *_) = decision.operation.avoid

@@ -7,7 +7,7 @@ and the world is as the records say. Races between the reading of a request and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from interlock import CloudDescription, CreateDisk, InvalidRequest, Way
 from interlock.drivers.simulator import FaultKind
+from interlock.schema.records import Operation
 from tests.conftest import copied_file
 from tests.disks import DONE, GREATER, LESS, SIZE, attach, create, delete, detach, resize
 from tests.world import CLOUD, World, cloud, world
@@ -123,7 +124,7 @@ async def test_disks_are_resized_in_every_place_they_may_be(tmp_path: Path, data
         await create(lab)
         for before in (None, attach, detach):
             if before is not None:
-                assert (await before(lab)).state == DONE  # type: ignore[operator]
+                assert (await before(lab)).state == DONE
             for size in (GREATER, LESS):
                 assert (await resize(lab, size)).state == DONE
                 assert (await lab.engine.disk("data")).size_mib == size
@@ -316,7 +317,7 @@ async def test_a_disk_in_a_pool_that_the_host_does_not_reach_is_refused_in_words
 
 async def racing(lab: World, ask: Callable[[], Any], meanwhile: Callable[[], Any]) -> Any:
     """Ask for something, and have something else happen between the reading and the writing of the request."""
-    store, happened = lab.engine._store, []
+    store, happened = lab.engine._store, list[bool]()
     read = store.subject
 
     async def subject(vm_id: str | None, volume_id: str | None) -> Any:
@@ -421,12 +422,12 @@ LIVES = st.lists(st.tuples(ACTS, st.one_of(st.none(), st.none(), FAULTS)), min_s
 async def do(lab: World, act: tuple[str, ...]) -> None:
     """Do it, if it is not refused; what gets Stuck is undone."""
     kind, *about = act
-    deeds = {
+    deeds: dict[str, Callable[[], Awaitable[Operation]]] = {
         "attach": lambda: attach(lab, *about),
         "detach": lambda: detach(lab, *about),
         "resize": lambda: resize(lab, int(about[1]), about[0]),
         "delete": lambda: delete(lab, *about),
-        "create": lambda: create(lab, *about),
+        "create": lambda: create(lab, about[0]),
     }
     try:
         operation = await deeds.get(kind, lambda: lab.run(kind, *about))()

@@ -376,7 +376,7 @@ async def test_the_life_of_a_deploy_is_as_told(tmp_path: Path) -> None:
         await engine.load(CloudDescription.read(ROOT / "examples/cloud.toml"))
         handle = await engine.deploy(DeployVM(name="web", offering="small", template="debian-12"))
         await handle.wait()
-        history = await engine.history(handle.vm_id)
+        history = await engine.history(handle.subject)
     await witness.close()
 
     moments = list(dict.fromkeys(row.at for row in history))

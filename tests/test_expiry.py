@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from interlock import CloudDescription, Engine
 from interlock.drivers.simulator import FaultKind
 from interlock.engine.orchestrator import expiry
+from interlock.engine.orchestrator.clock import now
 from interlock.engine.orchestrator.lease import SECOND
 from interlock.schema.errors import InterlockError
 from interlock.schema.requests import ExpungeVM
@@ -42,8 +43,7 @@ def turn(monkeypatch: pytest.MonkeyPatch) -> Turn:
 def turned(monkeypatch: pytest.MonkeyPatch) -> Turn:
     """The same, for one example of a property."""
     ahead = 0.0
-    clock = expiry.now
-    monkeypatch.setattr(expiry, "now", lambda: clock() + int(ahead * SECOND))
+    monkeypatch.setattr(expiry, "now", lambda: now() + int(ahead * SECOND))
 
     def by(seconds: float) -> None:
         nonlocal ahead

@@ -98,12 +98,14 @@ async def _play(folder: Path, fleet: Fleet, together: bool) -> None:
 def _watched(lab: World, path: Path) -> Iterator[None]:
     """Ask the oracle after every commit."""
     found: list[str] = []
+    tell = lab.engine._store.on_written
     with closing(sqlite3.connect(path)) as connection:
 
         def look() -> None:
             found.extend(broken(connection))
+            tell()
 
-        tell, lab.engine._store.on_written = lab.engine._store.on_written, lambda: (look(), tell())[1]
+        lab.engine._store.on_written = look
         try:
             yield
         finally:

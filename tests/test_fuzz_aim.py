@@ -66,7 +66,13 @@ def moved_and_refused() -> Universe:
     universe = Universe(SETTING, ["w1"], Coverage())
     zone, offering, template = "a", "spread", "t"
     nics = [{"network": "net"}, {"network": "back"}]
-    fields = {"zone": zone, "account": "ann", "offering": offering, "template": template, "nics": nics}
+    fields: dict[str, object] = {
+        "zone": zone,
+        "account": "ann",
+        "offering": offering,
+        "template": template,
+        "nics": nics,
+    }
     ask(universe, 1, "deploy", fields)
     [vm] = universe.store.records["vm"].values()
     [host] = {"a1-h-1", "a1-h-2"} - {vm.host_id} if vm.host_id in ("a1-h-1", "a1-h-2") else {"a1-h-1"}
@@ -115,7 +121,7 @@ def test_a_vm_is_not_asked_about_where_only_a_disk_of_it_was_meant() -> None:
     """A disk is to be deleted, is attached before that is written, and its VM is being stopped when it is refused."""
     universe = Universe(SETTING, ["w1"], Coverage())
     ask(universe, 1, "deploy", {"zone": "a", "account": "ann", "offering": "spread", "template": "t"})
-    owner = {"zone": "a", "account": "ann", "name": "spare", "offering": "fixed"}
+    owner: dict[str, object] = {"zone": "a", "account": "ann", "name": "spare", "offering": "fixed"}
     ask(universe, 2, "create-disk", owner)
     [disk] = [each.id for each in universe.store.records["volume"].values() if each.kind == "DATA"]
     slow = e.Ask(worker="w1", number=9, kind="delete-disk", fields={"volume": disk}, slow=True)

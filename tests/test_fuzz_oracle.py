@@ -246,7 +246,8 @@ def test_a_run_ends_with_a_look_at_everything() -> None:
 def test_a_world_that_was_used_is_empty_for_the_next(universe: Universe) -> None:
     hosts, pools = list(universe.store.places["host"].values()), list(universe.store.places["storage_pool"].values())
     before = MemoryHypervisor(hosts, pools)
-    [seen, _] = before.seen(), before.close()
+    seen = before.seen()
+    before.close()
     used = MemoryHypervisor(hosts, pools)
     db = used._db
     assert used.happens(Act.APPEARS, "stranger", hosts[0].id)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from interlock.engine.core.decide import decide
 from interlock.engine.core.decision import Decision
 from interlock.engine.core.inputs import input_in
 from interlock.engine.orchestrator import commits, drives
@@ -132,13 +133,10 @@ async def test_where_there_is_no_room_the_request_stands_and_its_operation_says_
 async def test_a_defect_in_a_head_start_is_told_by_the_operation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right: Any = commits.decide
-
     def wrong(snapshot: Any, event: Any, rules: Any) -> Decision:
         if type(event).__name__ == "Claimed":
             raise ZeroDivisionError("a defect of ours")
-        decision: Decision = right(snapshot, event, rules)
-        return decision
+        return decide(snapshot, event, rules)
 
     async with world(tmp_path) as lab:
         monkeypatch.setattr(commits, "decide", wrong)

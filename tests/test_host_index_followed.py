@@ -127,7 +127,10 @@ def a_large_zone(number: int, seed: int) -> dict[str, Host]:
     def host(each: int) -> Host:
         used = chance.choice((0, 0, chance.randrange(1000)))
         more: dict[str, Any] = {"cpu_used_mhz": used, "memory_used_mib": used and chance.randrange(1000)}
-        place = {"pod_id": chance.choice(("p1", f"p{each // 64 + 2}")), "tags": chance.choice(((), ("ssd",)))}
+        place: dict[str, Any] = {
+            "pod_id": chance.choice(("p1", f"p{each // 64 + 2}")),
+            "tags": chance.choice(((), ("ssd",))),
+        }
         return a_host(f"h{each:05}", **more, **place, cpu_overcommit=chance.choice((1.0, 1.0, 2.0)))
 
     return {each.id: each for each in map(host, range(number))}

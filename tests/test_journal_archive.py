@@ -12,6 +12,7 @@ import pytest
 from interlock import CreateDisk
 from interlock.engine.orchestrator import archival
 from interlock.engine.store import archive as archiving
+from interlock.engine.store import queries
 from interlock.engine.store.archive import Archived, archive_ripe
 from interlock.engine.store.store import Store
 from interlock.replay import source
@@ -97,7 +98,7 @@ async def test_what_has_ended_leaves_and_the_journal_stays_whole(ended_url: str,
     assert gone["journal"] == gone["vm"] | gone["nic"] | gone["volume"] | gone["operation"]
     assert all(gone.values())
     with made.path.open("rb") as file:
-        alone = verify_file(file)  # type: ignore[arg-type]
+        alone = verify_file(file)
     assert (alone.findings, alone.count, alone.root) == ([], made.count, made.root)
 
 
@@ -152,7 +153,7 @@ async def test_the_journal_s_last_row_never_leaves(ended_url: str, folder: Path,
     async with world(tmp_path, url=ended_url) as lab:
         for work in ("destroy", "expunge"):
             await lab.run(work, "late")
-        head = (await lab.engine._store.rows(source.queries.journal_head()))[0][0]
+        head = (await lab.engine._store.rows(queries.journal_head()))[0][0]
         made = await archived(lab.engine._store, folder)
         assert made is not None and made.last < head
         assert (await lab.deploy("next")).state == "Succeeded"

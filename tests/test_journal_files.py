@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 
@@ -172,7 +173,7 @@ async def test_writing_takes_pages_one_by_one() -> None:
     """What is written of a page is out of hand before the next is asked for."""
     rows, order = lived(), []
 
-    async def pages():  # type: ignore[no-untyped-def]
+    async def pages() -> AsyncIterator[list[Transition]]:
         for row in rows:
             order.append(f"read {row.seq}")
             yield [row]

@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from interlock.drivers.libvirt import Libvirt, link
+from interlock.drivers.libvirt.events import EVENTS
 from interlock.drivers.protocol import Home
 from interlock.schema import commands as c
 from interlock.schema.commands import Done, Outcome, Refusal, Refused, Scope
@@ -131,7 +132,7 @@ async def test_closing_does_not_wait_for_a_libvirtd_that_hangs_and_leaves_nothin
 ) -> None:
     """Also not for a connection that is just being opened; when libvirtd goes on, that is closed, too."""
     assert await told.say(LOOK) == UP
-    before, held = set(threading.enumerate()), link.EVENTS._holders
+    before, held = set(threading.enumerate()), EVENTS._holders
     given = options(libvirtd, image, keepalive_s=1, connect_within_s=30, registry="another")
     driver = await Libvirt.open(given, Home(tmp_path, "kit"))
     await driver.attach(SCENE.hosts, SCENE.pools)
@@ -150,7 +151,7 @@ async def test_closing_does_not_wait_for_a_libvirtd_that_hangs_and_leaves_nothin
     finally:
         os.kill(pid, signal.SIGCONT)
     async with asyncio.timeout(20):
-        while left(before) or link.EVENTS._holders != held:
+        while left(before) or EVENTS._holders != held:
             await asyncio.sleep(0.05)
 
 

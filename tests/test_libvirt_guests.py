@@ -86,7 +86,7 @@ async def test_a_guest_lives_from_define_to_destroy(
     is asked to; comes up again; and leaves nothing."""
     async with opened(tmp_path, libvirtd, image, shutdown_within_s=30) as engine:
         data = b64encode(b"#cloud-config\n# from eve\n").decode()
-        vm = await (
+        await (
             await engine.deploy(wish("web-1", data_disks_mib=(8,), security_groups=("eve/web",), user_data=data))
         ).wait()
         vm = await engine.vm("web-1")

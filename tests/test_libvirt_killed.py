@@ -53,7 +53,8 @@ def furnish(folder: Path, text: str) -> None:
 async def lived(libvirtd: Libvirtd, folder: Path, text: str) -> list[str]:
     """The calls of a deploy that nobody kills; the template is in its pool from then on."""
     for name in ("first", "second"):
-        furnish(folder / name, text) if folder.exists() else (folder.mkdir(), furnish(folder / name, text))
+        folder.mkdir(exist_ok=True)
+        furnish(folder / name, text)
         said = deploying(folder / name)
         assert said.returncode == 0, said.stderr
         await wiped(folder / name)

@@ -29,6 +29,7 @@ from interlock.engine.store.store import Store
 from interlock.engine.store.walks import Filter
 from interlock.schema import guards
 from interlock.schema.errors import InvalidRequest
+from interlock.schema.machines import MACHINES
 from interlock.schema.records import Vm
 from interlock.schema.tallies import PASSES, STAYS
 from tests.bare import Bare, bare, literal, sqlite_url
@@ -160,11 +161,9 @@ async def _as_it_is(url: str) -> Store:
     async def nothing(*_: Any, **__: Any) -> None:
         return None
 
-    patched, module.bring_up_to_date = module.bring_up_to_date, nothing
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "bring_up_to_date", nothing)
         return await Store.open(url)
-    finally:
-        module.bring_up_to_date = patched
 
 
 async def insert(database: Bare, row: Row) -> None:
@@ -331,7 +330,7 @@ async def assert_counted(store: Store, known: list[Row]) -> None:
 
 
 def test_every_state_is_counted_one_way() -> None:
-    assert sorted((*STAYS, *PASSES)) == sorted(walks.MACHINES["vm"].states)
+    assert sorted((*STAYS, *PASSES)) == sorted(MACHINES["vm"].states)
     assert not set(STAYS) & set(PASSES)
     assert {"Running", "Stopped", "Expunged"} <= set(STAYS) and {"Allocated", "Starting"} <= set(PASSES)
 

@@ -255,7 +255,7 @@ async def test_a_person_may_vouch_for_the_world(tmp_path: Path, database_url: st
         assert (await lab.vm()).state == "Error"
         books = await lab.books()
         assert not books.addresses and not any(used for _, used in books.pools)
-        assert [t.cause for t in await lab.engine.history(operation.vm_id) if t.event == "AcceptRequested"]
+        assert [t.cause for t in await lab.engine.history(operation.vm_id or "") if t.event == "AcceptRequested"]
 
 
 @pytest.mark.parametrize("command", EFFECTS["deploy"])

@@ -27,7 +27,7 @@ from interlock.schema.errors import InvalidRequest
 from interlock.schema.machine import Stability
 from interlock.schema.machines import MACHINES
 from interlock.schema.records import Operation
-from interlock.schema.requests import KINDS, StopVM
+from interlock.schema.requests import StopVM
 from tests.test_core import REQUEST, Shell, all_done, assert_stable, outcomes, request_of, requests_for, vm_of
 from tests.world import cloud
 
@@ -276,7 +276,7 @@ def _ends(shell: Shell) -> None:
     """The VM can be asked for its end, and then nothing is owned."""
     while (vm := vm_of(shell)).state != "Expunged":
         kind = "expunge" if vm.state in PROGRAMS["expunge"].accepts else "destroy"
-        all_done(shell, shell.request(KINDS[kind](vm.id)))  # type: ignore[call-arg, arg-type]
+        all_done(shell, shell.request(request_of(kind, vm)))
     assert shell.holdings() == {}
 
 
@@ -288,7 +288,7 @@ def test_a_stop_of_another_release_frees_the_vm_for_every_request() -> None:
     shell.records[foreign.id] = foreign
     resolved(shell, claimed(shell, decision), Way.ACCEPT)
     assert vm_of(shell).state == "Stopped"
-    all_done(shell, shell.request(KINDS["start"](vm_of(shell).id)))  # type: ignore[call-arg, arg-type]
+    all_done(shell, shell.request(request_of("start", vm_of(shell))))
     assert vm_of(shell).state == "Running"
 
 

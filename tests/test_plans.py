@@ -24,7 +24,7 @@ from benchmarks import filled
 from interlock import DeployVM, Engine
 from interlock.drivers.simulator import Simulator
 from interlock.engine.store import archive, lists, queries, sqlite, tallies, walks
-from interlock.engine.store.lists import Walk
+from interlock.engine.store.lists import Key, Walk
 from interlock.engine.store.store import Store
 from interlock.engine.store.walks import DiskFilter, Filter, OperationFilter
 from tests.bare import bare, sqlite_url
@@ -208,7 +208,7 @@ async def test_a_page_is_found_by_an_index_in_its_order(store: Store, what: Walk
     end = (filled._id(2234, 0),) if len(what.key) == 1 else ("old-0002234", VM)
     if what.rest:  # as many rows as are looked at; without an edge there are fewer left
         await assert_by(store, lists.edge(what, begin), index, ordered=False)
-        spans = [(end, begin) if what.backwards else (begin, end)]
+        spans: list[tuple[Key | None, Key | None]] = [(end, begin) if what.backwards else (begin, end)]
     else:
         spans = [(None, None), (begin, None)]
     for after, until in spans:

@@ -8,8 +8,9 @@ import pytest
 
 from interlock.schema.reports import Report
 from interlock.schema.settings import UNKNOWN_DOMAIN
+from tests.test_core import vm_of
 from tests.test_docs import rows
-from tests.test_follow import SAYS, UP, a_vm, follow, vm_of
+from tests.test_follow import SAYS, UP, a_vm, follow
 
 PAGE = "docs/reconciliation.md"
 FINDS = {"up": UP, "off": ("off",), "gone": ("absent", "away"), "silent": ("silent",)}

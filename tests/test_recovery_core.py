@@ -153,7 +153,9 @@ def test_what_is_at_rest_is_never_overdue() -> None:
 def test_the_earliest_is_taken_and_of_two_at_once_the_careful_one(data: st.DataObject) -> None:
     operation, vm, nics, volumes = standing_in("nic", "Reserving", 0)
     assert vm is not None
-    state = st.sampled_from([each.values[1].name for each in TRANSITIONAL if each.values[0] == "vm"])
+    state = st.sampled_from(
+        [name for name, each in MACHINES["vm"].states.items() if each.stability is Stability.TRANSITIONAL]
+    )
     vm = msgspec.structs.replace(vm, state=data.draw(state), since=data.draw(st.integers(0, 10**10)))
     nics = [msgspec.structs.replace(nics[0], state=name, id=name) for name in ("Reserving", "Releasing")]
     found = deadline(operation, vm, nics, volumes)

@@ -74,7 +74,7 @@ async def migrated(url: str) -> Rows:
     return found
 
 
-def records(rows: Rows, kind: type[Any]) -> list[Any]:
+def records(rows: Rows, kind: type[msgspec.Struct]) -> list[Any]:
     """The records of a machine or place."""
     name = next(name for name, record in (RECORDS | PLACES).items() if record is kind)
     return [reader(kind)([row[column.name] for column in metadata.tables[name].c]) for row in rows[name]]

@@ -55,7 +55,7 @@ HOST: dict[str, Any] = {"host_id": "h", "epoch": 1}
 @given(st.lists(reports_of(st.just("h"), st.sampled_from(["a", "b"])), max_size=12))
 def test_of_two_observations_of_one_host_the_older_loses(told: list[Report]) -> None:
     """In whatever order they come, what is believed of each guest in the end is what the newest one says."""
-    hearsay, believed, newest = Hearsay(), {}, {}
+    hearsay, believed, newest = Hearsay(), dict[str, Power](), dict[str, tuple[int, int]]()
     hearsay.report(HostReport(host_id="h", epoch=0, observed_at=0, guests={}))
     for each in told:
         gone = False
@@ -230,7 +230,7 @@ async def test_the_same_report_again_runs_no_sql(
         told = [last_reports(lab) for lab in (one, other)]
         before = await one_mark(), await other_mark()
         for lab, reports in zip((one, other), told, strict=True):
-            assert sum(len(each.guests) for each in reports if isinstance(each, HostReport)) == 3
+            assert sum(len(each.guests) for each in reports) == 3
             for _ in range(50):
                 lab.simulator.tales.retell(reports)
             assert lab.engine._orchestrator.reconciliation.under_way == ()
@@ -238,7 +238,7 @@ async def test_the_same_report_again_runs_no_sql(
         assert (await one_mark(), await other_mark()) == before
 
 
-def last_reports(lab: World) -> list[Report]:
+def last_reports(lab: World) -> list[HostReport]:
     """Of both hosts."""
     return [each for each in lab.simulator.tales.told if isinstance(each, HostReport)][-2:]
 

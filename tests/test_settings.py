@@ -150,7 +150,7 @@ def test_what_is_set_counts_at_once_narrowest_first_and_survives_the_engine(
     asyncio.run(live(tmp_path_factory.mktemp("settings")))
 
 
-def _counts(engine: Engine, row: AnySetting, model: dict[tuple[str, SettingScope], Any]) -> None:
+def _counts(engine: Engine, row: Setting[Any], model: dict[tuple[str, SettingScope], Any]) -> None:
     """What the core is told is the narrowest value of the model, else the default."""
     places = [(SettingScope(scope), place) for scope, place in PLACE_OF.items() if place is not None]
     inventory = engine._orchestrator.commits.inventory

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from interlock.drivers.simulator import Fault, FaultKind, faults, outside
-from interlock.schema.commands import Capability, Done, Refusal, Scope
+from interlock.drivers.simulator.file import Job
+from interlock.schema.commands import AnyCommand, Capability, Done, Refusal, Scope
 from tests.simulated import (
     Synchronous,
     apply_rules,
@@ -56,7 +57,8 @@ def test_what_a_hypervisor_cannot_is_done_by_one_that_can_under_the_same_token(s
 
 
 def test_only_what_is_done_is_remembered(sim: Synchronous) -> None:
-    for number, command in enumerate((start(), look(), prepare(), migrate(), create(), create(size=11), start())):
+    commands: list[AnyCommand] = [start(), look(), prepare(), migrate(), create(), create(size=11), start()]
+    for number, command in enumerate(commands):
         sim.say(command, f"{number}")
     assert sim.query("SELECT token, command FROM token ORDER BY token") == [
         ("2", "PrepareNic"),
@@ -68,7 +70,14 @@ def test_only_what_is_done_is_remembered(sim: Synchronous) -> None:
 def test_a_command_hears_what_came_before_it_in_its_transaction(sim: Synchronous) -> None:
     order = partial(faults.place, fault=Fault(kind=FaultKind.TRANSIENT, command="CreateVolume"))
     lose = partial(outside.lose, host="h1", dies=False, silent=False, now=0.0)
-    jobs = [sim.job(prepare(), "1"), order, sim.job(create(), "2"), sim.job(create(), "3"), lose, sim.job(start(), "4")]
+    jobs: list[Job] = [
+        sim.job(prepare(), "1"),
+        order,
+        sim.job(create(), "2"),
+        sim.job(create(), "3"),
+        lose,
+        sim.job(start(), "4"),
+    ]
     answers = sim.file.run([*jobs, sim.job(prepare(), "1")])
     assert [answers[number] for number in (0, 3)] == [DONE, DONE]
     assert [answers[number].kind for number in (2, 5, 6)] == [Refusal.TRANSIENT] * 3

@@ -32,7 +32,7 @@ from interlock.schema.requests import (
     StopVM,
 )
 from tests.bare import bare
-from tests.clerk import Clerk, a_vm, clerk, of_vm
+from tests.clerk import Clerk, a_vm, clerk, of_vm, vm_in
 from tests.conftest import Copy
 from tests.ledger import assert_sound
 
@@ -93,7 +93,7 @@ class Lives:
     async def follow(self, last: Decision, choice: int) -> Decision:
         """The next event of an operation, or the next operation."""
         if last.outcome is not None and last.outcome != "Stuck":
-            return await self.desk.ask(ASKED[choice % len(ASKED)](last.vm.id), of_vm(last))
+            return await self.desk.ask(ASKED[choice % len(ASKED)](vm_in(last).id), of_vm(last))
         return await self.desk.decide(lambda at: _event(last, choice, at), _case(last))
 
 

@@ -25,7 +25,7 @@ from interlock.schema.machines import MACHINES
 from interlock.schema.requests import NicRequest, RebootVM, StopVM
 from interlock.schema.tables.derived import MEMBERSHIPS
 from tests.bare import bare, value
-from tests.clerk import Clerk, a_vm, clerk, of_vm, tiny
+from tests.clerk import Clerk, a_vm, clerk, of_vm, tiny, vm_in
 
 MANY = 20
 TOLD = 1
@@ -118,8 +118,8 @@ async def test_records_are_read_back_as_they_were_decided(desk: Clerk) -> None:
     decision = await desk.deploy("web", data_disks_mib=(10, 20))
     case = await desk.store.case(decision.operation.id)
     assert case == after(decision)
-    assert await desk.store.nics(decision.vm.id) == list(decision.nics)
-    assert await desk.store.volumes(decision.vm.id) == list(decision.volumes)
+    assert await desk.store.nics(vm_in(decision).id) == list(decision.nics)
+    assert await desk.store.volumes(vm_in(decision).id) == list(decision.volumes)
 
 
 # One among many
@@ -178,8 +178,9 @@ async def name(desk: Clerk) -> tuple[Decision, Decision]:
 
 async def busy(desk: Clerk) -> tuple[Decision, Decision]:
     """Two operations are asked for on one VM."""
-    web = of_vm(await desk.deploy("web"))
-    return await desk.ask(StopVM(web.vm.id), web), await desk.ask(RebootVM(web.vm.id), web)
+    deployed = await desk.deploy("web")
+    web, vm = of_vm(deployed), vm_in(deployed)
+    return await desk.ask(StopVM(vm.id), web), await desk.ask(RebootVM(vm.id), web)
 
 
 async def defect(desk: Clerk) -> tuple[Decision, Decision]:

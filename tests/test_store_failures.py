@@ -320,7 +320,7 @@ async def test_a_process_that_is_paused_in_the_middle_of_a_batch_does_not_stop_t
     monkeypatch.setattr("interlock.engine.store.postgresql.IDLE_SECONDS", 0.3)
     async with clerk(cloud_url) as paused, clerk(cloud_url) as other:
 
-        async def stands_still(driver: Any, ask: Any, end: str) -> None:
+        async def stands_still(driver: Any, ask: Any, end: str) -> Any:
             await asyncio.sleep(1.5)
             return await run(driver, ask, end)
 

@@ -21,7 +21,7 @@ from interlock.engine.store.commit import Written
 from interlock.engine.store.verdict import Committed, Lost, Why
 from interlock.schema.requests import DestroyVM, NicRequest, StopVM
 from tests.bare import bare, settle
-from tests.clerk import Clerk, a_vm, clerk
+from tests.clerk import Clerk, a_vm, clerk, vm_in
 from tests.hand import Hand
 from tests.ledger import assert_sound
 
@@ -61,7 +61,7 @@ async def test_a_refusal_on_old_figures_is_not_written(cloud_url: str) -> None:
     async with two(cloud_url) as (one, other):
         running = await a_full_cloud(one, other)
         refusal = await a_refusal(one)
-        await other.run(StopVM(running.vm.id), running)
+        await other.run(StopVM(vm_in(running).id), running)
         verdict = await one.write(refusal)
         assert isinstance(verdict, Lost)
         assert verdict.why is Why.ROOM
@@ -74,10 +74,10 @@ async def test_decided_again_on_fresh_figures_it_finds_room(cloud_url: str) -> N
         running = await a_full_cloud(one, other)
         asked = await one.queue("late")
         assert (await one.next(asked)).if_fresh
-        await other.run(StopVM(running.vm.id), running)
+        await other.run(StopVM(vm_in(running).id), running)
         assert isinstance(await one.write(await one.next(asked)), Lost)
         await one.reload()
-        assert (await one.end(asked)).vm.state == "Running"
+        assert vm_in(await one.end(asked)).state == "Running"
 
 
 async def test_what_is_not_a_refusal_is_written_on_old_figures_too(cloud_url: str) -> None:
@@ -95,7 +95,7 @@ async def test_a_refusal_beside_others_loses_alone(cloud_url: str) -> None:
     async with two(cloud_url) as (one, other):
         running = await a_full_cloud(one, other)
         refusal = await a_refusal(one)
-        await other.run(StopVM(running.vm.id), running)
+        await other.run(StopVM(vm_in(running).id), running)
         beside = [await one.ask(a_vm(f"n-{n}", nics=(NicRequest("other", f"10.0.0.{n}"),))) for n in (20, 21)]
         verdicts = await asyncio.gather(*(one.write(each) for each in (beside[0], refusal, beside[1])))
         assert [type(verdict) for verdict in verdicts] == [Committed, Lost, Committed]
@@ -109,7 +109,7 @@ async def test_what_others_wrote_before_the_first_commit_counts_too(cloud_url: s
     async with two(cloud_url) as (late, other):
         refusal = await late.next(asked)
         assert refusal.if_fresh
-        await other.run(StopVM(running.vm.id), running)
+        await other.run(StopVM(vm_in(running).id), running)
         verdict = await late.write(refusal)
         assert isinstance(verdict, Lost)
         assert verdict.why is Why.ROOM
@@ -123,7 +123,7 @@ async def test_a_refusal_that_waits_while_figures_are_read_again_is_still_old(
         running = await a_full_cloud(one, other)
         refusal = await a_refusal(one)
         noticing = await one.ask(a_vm("noticing", start=False, nics=(NicRequest("other"),)))
-        await other.run(DestroyVM(running.vm.id), running)
+        await other.run(DestroyVM(vm_in(running).id), running)
         writing, go_on = held_up(one, monkeypatch)
 
         async def notice() -> None:
@@ -162,7 +162,7 @@ async def test_a_refusal_decided_while_figures_are_read_again_is_still_old(cloud
     async with two(cloud_url) as (one, other):
         running = await a_full_cloud(one, other)
         refusal = await a_refusal(one)
-        await other.run(DestroyVM(running.vm.id), running)
+        await other.run(DestroyVM(vm_in(running).id), running)
         _, verdict = await asyncio.gather(one.reload(), one.write(refusal))
         assert isinstance(verdict, Lost)
         assert isinstance(await one.write(await one.ask(a_vm("web", nics=(NicRequest("other"),)))), Committed)
@@ -199,7 +199,7 @@ async def test_a_refusal_on_the_figures_just_read_stands(cloud_url: str) -> None
     async with two(cloud_url) as (one, other):
         running = await a_full_cloud(one, other)
         asked = await one.queue("late")
-        await other.run(DestroyVM(running.vm.id), running)
+        await other.run(DestroyVM(vm_in(running).id), running)
         await other.deploy("instead")
         await one.reload()
         refusal = await one.next(asked)

@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg.exceptions import PostgresError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -52,8 +53,8 @@ async def outcome(connection: asyncpg.Connection, write: Callable[[], Awaitable[
     try:
         await write()
         return [tuple(row) for row in await connection.fetch("SELECT id, said, n, share::text, yes FROM t ORDER BY id")]
-    except asyncpg.PostgresError as error:
-        return error.sqlstate
+    except PostgresError as error:
+        return error.as_dict()["sqlstate"]
     finally:
         await transaction.rollback()
 

@@ -324,7 +324,7 @@ def test_the_census_counts_what_the_journal_says(number: int) -> None:
 def test_what_was_held_for_a_moment_is_seen_however_coarse_the_picture(moved: list[tuple[int, str, int]]) -> None:
     """VMs come and go at once: what pieces of time hold at their ends says nothing of what was in them."""
     first = next(row for row in running().rows if row.machine == "vm")
-    rows, now = [], BEGIN
+    rows, now = list[Transition](), BEGIN
     for number, (later, host, amount) in enumerate([*moved, (10_000_000, "a1-h-1", 1)]):
         now += later
         for taken, (giver, taker) in enumerate((("free", "vm"), ("vm", "free"))):

@@ -266,9 +266,10 @@ async def test_whoever_takes_over_goes_on_in_the_same_trace(tmp_path: Path, data
         "Succeeded",
         ["Claimed", "OperationSucceeded"],
     )
-    assert (heir.named("StartDomain")[0].attributes or {})["interlock.effect.token"] in {
-        f"{operation_id}/1/domain/do/vm {(deploy.attributes or {})['interlock.vm.id']}"
-    }
+    vm_id = (deploy.attributes or {})["interlock.vm.id"]
+    assert isinstance(vm_id, str)
+    token = (heir.named("StartDomain")[0].attributes or {})["interlock.effect.token"]
+    assert token == f"{operation_id}/1/domain/do/vm {vm_id}"
 
 
 async def test_an_engine_that_closes_ends_its_spans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from interlock.schema.errors import NameTaken, NoRoom, NotAllowed, NotFound, Ove
 from interlock.schema.records import Operation, Vm, Volume
 from interlock.schema.requests import AssignVM, Request, RestoreVM, ScaleVM
 from tests.oracle import broken
-from tests.test_operations import Recorder
+from tests.witness import Recorder
 from tests.world import CLOUD, World, world
 
 MORE = """
@@ -349,8 +349,8 @@ async def test_a_vm_has_the_sizes_it_is_given(tmp_path: Path, database_url: str,
 
 async def place(lab: World, kind: type[Any], name: str) -> Any:
     """One place as it is now."""
-    table = {Account: "account", Domain: "domain", Host: "host"}[kind]
-    (found,) = [each for each in (await lab.engine.places())[table] if each.id == name]
+    tables: dict[type[Any], str] = {Account: "account", Domain: "domain", Host: "host"}
+    (found,) = [each for each in (await lab.engine.places())[tables[kind]] if each.id == name]
     return found
 
 
@@ -422,7 +422,7 @@ async def test_users_do_not_scale_to_system_offerings_nor_above_limits(tmp_path:
     async with world(tmp_path, description=described(ann="cpu_cores = 2", corp="memory_mib = 2000")) as lab:
         await lab.deploy(account="ann")
         await refused(lab, ScaleVM("web", "system"), InvalidRequest, "for administrators only", caller="ann")
-        custom = {"offering": "custom", "cpu_cores": 1}
+        custom: dict[str, Any] = {"offering": "custom", "cpu_cores": 1}
         await refused(lab, ScaleVM("web", **custom, memory_mib=2001), OverLimit, "domain corp", "977 more wanted")
         assert (await asked(lab, ScaleVM("web", **custom, memory_mib=2000), "ann")).state == "Succeeded"
         await refused(lab, ScaleVM("web", "custom", 3, memory_mib=1), OverLimit, "account ann", "2 more wanted")

@@ -14,8 +14,8 @@ from interlock.engine.orchestrator import elsewhere, wishes
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.orchestrator import Orchestrator, Part
 from interlock.engine.store import queries
-from interlock.engine.store.joined import TAKE_LOCK
 from interlock.engine.store.listening import SERVING, Word
+from interlock.engine.store.postgresql import TAKE_LOCK
 from interlock.engine.store.workers import Workers
 from interlock.schema.cloud import Account
 from interlock.schema.errors import InvalidRequest
@@ -83,7 +83,9 @@ async def test_what_is_only_asked_for_is_driven_by_those_that_serve_and_by_each_
         ends = await asyncio.wait_for(asyncio.gather(*(handle.ended() for handle in handles)), PATIENCE)
         assert {end.state for end in ends} == {"Succeeded"}
         assert (asking.under_way(), asking.counters.decisions) == (0, 20)
-        claims = [row for handle in handles for row in await lab.engine.history(handle.vm_id) if row.event == "Claimed"]
+        claims = [
+            row for handle in handles for row in await lab.engine.history(handle.subject) if row.event == "Claimed"
+        ]
         assert len(claims) == 20
         assert {row.changed["worker_id"] for row in claims} <= {one.worker_id, two.worker_id}
         await lab.assert_sound()
@@ -378,7 +380,7 @@ async def test_who_begins_to_wait_later_does_not_pass_over_what_ended_for_the_fi
                 return waits._read_to
 
         monkeypatch.setattr(waits, "_head", head)
-        assert await asyncio.gather(wait(), wait()) == [10, 10]
+        assert list(await asyncio.gather(wait(), wait())) == [10, 10]
 
 
 # --- figures follow

@@ -118,7 +118,8 @@ class World:
 
     async def run(self, kind: str, name: str = "web", /, **wishes: Any) -> Operation:
         """Run any other operation and wait for the end."""
-        return await (await getattr(self.engine, kind.replace("-", "_"))(name, **wishes)).ended()
+        ended: Operation = await (await getattr(self.engine, kind.replace("-", "_"))(name, **wishes)).ended()
+        return ended
 
     async def order(self, command: str, kind: FaultKind, times: int = 1, **where: Any) -> int:
         """Order a fault; its number tells later whether it fired."""
