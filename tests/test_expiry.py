@@ -153,7 +153,7 @@ def test_each_account_has_its_own_delay_over_that_of_all(
                 assert (await lab.vm(name)).state == expected, (name, delay)
 
     with pytest.MonkeyPatch.context() as patch:
-        asyncio.run(check(tmp_path_factory.mktemp("accounts"), turn.__wrapped__(patch)))  # type: ignore[attr-defined]
+        asyncio.run(check(tmp_path_factory.mktemp("accounts"), turned(patch)))
 
 
 async def test_a_vm_that_is_due_can_be_recovered_until_it_is_asked_for(tmp_path: Path, turn: Turn) -> None:

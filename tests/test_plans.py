@@ -146,7 +146,7 @@ READS = [
 BIG = ("vm", "nic", "volume", "operation", "journal")
 
 
-def each(*known: list[Any]) -> Any:
+def each(*known: list[Any]) -> pytest.MarkDecorator:
     """The cases, by their names."""
     cases = [case for some in known for case in some]
     return pytest.mark.parametrize("what,index", [pytest.param(*case[1:], id=case[0]) for case in cases])
