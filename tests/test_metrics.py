@@ -199,8 +199,8 @@ async def test_what_was_written_though_the_connection_broke_is_counted_once(
         database = lab.engine._store._writer.database
         write = database.write
 
-        async def breaks(decisions: list[Decision], is_stale: Any) -> Any:
-            written = await write(decisions, is_stale)
+        async def breaks(decisions: list[Decision], *others: Any) -> Any:
+            written = await write(decisions, *others)
             if len(broken) < 3 and decisions[0].operation.version > 1:
                 broken.append(written)
                 raise StoreError("the connection broke after the commit")

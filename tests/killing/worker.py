@@ -111,14 +111,21 @@ def _watch(diary: Diary) -> None:
 
 
 def _told(diary: Diary, write: Callable[..., Any]) -> Callable[..., Any]:
-    async def tell(self: Any, decisions: Sequence[Any], is_stale: Any) -> Written:
+    async def tell(self: Any, decisions: Sequence[Any], is_stale: Any, more: Callable[[], Sequence[Any]]) -> Written:
+        batch = list(decisions)
+
+        def also() -> Sequence[Any]:
+            late = more()
+            batch.extend(late)
+            return late
+
         diary.mark(Kind.COMMIT)
         try:
-            written: Written = await write(self, decisions, is_stale)
+            written: Written = await write(self, decisions, is_stale, also)
         except BaseException:
             diary.mark(Kind.COMMITTED)
             raise
-        won = zip(decisions, written.verdicts, strict=True)
+        won = zip(batch, written.verdicts, strict=True)
         rows = [
             (verdict.first_seq, verdict.first_seq + len(each.changes) - 1)
             for each, verdict in won
