@@ -169,7 +169,8 @@ async def test_what_happened_while_no_engine_was_open_is_found_at_the_next_open(
             ("Running", "h-1"),
         ]
         await lab.assert_sound()
-        assert len(await asked(lab)) == 3, "the healthy one is not even looked at"
+        # An old report may cost one of the three a second look.
+        assert {each.vm_id for each in await asked(lab)} == set(ids[:3]), "the healthy one is not even looked at"
 
 
 async def test_a_guest_that_is_started_behind_our_back_after_it_was_found_off_is_left_running(tmp_path: Path) -> None:
