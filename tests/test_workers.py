@@ -41,6 +41,12 @@ async def url(server: Server) -> AsyncIterator[str]:
 
 
 @pytest.fixture(autouse=True)
+def simulators_lie_among_what_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that only asks opens the simulator, too: a file in the folder it runs in."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
 def nobody_looks_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is noticed here is noticed because it was told."""
     monkeypatch.setattr(elsewhere, "LOOK", 3600.0)
