@@ -39,11 +39,13 @@ class Worker:
     async def ready(self) -> None:
         """Wait until it serves."""
         assert self.process.stderr is not None
+        said = ""
         async with asyncio.timeout(PATIENCE):
             while line := (await self.process.stderr.readline()).decode():
                 if READY in line:
                     return
-        raise Wrong("a worker ended before it served")
+                said += line
+        raise Wrong(f"a worker ended before it served: {said}")
 
     def pause(self) -> None:
         """Stop it where it stands, which is idle."""

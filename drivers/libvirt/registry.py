@@ -26,6 +26,7 @@ from typing import Any
 
 import msgspec
 
+from interlock.schema import wal
 from interlock.schema.commands import NicSpec, RuleSpec
 from interlock.schema.errors import StoreError
 
@@ -65,7 +66,8 @@ class Registry:
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(path, timeout=BUSY, check_same_thread=False, isolation_level=None)
-            self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; {TABLES}")
+            wal.switch_on(self._db)
+            self._db.executescript(f"PRAGMA synchronous = FULL; {TABLES}")
         except sqlite3.Error as error:
             raise StoreError(f"driver libvirt cannot use {path}: {error}; see `registry` in docs/libvirt.md") from error
 

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from interlock.drivers.simulator import tables
 from interlock.drivers.simulator.delivery import settle
+from interlock.schema import wal
 from interlock.schema.errors import StoreError
 
 LOCK_SECONDS = 10.0
@@ -57,7 +58,7 @@ class WorldFile:
                 self.path, timeout=LOCK_SECONDS, isolation_level=None, cached_statements=STATEMENTS
             )
             self._together([self._is_new])
-            self._db.execute("PRAGMA journal_mode = WAL")
+            wal.switch_on(self._db)
             self._db.execute("PRAGMA synchronous = OFF")
             self._together([self._build])
             self.transactions = 0

@@ -24,6 +24,7 @@ from interlock.engine.store import setwise
 from interlock.engine.store.commit import Ask, Asked, Conversation, Counters, IsStale, RowRefused, Written, commit
 from interlock.engine.store.database import More
 from interlock.engine.store.statements import Statements
+from interlock.schema import wal
 from interlock.schema.errors import StoreError
 
 T = TypeVar("T")
@@ -56,7 +57,8 @@ async def connect(url: URL, busy_seconds: float, threads: Threads) -> aiosqlite.
 
 def _prepare(database: sqlite3.Connection) -> None:
     # isolation_level None: Python's sqlite3 would begin transactions by itself, late and deferred; we say when.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    wal.switch_on(database)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         database.execute(f"PRAGMA {pragma}")
 
 
