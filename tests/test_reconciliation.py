@@ -16,7 +16,7 @@ from interlock import Engine, OperationFailed
 from interlock.drivers.simulator import FaultKind, Power, Simulator
 from interlock.embed.strays import Stray
 from interlock.engine.orchestrator import reconciliation
-from interlock.schema.commands import Done, LookForDomain
+from interlock.schema.commands import AnyCommand, Done, LookForDomain, Outcome
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Operation
 from interlock.schema.reports import HostReport
@@ -367,16 +367,24 @@ async def test_a_user_may_stop_a_vm_whose_host_is_lost_once_it_answers(tmp_path:
 
 @pytest.mark.parametrize("kind", ["reboot", "stop", "migrate"])
 async def test_a_guest_that_ends_while_an_operation_owns_it_is_seen_to_afterwards(
-    tmp_path: Path, database_url: str, kind: str
+    tmp_path: Path, database_url: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world(tmp_path, url=database_url) as lab:
         vm_id = await up(lab)
-        command = {"reboot": "RebootDomain", "stop": "StopDomain", "migrate": "MigrateDomain"}[kind]
-        fault = await lab.order(command, FaultKind.TRANSIENT)
+        name = {"reboot": "RebootDomain", "stop": "StopDomain", "migrate": "MigrateDomain"}[kind]
+        perform, held, let_go = lab.simulator.perform, asyncio.Event(), asyncio.Event()
+
+        async def holds(command: AnyCommand, *, token: str, fence: int) -> Outcome:
+            if type(command).__name__ == name:
+                held.set()
+                await let_go.wait()
+            return await perform(command, token=token, fence=fence)
+
+        monkeypatch.setattr(lab.simulator, "perform", holds)
         handle = await getattr(lab.engine, kind)("web")
-        while not await lab.simulator.fired(fault):
-            await asyncio.sleep(0)
+        await held.wait()
         await lab.simulator.crash(vm_id)
+        let_go.set()
         ended = await handle.ended()
         await settled(lab)
         if ended.state == "Stuck":
