@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log, switched on by whoever opens a file: the engine's database, and the simulator's world.
+"""SQLite's write-ahead log, switched on by whoever opens a file: an engine its database, a driver its own.
 
 Promises: it is on, or the error is SQLite's own; others who are at the file are waited for as long as the connection's
 timeout says. SQLite itself does not wait here: whoever switches a file while another process has its write lock hears

@@ -127,11 +127,12 @@ class Postgresql:
 
     async def _write(self, batch: list[Decision], is_stale: IsStale, more: More) -> Written:
         """`batch` grows by what came while the lock was waited for: else engines that take turns have small ones."""
+        begin = _beginning()
         async with self._driver() as driver:
-            await driver.execute(_beginning())
+            await driver.execute(begin)
             batch += more()
             end = f"{telling(_word(self._name, batch))}; COMMIT"
-            talk = commit(batch, is_stale, self._statements, (f"ROLLBACK; {_beginning()}",))
+            talk = commit(batch, is_stale, self._statements, (f"ROLLBACK; {begin}",))
             written = await self._converse(driver, talk, end)
             if driver.is_in_transaction():
                 await driver.execute(end)
