@@ -1,5 +1,5 @@
-"""`deploy` and `start` ask for what their options say, on whose rights `--as` says; what is misspelt is told how it is
-spelt. What the engine makes of each field is not tested here."""
+"""`deploy`, `start` and the commands of changes ask for what their options say, on whose rights `--as` says; what is
+misspelt is told how it is spelt. What the engine makes of each field is not tested here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from interlock.cli.exits import Exit
 from interlock.cli.wishes import ADDRESSES, DiskOption, LabelOption, NicOption
-from interlock.schema.requests import DeployVM, DiskRequest, NicRequest, StartVM
+from interlock.schema.requests import (
+    AssignVM,
+    DeployVM,
+    DiskRequest,
+    MigrateVM,
+    NicRequest,
+    RestoreVM,
+    ScaleVM,
+    StartVM,
+)
 from tests.command import EXAMPLE, Shell
 
 ADVANCED = EXAMPLE.parent / "advanced.toml"
@@ -167,6 +176,31 @@ def test_without_options_a_deploy_is_as_plain_as_its_request(shell: Shell, asked
 def test_a_start_may_say_where(shell: Shell, asked: list[tuple[Any, str | None]]) -> None:
     shell("start", "web", "--pod", "p", "--cluster", "c", "--host", "h", "--as", "bob", exit=Exit.REFUSED)
     assert asked == [(StartVM("web", pod="p", cluster="c", host="h"), "bob")]
+
+
+@pytest.mark.parametrize(
+    ("said", "wish"),
+    [
+        (("migrate", "web", "--host", "h"), MigrateVM("web", host="h")),
+        (("migrate", "web"), MigrateVM("web")),
+        # Named as those of a deploy are.
+        (
+            ("scale", "web", "--offering", "o", "--cpu-cores", "2", "--cpu-mhz", "1500", "--memory", "2048"),
+            ScaleVM("web", "o", cpu_cores=2, cpu_mhz=1500, memory_mib=2048),
+        ),
+        (("restore", "web", "--template", "t"), RestoreVM("web", template="t")),
+        (
+            ("assign", "web", "--account", "a", "--network", "n", "--network", "m", "--security-group", "g"),
+            AssignVM("web", "a", networks=("n", "m"), security_groups=("g",)),
+        ),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_a_change_asks_for_what_its_options_say(
+    shell: Shell, asked: list[tuple[Any, str | None]], said: tuple[str, ...], wish: Any
+) -> None:
+    shell(*said, exit=Exit.REFUSED)
+    assert asked == [(wish, None)]
 
 
 @pytest.mark.parametrize("kind", ["start", "stop", "reboot", "destroy", "recover", "expunge"])

@@ -22,9 +22,9 @@ scale = on_each(
     "scale",
     "Give VMs another offering; running ones where their hypervisor can. NAME may be an id.",
     _option("--offering", "offering", "O", "The size they get.", required=True),
-    _option("--cores", "cpu_cores", "N", "Cores, where the offering leaves them open.", type=int),
-    _option("--mhz", "cpu_mhz", "N", "Speed of a core, where the offering leaves it open.", type=int),
-    _option("--memory", "memory_mib", "MIB", "Memory, where the offering leaves it open.", type=int),
+    _option("--cpu-cores", "cpu_cores", "N", "Where the offering leaves it open.", type=int),
+    _option("--cpu-mhz", "cpu_mhz", "MHZ", "Of one core; where the offering leaves it open.", type=int),
+    _option("--memory", "memory_mib", "MIB", "Where the offering leaves it open.", type=int),
 )
 restore = on_each(
     "restore",
