@@ -4,6 +4,8 @@ Databases of each size are filled in bulk (`filled.py`) and opened by an engine 
 one at a time, some in flight together, a page of each list, the counts. Beside each figure stands the same on the
 smallest database, in the same round. What is held is processor time, for a busy machine does not slow it; the time
 that passed is told beside it in the detail. Opening is measured once a size, in a process of its own.
+
+With `--postgresql` each is a database of one server. That works in processes of its own, so what is held is time.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from argparse import Namespace
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from itertools import count
+from operator import attrgetter
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -131,7 +134,16 @@ def _read(arguments: Sequence[str]) -> Namespace:
     asked.add_argument("--pages", type=int, default=20, help="of a round, size and list (20)")
     asked.add_argument("--rounds", type=int, default=5, help="how often; medians are shown (5)")
     asked.add_argument("--filled", type=Path, help="a folder with databases from before, as VMS.db; taken as they are")
+    asked.add_argument(
+        "--postgresql",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="not SQLite: a PostgreSQL of its own, or the server of a database in which others may be made",
+    )
     read = asked.parse_args(arguments)
+    if read.postgresql is not None and read.filled is not None:
+        asked.error("--filled keeps SQLite's files; a database of a server is filled each time")
     if min(*read.vms, read.deploys, read.pages, read.rounds) < 1:
         asked.error("--vms, --deploys, --pages and --rounds are at least 1")
     read.vms = sorted({*read.vms, *([FULL] if read.full else [])})
@@ -141,34 +153,56 @@ def _read(arguments: Sequence[str]) -> Namespace:
 async def _measured(options: Namespace) -> Measured:
     with TemporaryDirectory(dir=options.folder) as place:
         folder = Path(place)
-        for vms in options.vms:
-            await _fill(options, folder, vms)
-        opening = {vms: _opening(folder / f"{vms}.db") for vms in options.vms}
-        costs = await _costs(options, folder)
+        async with AsyncExitStack() as stack:
+            urls = await _urls(stack, options, folder)
+            for vms, url in urls.items():
+                await _fill(options, url, vms)
+            opening = {vms: _opening(url) for vms, url in urls.items()}
+            costs = await _costs(options, folder, urls)
+    held = CPU if options.postgresql is None else WALL
     return Measured(
-        figures=[*_figures(options, costs), *_of_opening(opening)],
-        curves=[_curve(options.vms, costs)],
-        settings={"sizes": ", ".join(f"{vms:,}" for vms in options.vms), "deploys a round": options.deploys},
+        figures=[*_figures(options, costs, held), *_of_opening(opening)],
+        curves=[_curve(options.vms, costs, held)],
+        settings={
+            "database": "SQLite" if options.postgresql is None else "PostgreSQL",
+            "sizes": ", ".join(f"{vms:,}" for vms in options.vms),
+            "deploys a round": options.deploys,
+        },
         detail={"wall µs": {str(vms): _walls(found) for vms, found in costs.items()}},
     )
 
 
-async def _fill(options: Namespace, folder: Path, vms: int) -> None:
+async def _urls(stack: AsyncExitStack, options: Namespace, folder: Path) -> dict[int, str]:
+    """Where the database of each size is."""
+    if options.postgresql is None:
+        return {vms: str(folder / f"{vms}.db") for vms in options.vms}
+    from benchmarks.server import database, server
+
+    named = stack.enter_context(server(options.postgresql or None))
+    return {vms: await stack.enter_async_context(database(named)) for vms in options.vms}
+
+
+async def _fill(options: Namespace, url: str, vms: int) -> None:
     spare = 2 + (2 * options.rounds * options.deploys + 2 * WARM) // PER_HOST
     known = options.filled / f"{vms}.db" if options.filled is not None else None
-    if known is not None and known.exists():
-        (folder / f"{vms}.db").symlink_to(known.resolve())
+    if known is not None and _linked(url, known):
         return
     print(f"filling {vms:,} VMs …", file=sys.stderr)
-    await filled.fill(str(folder / f"{vms}.db"), vms, spare_hosts=spare)
+    await filled.fill(url, vms, spare_hosts=spare)
     if known is not None:
         known.parent.mkdir(parents=True, exist_ok=True)
-        copyfile(folder / f"{vms}.db", known)
+        copyfile(url, known)
 
 
-def _opening(file: Path) -> list[float]:
+def _linked(file: str, known: Path) -> bool:
+    if known.exists():
+        Path(file).symlink_to(known.resolve())
+    return known.exists()
+
+
+def _opening(url: str) -> list[float]:
     """Seconds, processor seconds and MiB of a process that opens an engine."""
-    told = [sys.executable, "-c", OPENING.format(url=str(file))]
+    told = [sys.executable, "-c", OPENING.format(url=url)]
     runs = [subprocess.run(told, capture_output=True, text=True, check=True, cwd=ROOT) for _ in range(3)]
     return min(json.loads(run.stdout) for run in runs)
 
@@ -177,10 +211,10 @@ Costs = dict[int, dict[str, list[Cost]]]
 """By size and work, of each round."""
 
 
-async def _costs(options: Namespace, folder: Path) -> Costs:
-    costs: Costs = {vms: {} for vms in options.vms}
+async def _costs(options: Namespace, folder: Path, urls: Mapping[int, str]) -> Costs:
+    costs: Costs = {vms: {} for vms in urls}
     async with AsyncExitStack() as stack:
-        labs = [await _lab(stack, folder, vms) for vms in options.vms]
+        labs = [await _lab(stack, folder, url, vms) for vms, url in urls.items()]
         for lab in labs:
             await lab.deploy(WARM, 1)
             for work in PAGES.values():
@@ -195,10 +229,10 @@ async def _costs(options: Namespace, folder: Path) -> Costs:
     return costs
 
 
-async def _lab(stack: AsyncExitStack, folder: Path, vms: int) -> Lab:
+async def _lab(stack: AsyncExitStack, folder: Path, url: str, vms: int) -> Lab:
     simulator = await Simulator.at(folder / f"{vms}.simulator")
     stack.push_async_callback(simulator.close)
-    opened = Engine.open(str(folder / f"{vms}.db"), drivers={"simulator": simulator}, listen=False)
+    opened = Engine.open(url, drivers={"simulator": simulator}, listen=False)
     return Lab(await stack.enter_async_context(opened), vms)
 
 
@@ -248,14 +282,24 @@ def name_of(work: str, vms: int) -> str:
     return f"{work}, {vms:,} VMs"
 
 
-def _figures(options: Namespace, costs: Costs) -> list[Figure]:
+class Held(NamedTuple):
+    """What of a cost is held."""
+
+    unit: str
+    of: Callable[[Cost], float]
+
+
+CPU, WALL = Held("µs CPU", attrgetter("cpu")), Held("µs", attrgetter("wall"))
+
+
+def _figures(options: Namespace, costs: Costs, held: Held) -> list[Figure]:
     least = options.vms[0]
     found = []
     for vms in options.vms:
         for work, rounds in costs[vms].items():
-            unit = "" if work.startswith("SQL") else "µs CPU"
-            small = {f"with {least:,} VMs": [cost.cpu for cost in costs[least][work]]} if vms != least else None
-            found.append(figure(name_of(work, vms), unit, [cost.cpu for cost in rounds], small))
+            unit = "" if work.startswith("SQL") else held.unit
+            small = {f"with {least:,} VMs": [held.of(cost) for cost in costs[least][work]]} if vms != least else None
+            found.append(figure(name_of(work, vms), unit, [held.of(cost) for cost in rounds], small))
     return found
 
 
@@ -269,14 +313,14 @@ def _of_opening(opening: Mapping[int, list[float]]) -> list[Figure]:
     ]
 
 
-def _curve(sizes: Sequence[int], costs: Costs) -> Curve:
+def _curve(sizes: Sequence[int], costs: Costs, held: Held) -> Curve:
     drawn = ("a deploy, in flight", "a deploy, alone", "a page in the middle", "counts of all")
-    lines = [line(work, {vms: [cost.cpu for cost in costs[vms][work]] for vms in sizes}) for work in drawn]
+    lines = [line(work, {vms: [held.of(cost) for cost in costs[vms][work]] for vms in sizes}) for work in drawn]
     return Curve(
         name="sizes",
         title="What a deploy and a page cost, by how many VMs there are",
         x="VMs in the database",
-        y="µs CPU",
+        y=held.unit,
         lines=[*lines, flat(lines[0])],
         log_x=True,
     )
