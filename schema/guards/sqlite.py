@@ -6,7 +6,7 @@ A statement may carry a conflict clause, and SQLite then deletes rows without as
 skips what a trigger does (OR IGNORE), or keeps half of it (OR FAIL). A RAISE(ABORT) it cannot change. So what a unique
 index or a CHECK would refuse is refused by a trigger first, in the index's own words.
 
-Of a list of values after IN, SQLite makes a table, in a trigger anew for each row: that took a third of what the guards
+Of a list of values after IN, SQLite makes a table, in a trigger anew for each row: that took half of what the guards
 cost. So what is asked of OLD and NEW is spelled out, case by case.
 """
 
