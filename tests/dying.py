@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from interlock.drivers.protocol import Tell
 from interlock.drivers.simulator import Simulator
 from interlock.engine.orchestrator import tasks
 from interlock.engine.orchestrator.lease import Lease
 from interlock.engine.store.listening import Word, telling
 from interlock.schema.commands import AnyCommand, Outcome
+from interlock.schema.reports import HostReport
 from tests.bare import bare
 from tests.witness import Recorder
 from tests.world import World, world
@@ -52,6 +54,16 @@ class Holding(Recorder):
         await self.let_go.wait()
         self.answers.append(await self.inner.perform(command, token=token, fence=fence))
         return self.answers[-1]
+
+
+class Telling(Holding):
+    """The same, and what the simulator reports is heard."""
+
+    def listen(self, tell: Tell) -> Callable[[], None]:
+        return self.inner.listen(tell)
+
+    async def survey(self) -> Sequence[HostReport]:
+        return await self.inner.survey()
 
 
 async def expire(url: str) -> None:

@@ -16,11 +16,13 @@ from interlock import Engine, OperationFailed
 from interlock.drivers.simulator import FaultKind, Power, Simulator
 from interlock.embed.strays import Stray
 from interlock.engine.orchestrator import reconciliation
-from interlock.schema.commands import AnyCommand, Done, LookForDomain, Outcome
+from interlock.schema.commands import Done, LookForDomain
 from interlock.schema.errors import EngineClosed, InvalidRequest, NotFound
 from interlock.schema.records import Operation
 from interlock.schema.reports import HostReport
 from interlock.schema.requests import EvictGuest
+from tests.dying import Telling
+from tests.witness import noted
 from tests.world import World, cloud, world
 
 SETTING = "vm.unknown.domain"
@@ -367,24 +369,16 @@ async def test_a_user_may_stop_a_vm_whose_host_is_lost_once_it_answers(tmp_path:
 
 @pytest.mark.parametrize("kind", ["reboot", "stop", "migrate"])
 async def test_a_guest_that_ends_while_an_operation_owns_it_is_seen_to_afterwards(
-    tmp_path: Path, database_url: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database_url: str, kind: str
 ) -> None:
-    async with world(tmp_path, url=database_url) as lab:
+    made, wrap = noted(Telling)
+    async with world(tmp_path, url=database_url, wrap=wrap) as lab:
         vm_id = await up(lab)
-        name = {"reboot": "RebootDomain", "stop": "StopDomain", "migrate": "MigrateDomain"}[kind]
-        perform, held, let_go = lab.simulator.perform, asyncio.Event(), asyncio.Event()
-
-        async def holds(command: AnyCommand, *, token: str, fence: int) -> Outcome:
-            if type(command).__name__ == name:
-                held.set()
-                await let_go.wait()
-            return await perform(command, token=token, fence=fence)
-
-        monkeypatch.setattr(lab.simulator, "perform", holds)
+        made[0].hold({"reboot": "RebootDomain", "stop": "StopDomain", "migrate": "MigrateDomain"}[kind])
         handle = await getattr(lab.engine, kind)("web")
-        await held.wait()
+        await made[0].held.wait()
         await lab.simulator.crash(vm_id)
-        let_go.set()
+        made[0].let_go.set()
         ended = await handle.ended()
         await settled(lab)
         if ended.state == "Stuck":
