@@ -195,9 +195,11 @@ async def _fill(options: Namespace, url: str, vms: int) -> None:
 
 
 def _linked(file: str, known: Path) -> bool:
-    if known.exists():
-        Path(file).symlink_to(known.resolve())
-    return known.exists()
+    """Whether there is a database from before; it is taken as it is."""
+    if not known.exists():
+        return False
+    Path(file).symlink_to(known.resolve())
+    return True
 
 
 def _opening(url: str) -> list[float]:

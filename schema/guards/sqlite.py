@@ -39,9 +39,9 @@ condition is the same list."""
 
 
 def _spelled_out(asked: re.Match[str]) -> str:
-    what, no, values = asked.groups()
-    cases = " ".join(f"WHEN {value} THEN {0 if no else 1}" for value in values.split(", "))
-    return f"CASE {what} {cases} ELSE {1 if no else 0} END"
+    what, no, values = asked.groups("")
+    cases = " ".join(f"WHEN {value} THEN 1" for value in values.split(", "))
+    return f"{no}CASE {what} {cases} ELSE 0 END"
 
 
 def _all() -> Iterable[str]:
