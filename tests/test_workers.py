@@ -14,7 +14,7 @@ from interlock.engine.orchestrator import elsewhere, wishes
 from interlock.engine.orchestrator.inventory import Inventory
 from interlock.engine.orchestrator.orchestrator import Orchestrator, Part
 from interlock.engine.store import queries
-from interlock.engine.store.listening import SERVING, Word
+from interlock.engine.store.listening import SERVING, Listening, Word
 from interlock.engine.store.postgresql import TAKE_LOCK
 from interlock.engine.store.workers import Workers
 from interlock.schema.cloud import Account
@@ -274,6 +274,47 @@ async def test_what_waits_for_workers_is_cancelled_by_whoever_wants_that(tmp_pat
         assert (await asyncio.wait_for(handle.ended(), PATIENCE)).state == "Cancelled"
         await lab.engine.idle()
         await lab.assert_sound()
+
+
+async def test_what_ends_while_who_waits_begins_to_listen_is_seen(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path, url=url, description=cloud()) as lab, Engine.open(url, drives=False) as asking:
+        handle = await asking.deploy(wish(1))
+        store, ended = asking._store, asyncio.Event()
+        listen = store.listen
+
+        async def ends_meanwhile() -> None:
+            if not ended.is_set():
+                ended.set()
+                await (await lab.engine.handle(handle.id)).cancel()
+                await lab.engine.idle()
+            await listen()
+
+        monkeypatch.setattr(store, "listen", ends_meanwhile)
+        assert (await asyncio.wait_for(handle.ended(), PATIENCE)).state == "Cancelled"
+        assert ended.is_set()
+
+
+async def test_who_wants_to_listen_while_that_is_begun_waits_for_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, begun, go_on = Listening.begin, asyncio.Event(), asyncio.Event()
+
+    async def slowly(listening: Listening) -> None:
+        begun.set()
+        await go_on.wait()
+        await begin(listening)
+
+    monkeypatch.setattr(Listening, "begin", slowly)
+    async with Engine.open(url, drives=False) as asking:
+        one = asyncio.create_task(asking._store.listen())
+        await begun.wait()
+        two = asyncio.create_task(asking._store.listen())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not two.done()
+        go_on.set()
+        await asyncio.wait_for(asyncio.gather(one, two), PATIENCE)
+        assert asking._store.listens
 
 
 async def test_a_wish_that_nobody_hears_is_refused(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

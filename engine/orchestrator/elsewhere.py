@@ -5,9 +5,10 @@ says that it has written; then one read tells of all that ended since, however m
 anything, each wait looks again every so often. With nobody waiting nothing runs.
 
 Races considered. The operation ends between the caller's look at it and its wait: the caller says that it is going to
-wait before it looks, and two who begin at once say so one after the other, or the second would pass over what ended for
-the first. It begins to be driven here meanwhile: the caller looks for that, too, once it has said so. The word is lost
-with a connection: the first word after it says that anything may have happened.
+wait before it looks, and an engine that did not listen until then does so before that. Two who begin at once say so one
+after the other, or the second would pass over what ended for the first. It begins to be driven here meanwhile: the
+caller looks for that, too, once it has said so. The word is lost with a connection: the first word after it says that
+anything may have happened.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Elsewhere:
     @asynccontextmanager
     async def watched(self, operation_id: str) -> AsyncIterator[asyncio.Event]:
         """Have an event set when an operation may have ended."""
+        with suppress(StoreError):
+            await self._store.listen()
         news = asyncio.Event()
         async with self._beginning:
             if not self._waiting and self._store.dialect == "postgresql":
@@ -61,8 +64,6 @@ class Elsewhere:
 
     async def pause(self, news: asyncio.Event) -> None:
         """Wait until it is time to look at the operation again."""
-        with suppress(StoreError):
-            await self._store.listen()
         with suppress(TimeoutError):
             await asyncio.wait_for(news.wait(), LOOK_ANYHOW if self._store.listens else LOOK)
 

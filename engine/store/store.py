@@ -58,6 +58,7 @@ class Store(Reads):
         self.on_heard: Callable[[Word], None] = lambda word: None
         """Told what other engines tell; see `listen`."""
         self._listening: Listening | None = None
+        self._beginning = asyncio.Lock()
         self._threads = threads
         self.feed = Feed()
         """What others have written since figures in memory were last right."""
@@ -120,7 +121,7 @@ class Store(Reads):
         return self._listening is not None
 
     async def listen(self, *, serves: bool = False) -> None:
-        """Hear from now on what other engines tell; SQLite's tell nothing.
+        """Hear from now on what other engines tell; SQLite's tell nothing. Who calls while it is begun waits for that.
 
         Args:
             serves: whether this engine drives what others only asked for.
@@ -128,15 +129,16 @@ class Store(Reads):
         Raises:
             StoreError: the server cannot be reached.
         """
-        if self.dialect != "postgresql" or self._listening is not None or self._closed:
-            return
-        self._listening = listening = Listening(self.engine, self.name, self._heard, serves)
-        try:
-            await listening.begin()
-        except TROUBLES as error:
-            self._listening = None
-            await listening.close()
-            raise StoreError(f"the database cannot be listened to now: {said(error)}") from error
+        async with self._beginning:
+            if self.dialect != "postgresql" or self._listening is not None or self._closed:
+                return
+            self._listening = listening = Listening(self.engine, self.name, self._heard, serves)
+            try:
+                await listening.begin()
+            except TROUBLES as error:
+                self._listening = None
+                await listening.close()
+                raise StoreError(f"the database cannot be listened to now: {said(error)}") from error
 
     def _heard(self, word: Word) -> None:
         self.feed.hinted |= word.wrote
