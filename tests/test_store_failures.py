@@ -413,6 +413,27 @@ async def test_a_database_that_isolates_more_is_written_all_the_same(cloud_url: 
         await asyncio.gather(*(works((one, other)[n % 2], f"vm-{n}", 10 + n) for n in range(20)))
 
 
+# Callers that give up
+
+
+async def test_a_read_may_be_cancelled_again_and_again(cloud_url: str) -> None:
+    """As cancel scopes do: at every turn of the loop, until the task has ended. A connection that was being closed
+    for the first one, and stopped for the second, left a task that waited for ever, and a process that did not end."""
+    threads, before = set(threading.enumerate()), asyncio.all_tasks()
+    async with clerk(cloud_url) as desk:
+        for turns in range(60):
+            reading = asyncio.create_task(desk.store.rows(queries.all_of("zone")))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            while not reading.done():
+                reading.cancel()
+                await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while asyncio.all_tasks() - before:
+            await asyncio.sleep(0.01)
+    assert set(threading.enumerate()) == threads
+
+
 # What we borrow of others
 
 

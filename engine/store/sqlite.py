@@ -8,6 +8,7 @@ aiosqlite's `_execute`, `_conn` and `_thread` are the private names we need (doc
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from threading import Thread
@@ -39,11 +40,25 @@ Threads: TypeAlias = "WeakSet[Thread]"
 """The threads of connections; aiosqlite has one for each (`_thread`)."""
 
 
+class _Connection(aiosqlite.Connection):
+    """Stops once. A caller that is cancelled again and again, as cancel scopes do it, has SQLAlchemy stop a connection
+    that is being closed: whoever closes it would wait for ever for the second stop of a thread that has ended."""
+
+    _stopping: asyncio.Future[Any] | None = None
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """See aiosqlite; who asks again waits for the same."""
+        if self._stopping is None:
+            self._stopping = super().stop()
+        return self._stopping
+
+
 async def connect(url: URL, busy_seconds: float, threads: Threads) -> aiosqlite.Connection:
     """A connection as the engine wants it; if there can be none, no thread is left either."""
-    names, options = sqlite_dialect.aiosqlite.dialect().create_connect_args(url)
-    options = {"timeout": busy_seconds, **options, "isolation_level": None, "cached_statements": setwise.KEPT}
-    connection = aiosqlite.connect(*names, **options)
+    [file], given = sqlite_dialect.aiosqlite.dialect().create_connect_args(url)
+    options: dict[str, Any] = {"timeout": busy_seconds, **given}
+    options |= {"isolation_level": None, "cached_statements": setwise.KEPT}
+    connection = _Connection(lambda: sqlite3.connect(file, **options), iter_chunk_size=64)
     connection._thread.daemon = True
     threads.add(connection._thread)
     try:

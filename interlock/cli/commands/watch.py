@@ -73,8 +73,13 @@ def _told_when_nobody_reads(tell: Callable[[], object]) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(pipe)  # it stays so: each turn of the loop would tell again, in the middle of the ending
+        tell()
+
     # The writing end of a pipe becomes "readable" for one reason only: its reader has gone.
-    loop.add_reader(pipe, tell)
+    loop.add_reader(pipe, gone)
     try:
         yield
     finally:
