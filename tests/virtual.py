@@ -55,7 +55,7 @@ def options(libvirtd: Libvirtd, image: GuestImage, host: str = "kit-host-1", **m
         "accelerator": "tcg",
         "shutdown_within_s": 0,
         "hot_plug_slots": 4,
-        "plug_after_s": 3,
+        "plug_after_s": 6,
         "console_folder": str(libvirtd.consoles),
     } | more
 

@@ -120,9 +120,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     shutdown_within_s: Waiting = 60.0
     """How long a guest that is asked to shut down has for it; then it is refused, and a forced stop is another
     command. Of a reboot: then it is reset. 0: it is not asked."""
-    plug_after_s: Waiting = 5.0
+    plug_after_s: Waiting = 10.0
     """How long after its start or reset a guest is given its first disk or NIC. Too low: one whose firmware is counting
-    its devices just then hangs for good (seen with SeaBIOS); too high: an early attach takes longer."""
+    its devices just then hangs for good (seen with SeaBIOS, which takes a second, and many where the host is busy); too
+    high: an early attach takes longer."""
     unplug_within_s: Seconds = 45.0
     """How long a guest has to let go of a disk or NIC. Too low: one that is booting is not waited for."""
     registry: str | None = None
